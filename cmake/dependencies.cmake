@@ -1,0 +1,21 @@
+# Libraries, each found once here and used by the folder that owns it (layers.txt).
+# Debian packages: scripts/bootstrap installs them. ONNX Runtime is not in Debian:
+# bootstrap unpacks it into .deps/onnxruntime.
+find_package(Threads REQUIRED)
+find_package(fmt REQUIRED)
+find_package(tl-expected REQUIRED)
+find_package(nlohmann_json REQUIRED)
+find_package(yaml-cpp REQUIRED)
+find_package(OpenSSL REQUIRED)
+find_package(SQLite3 REQUIRED)
+find_package(ZLIB REQUIRED)
+find_package(Boost 1.81 REQUIRED)
+find_package(GTest REQUIRED)
+find_package(PkgConfig REQUIRED)
+pkg_check_modules(LIBDEFLATE REQUIRED IMPORTED_TARGET libdeflate)
+
+set(TIDEMILL_DEPS_DIR ${CMAKE_SOURCE_DIR}/.deps CACHE PATH "Where scripts/bootstrap unpacks what Debian lacks")
+set(TIDEMILL_ORT_DIR ${TIDEMILL_DEPS_DIR}/onnxruntime)
+if(NOT EXISTS ${TIDEMILL_ORT_DIR}/include/onnxruntime_c_api.h)
+  message(FATAL_ERROR "ONNX Runtime is not in ${TIDEMILL_ORT_DIR}. Run scripts/bootstrap first.")
+endif()

@@ -1,0 +1,117 @@
+#include <gmock/gmock.h>
+
+#include <fstream>
+
+#include "base/files.h"
+#include "base/hash.h"
+#include "base/id.h"
+#include "base/json.h"
+#include "base/text.h"
+#include "base/time.h"
+
+namespace tidemill {
+namespace {
+
+Result<int> half(int n) {
+  if (n % 2) return fail(Code::kInvalid, "{} is odd", n);
+  return n / 2;
+}
+Result<int> quarter(int n) { return TRY_IN("outer", half(TRY(half(n)))); }
+
+TEST(Result, TryReturnsTheErrorWithItsContext) {
+  EXPECT_EQ(quarter(8).value(), 2);
+  EXPECT_EQ(quarter(6).error().message, "outer: 3 is odd");
+  EXPECT_EQ(exit_code(quarter(6).error().code), 2);
+}
+
+TEST(Json, RefusesBrokenTextWithThePosition) {
+  EXPECT_EQ(parse_json("{\"a\": [1, 2]}").value()["a"][1], 2);
+  EXPECT_THAT(parse_json("{\"a\": }").error().message, testing::HasSubstr("byte 7"));
+  EXPECT_FALSE(parse_json("{} x"));
+  EXPECT_FALSE(parse_json(""));
+}
+
+TEST(Json, RefusesDeepNestingInsteadOfExhaustingTheStack) {
+  EXPECT_FALSE(parse_json(std::string(100000, '[')));
+  EXPECT_FALSE(parse_json(std::string(1000, '[') + std::string(1000, ']')));
+  EXPECT_TRUE(parse_json(std::string(100, '[') + std::string(100, ']')));
+}
+
+TEST(Json, PrintsKeysInTheOrderTheyWereSetAndSurvivesBadUtf8) {
+  EXPECT_EQ(dump_json(Json{{"b", 1}, {"a", "x"}}), R"({"b":1,"a":"x"})");
+  EXPECT_EQ(dump_json(Json("\xff")), "\"\xEF\xBF\xBD\"");
+}
+
+TEST(Text, FindsTheNearestName) {
+  EXPECT_EQ(nearest("tarin", {"preprocess", "train", "build"}), "train");
+  EXPECT_EQ(nearest("zebra", {"preprocess", "train"}), "");
+}
+
+TEST(Text, PrintsHumanFigures) {
+  EXPECT_EQ(human_bytes(999), "999 B");
+  EXPECT_EQ(human_bytes(38000000), "38.0 MB");
+  EXPECT_EQ(human_duration(0.25), "250 ms");
+  EXPECT_EQ(human_duration(75), "1 min 15 s");
+  EXPECT_EQ(human_count(60000), "60 000");
+}
+
+TEST(Text, QuotesForTheShellLikePython) {
+  EXPECT_EQ(shell_quote("plain-1.0"), "plain-1.0");
+  EXPECT_EQ(shell_quote("it's"), R"('it'"'"'s')");
+  EXPECT_EQ(shell_quote(""), "''");
+}
+
+TEST(Text, DecodesUrls) {
+  EXPECT_EQ(url_decode("a%2Fb%zz+c"), "a/b%zz+c");
+  EXPECT_EQ(url_decode("a+b", true), "a b");
+  EXPECT_EQ(url_encode("a b/ä", "/"), "a%20b/%C3%A4");
+}
+
+TEST(Text, ChecksUtf8) {
+  EXPECT_TRUE(is_utf8("aä€😀"));
+  EXPECT_FALSE(is_utf8("\xC0\x80"));      // overlong
+  EXPECT_FALSE(is_utf8("\xED\xA0\x80"));  // surrogate
+  EXPECT_FALSE(is_utf8("\xE2\x82"));      // cut off
+}
+
+TEST(Id, RunIdsAreVersion4Uuids) {
+  std::string id = new_run_id();
+  EXPECT_THAT(id, testing::MatchesRegex("[0-9a-f]{12}4[0-9a-f]{3}[89ab][0-9a-f]{15}"));
+  EXPECT_NE(id, new_run_id());
+}
+
+TEST(Hash, MatchesThePublishedVector) {
+  EXPECT_EQ(sha256_hex("abc"), "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+}
+
+TEST(Time, FormatsUtc) { EXPECT_EQ(format_utc(1795381784145), "2026-11-22T21:09:44Z"); }
+
+TEST(Files, AtomicWriteReplacesAndLeavesNothingBehind) {
+  TempDir dir = TempDir::create().value();
+  ASSERT_TRUE(write_file_atomic(dir.path() / "f", "one"));
+  ASSERT_TRUE(write_file_atomic(dir.path() / "f", "two"));
+  EXPECT_EQ(read_file(dir.path() / "f").value(), "two");
+  EXPECT_EQ(std::distance(fs::directory_iterator(dir.path()), {}), 1);
+}
+
+TEST(Files, AtomicWriteOntoAFullDiskKeepsTheOldFile) {
+  if (!fs::exists("/dev/full")) GTEST_SKIP() << "no /dev/full";
+  Fd full = open_file("/dev/full", 1).value();
+  auto written = write_all(full, "x");
+  ASSERT_FALSE(written);
+  EXPECT_EQ(written.error().code, Code::kUnavailable);
+}
+
+TEST(Files, PathInsideRefusesEveryWayOut) {
+  TempDir dir = TempDir::create().value();
+  ASSERT_TRUE(make_dirs(dir.path() / "root" / "sub"));
+  fs::create_directory_symlink("/etc", dir.path() / "root" / "link");
+  fs::path root = dir.path() / "root";
+  for (std::string_view bad : {"../x", "a/../../x", "/etc/passwd", "a//b", ".", "a/./b", "link/passwd", "a\\b"})
+    EXPECT_FALSE(path_inside(root, bad)) << bad;
+  EXPECT_FALSE(path_inside(root, std::string_view("a\0b", 3)));
+  EXPECT_EQ(path_inside(root, "sub/new.txt").value(), root / "sub/new.txt");
+}
+
+}  // namespace
+}  // namespace tidemill

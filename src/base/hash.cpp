@@ -1,0 +1,52 @@
+#include "base/hash.h"
+
+#include <fcntl.h>
+
+#include <array>
+#include <cstdlib>
+#include <vector>
+
+#include <openssl/evp.h>
+
+#include "base/files.h"
+
+namespace tidemill {
+
+struct Sha256::Context {
+  EVP_MD_CTX* evp = EVP_MD_CTX_new();
+  ~Context() { EVP_MD_CTX_free(evp); }
+};
+
+Sha256::Sha256() : context_(std::make_unique<Context>()) {
+  if (EVP_DigestInit_ex(context_->evp, EVP_sha256(), nullptr) != 1) std::abort();  // out of memory
+}
+Sha256::~Sha256() = default;
+Sha256::Sha256(Sha256&&) noexcept = default;
+Sha256& Sha256::operator=(Sha256&&) noexcept = default;
+
+void Sha256::update(std::string_view bytes) { EVP_DigestUpdate(context_->evp, bytes.data(), bytes.size()); }
+
+std::string Sha256::hex() {
+  std::array<unsigned char, 32> digest{};
+  EVP_DigestFinal_ex(context_->evp, digest.data(), nullptr);
+  return fmt::format("{:02x}", fmt::join(digest, ""));
+}
+
+std::string sha256_hex(std::string_view bytes) {
+  Sha256 sha;
+  sha.update(bytes);
+  return sha.hex();
+}
+
+Result<std::string> sha256_file(const std::filesystem::path& path) {
+  Fd file = TRY(open_file(path, O_RDONLY));
+  std::vector<char> buffer(1 << 18);
+  Sha256 sha;
+  for (;;) {
+    size_t got = TRY_IN(path.string(), read_some(file, buffer));
+    if (got == 0) return sha.hex();
+    sha.update({buffer.data(), got});
+  }
+}
+
+}  // namespace tidemill

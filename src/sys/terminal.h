@@ -1,0 +1,50 @@
+// What a terminal can do, and progress for long work: a bar with rate and time left where there is a terminal,
+// a plain line now and then where there is none.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace tidemill {
+
+bool is_terminal(int fd);          // and TERM is not "dumb"
+int terminal_width(int fd);        // columns, 80 when unknown
+// Colour on fd: NO_COLOR, CLICOLOR_FORCE and whether it is a terminal decide.
+bool use_colour(int fd);
+enum class Style { kBold, kDim, kRed, kGreen, kYellow, kCyan };
+std::string styled(std::string_view text, Style style, bool enabled);
+
+// A table without borders: columns two spaces apart, numbers to the right. Rows may be shorter than the header.
+class Table {
+ public:
+  explicit Table(std::vector<std::string> header) : header_(std::move(header)) {}
+  void add(std::vector<std::string> row) { rows_.push_back(std::move(row)); }
+  std::string to_string() const;  // empty string when there are no rows
+
+ private:
+  std::vector<std::string> header_;
+  std::vector<std::vector<std::string>> rows_;
+};
+
+// Progress of one piece of work on stderr. Thread-safe. With TIDEMILL_PROGRESS=json each change is one JSON line.
+class Progress {
+ public:
+  // unit: "images", "bytes" (printed as MB), ...; total 0: not known.
+  Progress(std::string label, uint64_t total, std::string unit);
+  ~Progress();  // finishes the line
+  void advance(uint64_t by);
+  void set(uint64_t done);
+  // Shown behind the rate: "loss 1.234".
+  void note(std::string text);
+  // Ends with one plain line: label, total, time, rate. Called by the destructor otherwise.
+  void finish();
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace tidemill

@@ -1,0 +1,111 @@
+// The tracking store: experiments, runs, parameters, metrics, tags. Knows MLflow's rules (limits, lifecycle,
+// what may change), not HTTP. Thread-safe; every function returns after its data is on disk, and many threads
+// share one fsync (group commit).
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/files.h"
+#include "base/result.h"
+#include "tracking/entities.h"
+
+namespace tidemill::tracking {
+
+struct CreateRun {
+  std::string experiment_id = "0";
+  std::string name;  // "": one is made up ("adjective-noun-123")
+  std::string user;
+  int64_t start_time = 0;  // 0: now
+  std::vector<KeyValue> tags;
+};
+
+struct UpdateRun {
+  std::string run_id;
+  std::optional<RunStatus> status;
+  std::optional<int64_t> end_time;
+  std::optional<std::string> name;
+};
+
+struct Batch {
+  std::vector<Metric> metrics;
+  std::vector<KeyValue> params;
+  std::vector<KeyValue> tags;
+};
+
+// MLflow's filter grammar (docs: "Search runs"): clause (AND clause)*.
+struct SearchRuns {
+  std::vector<std::string> experiment_ids;
+  std::string filter;
+  ViewType view = ViewType::kActiveOnly;
+  int64_t max_results = 1000;  // at most 50 000
+  std::vector<std::string> order_by;
+  std::string page_token;
+};
+struct SearchExperiments {
+  std::string filter;
+  ViewType view = ViewType::kActiveOnly;
+  int64_t max_results = 1000;
+  std::vector<std::string> order_by;
+  std::string page_token;
+};
+template <class T>
+struct Page {
+  std::vector<T> items;
+  std::string next_page_token;  // "" on the last page
+};
+
+struct StoreOptions {
+  fs::path file = "tidemill.db";
+  // Where new experiments keep their artifacts: a folder or a URI; "/<experiment id>" is appended.
+  std::string default_artifact_root;
+};
+
+class Store {
+ public:
+  // Opens or creates the file and brings its schema up to date. kConflict when a newer Tidemill wrote it.
+  static Result<Store> open(StoreOptions options);
+  Store(Store&&) noexcept;
+  Store& operator=(Store&&) noexcept;
+  ~Store();
+
+  // Fails with kConflict when the name is taken, by a deleted experiment too. Returns the id.
+  Result<std::string> create_experiment(std::string_view name, std::string_view artifact_location = "",
+                                        const std::vector<KeyValue>& tags = {});
+  Result<Experiment> experiment(std::string_view id);
+  Result<Experiment> experiment_by_name(std::string_view name);
+  // The experiment's id, created when it does not exist.
+  Result<std::string> ensure_experiment(std::string_view name);
+  Result<Page<Experiment>> search_experiments(const SearchExperiments& search);
+  Result<> set_experiment_tag(std::string_view id, std::string_view key, std::string_view value);
+  Result<> rename_experiment(std::string_view id, std::string_view name);
+  Result<> delete_experiment(std::string_view id);
+  Result<> restore_experiment(std::string_view id);
+
+  Result<Run> create_run(const CreateRun& create);
+  Result<Run> run(std::string_view run_id);
+  Result<RunInfo> update_run(const UpdateRun& update);
+  Result<> delete_run(std::string_view run_id);
+  Result<> restore_run(std::string_view run_id);
+  // All or nothing. Limits and messages are MLflow's.
+  Result<> log_batch(std::string_view run_id, const Batch& batch);
+  Result<> set_tag(std::string_view run_id, std::string_view key, std::string_view value);
+  Result<> delete_tag(std::string_view run_id, std::string_view key);
+  Result<Page<Run>> search_runs(const SearchRuns& search);
+
+  // All points of one metric, by (timestamp, step, value); max_results 0: all.
+  Result<Page<Metric>> metric_history(std::string_view run_id, std::string_view key, int64_t max_results = 0,
+                                      std::string_view page_token = "");
+
+  // The index of files that steps have recorded (path, size, content hash).
+  Result<> record_artifacts(std::string_view run_id, const std::vector<ArtifactEntry>& entries);
+  Result<std::vector<ArtifactEntry>> artifacts(std::string_view run_id);
+
+ private:
+  struct State;
+  explicit Store(std::unique_ptr<State> state);
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace tidemill::tracking
