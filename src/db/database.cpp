@@ -1,0 +1,69 @@
+#include "db/database.h"
+
+namespace tidemill::db {
+
+Result<> Statement::run() {
+  while (TRY(step())) {
+  }
+  return {};
+}
+
+Result<Transaction> Transaction::begin(Connection& connection, TransactionMode mode) {
+  TRY(connection.run(mode == TransactionMode::kWrite ? "BEGIN IMMEDIATE" : "BEGIN"));
+  return Transaction(connection);
+}
+
+Transaction::~Transaction() {
+  // Fails only where the database has rolled back already, as SQLite does when the disk is full.
+  if (connection_) (void)connection_->run("ROLLBACK");
+}
+
+Result<> Transaction::commit() {
+  TRY(connection_->run("COMMIT"));
+  connection_ = nullptr;
+  return {};
+}
+
+Result<Savepoint> Savepoint::begin(Connection& connection) {
+  TRY(connection.run("SAVEPOINT part"));
+  return Savepoint(connection);
+}
+
+Savepoint::~Savepoint() {
+  if (!connection_) return;
+  (void)connection_->run("ROLLBACK TO part");
+  (void)connection_->run("RELEASE part");
+}
+
+Result<> Savepoint::release() {
+  TRY(connection_->run("RELEASE part"));
+  connection_ = nullptr;
+  return {};
+}
+
+static Result<bool> is_current(Connection& connection, const Schema& schema) {
+  auto mark = TRY(connection.schema_mark());
+  auto newest = static_cast<int64_t>(schema.steps.size());
+  if (mark.empty && mark.version == 0) return false;
+  if (mark.application != schema.application)
+    return fail(Code::kInvalid, "{}: a database of another program; give the path of a Tidemill store or of a new file",
+                connection.name());
+  if (mark.version > newest)
+    return fail(Code::kConflict,
+                "{}: written by a newer Tidemill (schema {}, this program knows {}); update this program",
+                connection.name(), mark.version, newest);
+  return mark.version == newest;
+}
+
+Result<> migrate(Connection& connection, const Schema& schema) {
+  if (TRY(is_current(connection, schema))) return {};
+  Transaction transaction = TRY(Transaction::begin(connection, TransactionMode::kWrite));
+  if (TRY(is_current(connection, schema))) return {};  // another process was first
+  auto mark = TRY(connection.schema_mark());
+  for (size_t version = static_cast<size_t>(mark.version); version < schema.steps.size(); ++version)
+    TRY(connection.execute(std::string(schema.steps[version])));
+  TRY(connection.set_schema_mark(schema.application, static_cast<int64_t>(schema.steps.size())));
+  return transaction.commit();
+}
+
+}  // namespace tidemill::db

@@ -1,0 +1,232 @@
+#include <gtest/gtest.h>
+#include <sys/mount.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/files.h"
+#include "db/sqlite.h"
+
+namespace tidemill::db {
+namespace {
+
+constexpr std::string_view kSteps[] = {"CREATE TABLE t (id INTEGER PRIMARY KEY, name TEXT, size REAL, data BLOB)",
+                                       "ALTER TABLE t ADD COLUMN extra INTEGER"};
+const Schema kSchema{.application = 4711, .steps = kSteps};
+
+struct DbTest : testing::Test {
+  TempDir folder = TempDir::create().value();
+  fs::path file = folder.path() / "x.db";
+
+  Result<std::unique_ptr<Connection>> open() { return open_sqlite({.file = file, .busy_timeout_ms = 2000}); }
+  std::unique_ptr<Connection> opened() {
+    auto connection = open();
+    EXPECT_TRUE(connection) << connection.error().message;
+    EXPECT_TRUE(migrate(**connection, kSchema));
+    return std::move(*connection);
+  }
+};
+
+int64_t count(Connection& connection) {
+  Statement statement = connection.prepare("SELECT count(*) FROM t").value();
+  EXPECT_TRUE(statement.step().value());
+  return statement.integer(0);
+}
+
+TEST_F(DbTest, values_come_back_as_they_were_bound) {
+  auto db = opened();
+  std::string bytes("a\0b", 3);
+  ASSERT_TRUE(db->run("INSERT INTO t(name, size, data, extra) VALUES (?, ?, ?, ?)", "é", 1.5, Blob{bytes},
+                      std::optional<int64_t>{}));
+  Statement row = db->prepare("SELECT name, size, data, extra FROM t").value();
+  ASSERT_TRUE(row.step().value());
+  EXPECT_EQ(row.text(0), "é");
+  EXPECT_EQ(row.real(1), 1.5);
+  EXPECT_EQ(row.text(2), bytes);
+  EXPECT_TRUE(row.is_null(3));
+  EXPECT_FALSE(row.step().value());
+}
+
+TEST_F(DbTest, empty_text_is_not_null) {
+  auto db = opened();
+  ASSERT_TRUE(db->run("INSERT INTO t(name) VALUES (?)", std::string_view()));
+  Statement row = db->prepare("SELECT name FROM t").value();
+  ASSERT_TRUE(row.step().value());
+  EXPECT_FALSE(row.is_null(0));
+}
+
+TEST_F(DbTest, the_same_statement_can_be_used_within_itself) {
+  auto db = opened();
+  ASSERT_TRUE(db->execute("INSERT INTO t(id) VALUES (1), (2), (3)"));
+  Statement outer = db->prepare("SELECT id FROM t ORDER BY id").value();
+  int64_t sum = 0;
+  while (outer.step().value()) {
+    Statement inner = db->prepare("SELECT id FROM t ORDER BY id").value();
+    while (inner.step().value()) sum += outer.integer(0) * inner.integer(0);
+  }
+  EXPECT_EQ(sum, 36);
+}
+
+TEST_F(DbTest, a_transaction_that_is_not_committed_leaves_nothing) {
+  auto db = opened();
+  {
+    auto transaction = Transaction::begin(*db, TransactionMode::kWrite).value();
+    ASSERT_TRUE(db->run("INSERT INTO t(name) VALUES ('lost')"));
+  }
+  EXPECT_EQ(count(*db), 0);
+  auto transaction = Transaction::begin(*db, TransactionMode::kWrite).value();
+  ASSERT_TRUE(db->run("INSERT INTO t(name) VALUES ('kept')"));
+  ASSERT_TRUE(transaction.commit());
+  EXPECT_EQ(count(*db), 1);
+}
+
+TEST_F(DbTest, a_savepoint_fails_alone) {
+  auto db = opened();
+  auto transaction = Transaction::begin(*db, TransactionMode::kWrite).value();
+  ASSERT_TRUE(db->run("INSERT INTO t(name) VALUES ('kept')"));
+  {
+    auto part = Savepoint::begin(*db).value();
+    ASSERT_TRUE(db->run("INSERT INTO t(name) VALUES ('lost')"));
+  }
+  {
+    auto part = Savepoint::begin(*db).value();
+    ASSERT_TRUE(db->run("INSERT INTO t(name) VALUES ('kept too')"));
+    ASSERT_TRUE(part.release());
+  }
+  ASSERT_TRUE(transaction.commit());
+  EXPECT_EQ(count(*db), 2);
+}
+
+TEST_F(DbTest, constraint_violations_are_conflicts) {
+  auto db = opened();
+  ASSERT_TRUE(db->run("INSERT INTO t(id) VALUES (1)"));
+  auto again = db->run("INSERT INTO t(id) VALUES (1)");
+  ASSERT_FALSE(again);
+  EXPECT_EQ(again.error().code, Code::kConflict);
+}
+
+TEST_F(DbTest, migration_goes_on_where_an_older_program_stopped) {
+  {
+    auto db = open().value();
+    ASSERT_TRUE(migrate(*db, {.application = 4711, .steps = std::span(kSteps).first(1)}));
+    ASSERT_TRUE(db->run("INSERT INTO t(name) VALUES ('old')"));
+  }
+  auto db = opened();
+  ASSERT_TRUE(db->run("UPDATE t SET extra = 1"));
+  EXPECT_EQ(count(*db), 1);
+}
+
+TEST_F(DbTest, a_file_of_a_newer_program_is_refused_by_name) {
+  opened();
+  auto db = open().value();
+  auto old = migrate(*db, {.application = 4711, .steps = std::span(kSteps).first(1)});
+  ASSERT_FALSE(old);
+  EXPECT_EQ(old.error().code, Code::kConflict);
+  EXPECT_NE(old.error().message.find("x.db"), std::string::npos);
+  EXPECT_NE(old.error().message.find("newer"), std::string::npos);
+}
+
+TEST_F(DbTest, a_database_of_another_program_is_refused) {
+  ASSERT_TRUE(open().value()->execute("CREATE TABLE theirs (id INTEGER)"));
+  auto db = open().value();
+  auto result = migrate(*db, kSchema);
+  ASSERT_FALSE(result);
+  EXPECT_EQ(result.error().code, Code::kInvalid);
+}
+
+TEST_F(DbTest, a_failing_migration_changes_nothing) {
+  constexpr std::string_view kBad[] = {"CREATE TABLE a (x INTEGER)", "CREATE TABLE a (x INTEGER)"};
+  auto db = open().value();
+  ASSERT_FALSE(migrate(*db, {.application = 4711, .steps = kBad}));
+  EXPECT_TRUE(db->schema_mark().value().empty);
+}
+
+TEST_F(DbTest, a_file_that_is_no_database_is_refused_by_name) {
+  ASSERT_TRUE(write_file_atomic(file, std::string(8192, 'x'), Durable::no));
+  auto db = open();
+  ASSERT_FALSE(db);
+  EXPECT_EQ(db.error().code, Code::kInternal);
+  EXPECT_NE(db.error().message.find("x.db"), std::string::npos);
+  EXPECT_EQ(fs::file_size(file), 8192u);
+}
+
+TEST_F(DbTest, a_folder_that_does_not_exist_is_named) {
+  auto db = open_sqlite({.file = folder.path() / "none" / "x.db"});
+  ASSERT_FALSE(db);
+  EXPECT_EQ(db.error().code, Code::kDenied);
+  EXPECT_NE(db.error().message.find("none/x.db"), std::string::npos);
+}
+
+TEST_F(DbTest, another_connections_commit_changes_the_data_version) {
+  auto a = opened();
+  auto b = opened();
+  int64_t before = a->data_version().value();
+  ASSERT_TRUE(a->run("INSERT INTO t(name) VALUES ('own')"));
+  EXPECT_EQ(a->data_version().value(), before);
+  ASSERT_TRUE(b->run("INSERT INTO t(name) VALUES ('other')"));
+  EXPECT_NE(a->data_version().value(), before);
+}
+
+TEST_F(DbTest, two_processes_write_one_file) {
+  opened();
+  constexpr int kRows = 100;
+  pid_t child = fork();
+  ASSERT_GE(child, 0);
+  auto insert = [&] {
+    auto db = open_sqlite({.file = file});
+    if (!db) return 1;
+    for (int i = 0; i < kRows; ++i) {
+      auto transaction = Transaction::begin(**db, TransactionMode::kWrite);
+      if (!transaction || !(*db)->run("INSERT INTO t(name) VALUES ('row')") || !transaction->commit()) return 1;
+    }
+    return 0;
+  };
+  if (child == 0) _exit(insert());
+  EXPECT_EQ(insert(), 0);
+  int status = 0;
+  ASSERT_EQ(waitpid(child, &status, 0), child);
+  EXPECT_EQ(status, 0);
+  EXPECT_EQ(count(*opened()), 2 * kRows);
+}
+
+// A small file system of its own, where the tests may mount one.
+struct SmallDisk {
+  fs::path path;
+  bool mounted;
+  SmallDisk(const fs::path& at, const char* size) : path(at) {
+    fs::create_directory(at);
+    mounted = ::mount("tmpfs", at.c_str(), "tmpfs", 0, size) == 0;
+  }
+  ~SmallDisk() {
+    if (mounted) ::umount2(path.c_str(), MNT_DETACH);
+  }
+};
+
+TEST_F(DbTest, a_full_disk_is_named_and_keeps_what_was_committed) {
+  SmallDisk disk(folder.path() / "small", "size=512k");
+  if (!disk.mounted) GTEST_SKIP() << "mounting a small tmpfs needs root";
+  file = disk.path / "x.db";
+  auto db = opened();
+  std::string payload(2000, 'p');
+  Result<> result;
+  int64_t written = 0;
+  while ((result = db->run("INSERT INTO t(data) VALUES (?)", Blob{payload})) && written < 10'000) ++written;
+  ASSERT_FALSE(result);
+  EXPECT_EQ(result.error().code, Code::kUnavailable) << result.error().message;
+  EXPECT_NE(result.error().message.find("x.db"), std::string::npos);
+  EXPECT_EQ(count(*db), written);
+}
+
+TEST_F(DbTest, a_read_only_file_system_is_refused_by_name) {
+  SmallDisk disk(folder.path() / "small", "size=1m");
+  if (!disk.mounted) GTEST_SKIP() << "mounting a small tmpfs needs root";
+  file = disk.path / "x.db";
+  opened();
+  ASSERT_EQ(::mount("tmpfs", disk.path.c_str(), "tmpfs", MS_REMOUNT | MS_RDONLY, nullptr), 0);
+  auto db = open();
+  ASSERT_FALSE(db);
+  EXPECT_EQ(db.error().code, Code::kDenied) << db.error().message;
+  EXPECT_NE(db.error().message.find("x.db"), std::string::npos);
+}
+
+}  // namespace
+}  // namespace tidemill::db
