@@ -82,6 +82,7 @@ TEST(Id, RunIdsAreVersion4Uuids) {
 
 TEST(Hash, MatchesThePublishedVector) {
   EXPECT_EQ(sha256_hex("abc"), "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+  EXPECT_EQ(md5_hex("abc"), "900150983cd24fb0d6963f7d28e17f72");
 }
 
 TEST(Time, FormatsUtc) { EXPECT_EQ(format_utc(1795381784145), "2026-11-22T21:09:44Z"); }

@@ -38,6 +38,12 @@ std::string sha256_hex(std::string_view bytes) {
   return sha.hex();
 }
 
+std::string md5_hex(std::string_view bytes) {
+  std::array<unsigned char, 16> digest{};
+  if (EVP_Digest(bytes.data(), bytes.size(), digest.data(), nullptr, EVP_md5(), nullptr) != 1) std::abort();
+  return fmt::format("{:02x}", fmt::join(digest, ""));
+}
+
 Result<std::string> sha256_file(const std::filesystem::path& path) {
   Fd file = TRY(open_file(path, O_RDONLY));
   std::vector<char> buffer(1 << 18);

@@ -1,4 +1,4 @@
-// SHA-256 (FIPS 180-4), incremental and in one go, as lower-case hex.
+// SHA-256 (FIPS 180-4), incremental and in one go, and MD5 (RFC 1321), as lower-case hex.
 #pragma once
 
 #include <filesystem>
@@ -26,6 +26,8 @@ class Sha256 {
 };
 
 std::string sha256_hex(std::string_view bytes);
+// For checksums that others published; not for anything that must withstand an attacker.
+std::string md5_hex(std::string_view bytes);
 Result<std::string> sha256_file(const std::filesystem::path& path);
 
 }  // namespace tidemill
