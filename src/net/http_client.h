@@ -15,12 +15,13 @@ namespace tidemill {
 struct ClientRequest {
   std::string method = "GET";
   std::string target = "/";
-  Headers headers;
-  std::string body;
-  fs::path body_file;  // sent instead of body when not empty
-  fs::path save_to;    // the response's body is written to this file (2xx only) when not empty
+  Headers headers = {};
+  std::string body = {};
+  fs::path body_file = {};  // sent instead of body when not empty
+  fs::path save_to = {};    // the response's body is written to this file (2xx only) when not empty: from its start,
+                       // or for 206 at the offset that Content-Range names, so that a download can be resumed
   std::chrono::milliseconds timeout{120'000};  // without progress
-  std::function<void(uint64_t done, uint64_t total)> on_progress;  // bytes of the larger body; total 0: not known
+  std::function<void(uint64_t done, uint64_t total)> on_progress = {};  // bytes of the larger body; total 0: not known
 };
 
 struct ClientResponse {

@@ -1,0 +1,335 @@
+#include "net/http_connection.h"
+
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/epoll.h>
+#include <sys/sendfile.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <ctime>
+
+#include "base/id.h"
+#include "base/log.h"
+
+namespace tidemill {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+using std::chrono::milliseconds;
+
+constexpr size_t kReceiveBytes = 256 << 10;
+constexpr size_t kKeptBytes = 16 << 10;  // of buffer, while a connection is idle
+// After an early refusal the rest of the request is read and dropped up to here: a client that is still
+// sending would otherwise see a reset instead of the answer.
+constexpr uint64_t kLingerBytes = 256u << 20;
+constexpr milliseconds kLingerTime{5000};
+
+std::string_view http_date() {
+  thread_local time_t last = 0;
+  thread_local char text[64];
+  time_t now = time(nullptr);
+  if (now != last) {
+    struct tm parts {};
+    gmtime_r(&now, &parts);
+    strftime(text, sizeof text, "%a, %d %b %Y %H:%M:%S GMT", &parts);
+    last = now;
+  }
+  return text;
+}
+
+// A header value must not end its line early.
+void append_field(std::string& head, std::string_view name, std::string_view value) {
+  head.append(name).append(": ");
+  for (char c : value) head += c == '\r' || c == '\n' || c == '\0' ? ' ' : c;
+  head += "\r\n";
+}
+
+bool has_body(int status) { return status >= 200 && status != 204 && status != 304; }
+
+}  // namespace
+
+// Lives as long as a copy of the Respond function; answers 500 when nobody else did.
+struct Responder {
+  std::shared_ptr<HttpConnection> connection;
+  std::atomic<bool> answered{false};
+
+  explicit Responder(std::shared_ptr<HttpConnection> c) : connection(std::move(c)) {}
+  ~Responder() { give(HttpResponse::text(500, "The request was not answered.\n")); }
+  void give(HttpResponse response) {
+    if (!answered.exchange(true)) connection->answer(std::move(response));
+  }
+};
+
+HttpConnection::HttpConnection(std::shared_ptr<ServerShared> shared, Fd socket, std::string peer)
+    : shared_(std::move(shared)),
+      socket_(std::move(socket)),
+      peer_(std::move(peer)),
+      reader_(shared_->options.max_header_bytes, shared_->options.max_body_bytes) {
+  int on = 1;
+  setsockopt(socket_.get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+  set_deadline(shared_->options.idle_timeout);
+}
+
+HttpConnection::~HttpConnection() { discard_body_file(); }
+
+void HttpConnection::set_deadline(milliseconds from_now) {
+  deadline_ns_.store((Clock::now() + from_now).time_since_epoch() / std::chrono::nanoseconds(1));
+}
+
+void HttpConnection::check_deadline(Clock::time_point now) {
+  int64_t now_ns = now.time_since_epoch() / std::chrono::nanoseconds(1);
+  int64_t deadline = deadline_ns_.load();
+  constexpr int64_t kSecond = 1'000'000'000;
+  if (now_ns < deadline || !deadline_ns_.compare_exchange_strong(deadline, now_ns + kSecond)) return;
+  // The worker finds the end of input (or a broken pipe) and, seeing timed_out_, knows why. Only the reading
+  // side is closed first, so that 408 can still be sent; if that does not go out either, the next time is final.
+  bool again = timed_out_.exchange(true);
+  ::shutdown(socket_.get(), again ? SHUT_RDWR : SHUT_RD);
+}
+
+void HttpConnection::close_if_idle() {
+  if (idle_.load()) ::shutdown(socket_.get(), SHUT_RDWR);
+}
+
+void HttpConnection::close_now() { ::shutdown(socket_.get(), SHUT_RDWR); }
+
+void HttpConnection::close() {
+  std::shared_ptr<HttpConnection> self = shared_from_this();
+  {
+    std::lock_guard lock(shared_->mutex);
+    shared_->connections.erase(this);
+    if (shared_->connections.empty()) shared_->emptied.notify_all();
+  }
+  if (phase_ == Phase::kWriting && timed_out_) {
+    // The kernel would keep what is unsent, and go on trying, for minutes.
+    struct linger at_once {1, 0};
+    setsockopt(socket_.get(), SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
+  }
+  socket_.reset();
+}
+
+void HttpConnection::run() {
+  std::shared_ptr<HttpConnection> self = shared_from_this();
+  for (Next next = Next::kContinue; next == Next::kContinue;) {
+    switch (phase_) {
+      case Phase::kReading: next = read_request(); break;
+      case Phase::kHandling: next = dispatch(); break;
+      case Phase::kWriting: next = write_response(); break;
+      case Phase::kLingering: next = linger(); break;
+    }
+    if (next == Next::kClosed) close();
+  }
+}
+
+// After this another thread may run the connection: nothing of it may be touched.
+HttpConnection::Next HttpConnection::wait_for(Interest interest) {
+  epoll_event event{};
+  event.events = (interest == Interest::kRead ? EPOLLIN | EPOLLRDHUP : EPOLLOUT) | EPOLLONESHOT;
+  event.data.ptr = this;
+  epoll_ctl(shared_->epoll.get(), EPOLL_CTL_MOD, socket_.get(), &event);
+  return Next::kWait;
+}
+
+HttpConnection::Next HttpConnection::read_request() {
+  if (consumed_ < pending_.size() && !starved_) {
+    Next next = feed();
+    if (next != Next::kWait) return next;
+    starved_ = true;
+  }
+  return timed_out_ ? on_end_of_input() : receive();
+}
+
+HttpConnection::Next HttpConnection::receive() {
+  thread_local std::string scratch(kReceiveBytes, '\0');
+  ssize_t got = ::recv(socket_.get(), scratch.data(), scratch.size(), MSG_DONTWAIT);
+  if (got < 0 && errno == EINTR) return Next::kContinue;
+  if (got < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) return wait_for(Interest::kRead);
+  if (got < 0) return Next::kClosed;
+  if (got == 0) return on_end_of_input();
+  // A header has one deadline, from its first byte on; a body may take as long as it makes progress.
+  if (idle_.exchange(false) || in_body_) set_deadline(shared_->options.read_timeout);
+  pending_.erase(0, consumed_);
+  consumed_ = 0;
+  pending_.append(scratch.data(), static_cast<size_t>(got));
+  starved_ = false;
+  return Next::kContinue;
+}
+
+HttpConnection::Next HttpConnection::on_end_of_input() {
+  if (timed_out_ && reader_.started()) return refuse(408, "the request did not arrive in time");
+  return Next::kClosed;
+}
+
+// kWait here: more bytes are needed.
+HttpConnection::Next HttpConnection::feed() {
+  for (;;) {
+    size_t used = 0;
+    std::string_view bytes = std::string_view(pending_).substr(consumed_);
+    RequestReader::Step step = reader_.feed(bytes, used);
+    consumed_ += used;
+    switch (step) {
+      case RequestReader::Step::kNeedMore: return Next::kWait;
+      case RequestReader::Step::kFailed: return refuse(reader_.status(), reader_.problem());
+      case RequestReader::Step::kHeader:
+        if (Next next = on_header(); next != Next::kWait) return next;
+        break;
+      case RequestReader::Step::kDone: phase_ = Phase::kHandling; return Next::kContinue;
+    }
+  }
+}
+
+// kWait here: go on with the body.
+HttpConnection::Next HttpConnection::on_header() {
+  const auto& options = shared_->options;
+  in_body_ = true;
+  keep_alive_ = reader_.keep_alive();
+  head_only_ = reader_.request().method == "HEAD";
+  if (options.spool_body && options.spool_body(reader_.request())) {
+    fs::path file = options.spool_dir / fmt::format("body-{:016x}", random_u64());
+    if (auto opened = reader_.spool_to(file); !opened) return refuse(507, opened.error().message);
+    body_file_ = file;
+  }
+  if (reader_.wants_continue()) {
+    size_t used = 0;
+    if (reader_.feed({}, used) == RequestReader::Step::kFailed) return refuse(reader_.status(), reader_.problem());
+    constexpr std::string_view kContinue = "HTTP/1.1 100 Continue\r\n\r\n";
+    if (::send(socket_.get(), kContinue.data(), kContinue.size(), MSG_NOSIGNAL | MSG_DONTWAIT) < 0)
+      return Next::kClosed;
+  }
+  return Next::kWait;
+}
+
+HttpConnection::Next HttpConnection::refuse(int status, std::string_view problem) {
+  keep_alive_ = false;
+  prepare(HttpResponse::text(status, fmt::format("{}: {}\n", reason_phrase(status), problem)));
+  phase_ = Phase::kWriting;
+  return Next::kContinue;
+}
+
+HttpConnection::Next HttpConnection::dispatch() {
+  HttpRequest request = reader_.take();
+  request.peer = peer_;
+  deadline_ns_ = INT64_MAX;
+  answer_ = Answer::kPending;
+  {
+    auto responder = std::make_shared<Responder>(shared_from_this());
+    try {
+      shared_->handler(std::move(request), [responder](HttpResponse response) { responder->give(std::move(response)); });
+    } catch (const std::exception& e) {
+      log_error("a request's handler failed: {}", e.what());
+      responder->give(HttpResponse::text(500, "Internal error.\n"));
+    }
+  }
+  // Parked: whoever answers goes on. Given: it was answered while the handler ran, in this thread or another.
+  return answer_.exchange(Answer::kParked) == Answer::kGiven ? Next::kContinue : Next::kWait;
+}
+
+void HttpConnection::answer(HttpResponse response) {
+  prepare(std::move(response));
+  phase_ = Phase::kWriting;
+  if (answer_.exchange(Answer::kGiven) == Answer::kPending) return;
+  // A worker of the caller's must not be made to handle the next request: write what goes out at once, and
+  // leave the rest to the server's own threads.
+  Next next = write_response();
+  if (next == Next::kClosed) close();
+  if (next == Next::kContinue) wait_for(consumed_ < pending_.size() ? Interest::kWrite : Interest::kRead);
+}
+
+void HttpConnection::prepare(HttpResponse response) {
+  discard_body_file();
+  response_ = std::move(response);
+  if (shared_->stopping) keep_alive_ = false;
+  uint64_t size = response_.body.index() == 0 ? std::get<0>(response_.body).size() : std::get<1>(response_.body).size;
+  head_ = fmt::format("HTTP/1.1 {} {}\r\nDate: {}\r\n", response_.status, reason_phrase(response_.status), http_date());
+  for (const auto& [name, value] : response_.headers) append_field(head_, name, value);
+  if (has_body(response_.status)) head_ += fmt::format("Content-Length: {}\r\n", size);
+  head_ += keep_alive_ ? "\r\n" : "Connection: close\r\n\r\n";
+  if (head_only_ || !has_body(response_.status)) response_.body = std::string();
+  sent_ = 0;
+  set_deadline(shared_->options.read_timeout);
+}
+
+HttpConnection::Next HttpConnection::write_response() {
+  for (;;) {
+    const std::string* text = std::get_if<std::string>(&response_.body);
+    size_t in_memory = head_.size() + (text ? text->size() : 0);
+    Next next = sent_ < in_memory ? send_head_and_text() : text ? Next::kClosed : send_file_part();
+    if (next != Next::kContinue) return next;
+    bool file_done = text || std::get<FileBody>(response_.body).size == 0;
+    if (sent_ >= in_memory && file_done) return after_response();
+  }
+}
+
+HttpConnection::Next HttpConnection::send_head_and_text() {
+  const std::string* text = std::get_if<std::string>(&response_.body);
+  size_t head_sent = std::min(sent_, head_.size());
+  size_t text_sent = sent_ - head_sent;
+  iovec parts[2] = {{head_.data() + head_sent, head_.size() - head_sent}, {nullptr, 0}};
+  if (text) parts[1] = {const_cast<char*>(text->data()) + text_sent, text->size() - text_sent};
+  msghdr message{};
+  message.msg_iov = parts;
+  message.msg_iovlen = 2;
+  int flags = MSG_NOSIGNAL | MSG_DONTWAIT | (text ? 0 : MSG_MORE);
+  ssize_t wrote = ::sendmsg(socket_.get(), &message, flags);
+  if (wrote < 0 && errno == EINTR) return Next::kContinue;
+  if (wrote < 0) return errno == EAGAIN || errno == EWOULDBLOCK ? wait_for(Interest::kWrite) : Next::kClosed;
+  sent_ += static_cast<size_t>(wrote);
+  set_deadline(shared_->options.read_timeout);
+  return Next::kContinue;
+}
+
+HttpConnection::Next HttpConnection::send_file_part() {
+  FileBody& file = std::get<FileBody>(response_.body);
+  off_t offset = static_cast<off_t>(file.offset);
+  ssize_t wrote = ::sendfile(socket_.get(), file.file.get(), &offset, std::min<uint64_t>(file.size, 1 << 20));
+  if (wrote < 0 && errno == EINTR) return Next::kContinue;
+  if (wrote < 0) return errno == EAGAIN || errno == EWOULDBLOCK ? wait_for(Interest::kWrite) : Next::kClosed;
+  if (wrote == 0) return Next::kClosed;  // the file became shorter: the promised length cannot be kept
+  file.offset += static_cast<uint64_t>(wrote);
+  file.size -= static_cast<uint64_t>(wrote);
+  set_deadline(shared_->options.read_timeout);
+  return Next::kContinue;
+}
+
+HttpConnection::Next HttpConnection::after_response() {
+  response_ = {};
+  timed_out_ = false;
+  if (!keep_alive_) {
+    ::shutdown(socket_.get(), SHUT_WR);
+    set_deadline(kLingerTime);
+    lingered_ = 0;
+    phase_ = Phase::kLingering;
+    return Next::kContinue;
+  }
+  phase_ = Phase::kReading;
+  in_body_ = starved_ = false;
+  if (consumed_ == pending_.size()) {
+    consumed_ = 0;
+    pending_.clear();
+    if (pending_.capacity() > kKeptBytes) std::string().swap(pending_);
+  }
+  reader_ = RequestReader(shared_->options.max_header_bytes, shared_->options.max_body_bytes);
+  set_deadline(shared_->options.idle_timeout);
+  idle_ = consumed_ == pending_.size();
+  // A stop that came before idle_ was set has not seen this connection as idle.
+  return shared_->stopping && idle_ ? Next::kClosed : Next::kContinue;
+}
+
+HttpConnection::Next HttpConnection::linger() {
+  thread_local std::string scratch(kReceiveBytes, '\0');
+  ssize_t got = ::recv(socket_.get(), scratch.data(), scratch.size(), MSG_DONTWAIT);
+  if (got < 0 && errno == EINTR) return Next::kContinue;
+  if (got < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) return wait_for(Interest::kRead);
+  if (got <= 0) return Next::kClosed;
+  lingered_ += static_cast<uint64_t>(got);
+  return lingered_ > kLingerBytes ? Next::kClosed : Next::kContinue;
+}
+
+void HttpConnection::discard_body_file() {
+  if (!body_file_.empty()) ::unlink(body_file_.c_str());
+  body_file_.clear();
+}
+
+}  // namespace tidemill

@@ -1,0 +1,55 @@
+// A connected TCP or TLS socket with a time limit on every step. Not thread-safe.
+#pragma once
+
+#include <chrono>
+#include <memory>
+#include <span>
+#include <string_view>
+
+#include "base/files.h"
+#include "base/result.h"
+#include "net/http.h"
+
+namespace tidemill {
+
+// What TLS connections share: the certificates that are trusted (the system's, or SSL_CERT_FILE / SSL_CERT_DIR).
+class TlsContext {
+ public:
+  static Result<std::shared_ptr<TlsContext>> create();
+  ~TlsContext();
+
+ private:
+  friend class SocketStream;
+  struct State;
+  explicit TlsContext(std::unique_ptr<State> state);
+  std::unique_ptr<State> state_;
+};
+
+class SocketStream {
+ public:
+  // tls: nullptr for plain TCP. Checks the certificate and that it was issued for url.host.
+  static Result<std::unique_ptr<SocketStream>> connect(const Url& url, const std::shared_ptr<TlsContext>& tls,
+                                                       std::chrono::milliseconds timeout);
+  ~SocketStream();
+
+  // 0 at the end of the stream. kTimeout, kUnavailable.
+  Result<size_t> read(std::span<char> buffer, std::chrono::milliseconds timeout);
+  // The time limit is for each piece that the kernel accepts.
+  Result<> write(std::string_view bytes, std::chrono::milliseconds timeout);
+  // True when an idle stream cannot carry a request any more: closed, or with bytes nobody asked for.
+  bool stale() const;
+
+ private:
+  struct Tls;
+  explicit SocketStream(Fd socket);
+  Result<> handshake(const Url& url, std::shared_ptr<TlsContext> context, std::chrono::milliseconds timeout);
+  Result<size_t> read_raw(std::span<char> buffer, std::chrono::milliseconds timeout);
+  Result<> write_raw(std::string_view bytes, std::chrono::milliseconds timeout);
+  Result<> flush_tls(std::chrono::milliseconds timeout);
+  Result<> feed_tls(std::chrono::milliseconds timeout);
+
+  Fd socket_;
+  std::unique_ptr<Tls> tls_;
+};
+
+}  // namespace tidemill
