@@ -90,18 +90,16 @@ Result<fs::path> ArtifactRepository::make_place(std::string_view path) const {
 Result<> ArtifactRepository::put(std::string_view path, std::string_view bytes) const {
   fs::path temporary = TRY(incoming()) / fmt::format("put-{:016x}", random_u64());
   TRY(write_file_atomic(temporary, bytes, Durable::no));
-  return put_file(path, temporary, Source::kMove);
+  auto stored = put_file(path, temporary, Source::kMove);
+  if (!stored) ::unlink(temporary.c_str());
+  return stored;
 }
 
 Result<> ArtifactRepository::put_file(std::string_view path, const fs::path& source, Source source_afterwards) const {
   fs::path place = TRY(make_place(path));
   bool may_rename = source_afterwards == Source::kMove;
   if (may_rename && ::rename(source.c_str(), place.c_str()) == 0) return {};
-  if (may_rename && errno != EXDEV) {
-    Error error = last_error("store", path);
-    ::unlink(source.c_str());
-    return tl::unexpected<Error>(std::move(error));
-  }
+  if (may_rename && errno != EXDEV) return tl::unexpected<Error>(last_error("store", path));
   fs::path temporary = TRY(incoming()) / fmt::format("copy-{:016x}", random_u64());
   std::error_code error;
   fs::copy_file(source, temporary, error);

@@ -32,7 +32,7 @@ class ArtifactRepository {
   // Replaces the file in one step; folders are made as needed. kConflict when the path is a folder, or leads
   // through a file.
   Result<> put(std::string_view path, std::string_view bytes) const;
-  enum class Source { kKeep, kMove };
+  enum class Source { kKeep, kMove };  // after a failure the source is where it was
   Result<> put_file(std::string_view path, const fs::path& source, Source source_afterwards) const;
   // A file or a folder with all that is in it. kNotFound.
   Result<> remove(std::string_view path) const;
