@@ -37,21 +37,23 @@ Result<std::vector<Item>> read_items(const fs::path& folder, std::string_view pa
                                      const std::vector<std::string>& classes) {
   const fs::path path = folder / fmt::format("meta_{}.json", part);
   Json meta = TRY(read_json(path));
-  if (!meta.is_object()) return fail(Code::kInvalid, "{}: not an object of class -> file names", path.string());
+  if (!meta.is_object())
+    return fail(Code::kInvalid, "{}: not an object of class -> file names", path.string());
   std::vector<Item> items;
   for (auto& [class_name, names] : meta.items()) {
     auto found = std::find(classes.begin(), classes.end(), class_name);
     if (found == classes.end() || !names.is_array())
-      return fail(Code::kInvalid, "{}: '{}' is not a class of {} with a list of file names", path.string(), class_name,
-                  kClassesFile);
+      return fail(Code::kInvalid, "{}: '{}' is not a class of {} with a list of file names", path.string(),
+                  class_name, kClassesFile);
     for (const Json& name : names) {
       if (!name.is_string() || !fit_for_a_path(name.get_ref<const std::string&>()))
         return fail(Code::kInvalid, "{}: {} is not a file name", path.string(), dump_json(name));
       items.push_back({name.get<std::string>(), static_cast<uint8_t>(found - classes.begin())});
     }
   }
-  std::sort(items.begin(), items.end(),
-            [](const Item& a, const Item& b) { return std::tie(a.name, a.label) < std::tie(b.name, b.label); });
+  std::sort(items.begin(), items.end(), [](const Item& a, const Item& b) {
+    return std::tie(a.name, a.label) < std::tie(b.name, b.label);
+  });
   return items;
 }
 
@@ -87,11 +89,13 @@ class SplitReader {
     split_.pixels.resize(items_.size() * split_.image_bytes());
     split_.labels.resize(items_.size());
     split_.names.resize(items_.size());
-    for (int i = 0; i < threads_; ++i) workers_.push_back({PngDecoder(kMaxPixels), std::vector<char>(kMaxPngBytes + 1)});
+    for (int i = 0; i < threads_; ++i)
+      workers_.push_back({PngDecoder(kMaxPixels), std::vector<char>(kMaxPngBytes + 1)});
     const size_t pieces = (items_.size() + kImagesAtOnce - 1) / kImagesAtOnce;
     TRY(parallel_for(pieces, threads_, [&](size_t piece, int worker) -> Result<> {
       const size_t end = std::min((piece + 1) * kImagesAtOnce, items_.size());
-      for (size_t i = piece * kImagesAtOnce; i < end; ++i) TRY(read_image(i, workers_[static_cast<size_t>(worker)]));
+      for (size_t i = piece * kImagesAtOnce; i < end; ++i)
+        TRY(read_image(i, workers_[static_cast<size_t>(worker)]));
       return {};
     }));
     return std::move(split_);
@@ -118,8 +122,8 @@ class SplitReader {
     split_.width = view.width;
     split_.height = view.height;
     if (items_.size() * split_.image_bytes() > kMaxSplitBytes)
-      return fail(Code::kInvalid, "{}: {} images of {} x {} do not fit into memory", part_.string(), items_.size(),
-                  view.width, view.height);
+      return fail(Code::kInvalid, "{}: {} images of {} x {} do not fit into memory", part_.string(),
+                  items_.size(), view.width, view.height);
     return {};
   }
 
@@ -127,8 +131,8 @@ class SplitReader {
     const Item& item = items_[i];
     PngView view = TRY(decode(item, worker));
     if (view.width != split_.width || view.height != split_.height)
-      return fail(Code::kInvalid, "{}: {} x {} pixels, but the first image has {} x {}", path_of(item), view.width,
-                  view.height, split_.width, split_.height);
+      return fail(Code::kInvalid, "{}: {} x {} pixels, but the first image has {} x {}", path_of(item),
+                  view.width, view.height, split_.width, split_.height);
     split_planes(view.rgb, &split_.pixels[i * split_.image_bytes()]);
     split_.labels[i] = item.label;
     split_.names[i] = fmt::format("{}/{}", classes_[item.label], item.name);
@@ -152,7 +156,8 @@ Result<fs::path> resolve_data_folder(const fs::path& folder) {
   for (int i = 0; i < kMaxPointers; ++i) {
     if (fs::exists(at / kClassesFile, ignored)) return at;
     if (!fs::exists(at / kPointerFile, ignored))
-      return fail(Code::kNotFound, "{}: no {} there, so it is no prepared data set; make one with cifar10-preprocess",
+      return fail(Code::kNotFound,
+                  "{}: no {} there, so it is no prepared data set; make one with cifar10-preprocess",
                   at.string(), kClassesFile);
     std::string target = json_string(TRY(read_json(at / kPointerFile)), "path");
     if (!fs::path(target).is_absolute())

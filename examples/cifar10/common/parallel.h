@@ -15,8 +15,9 @@ namespace tidemill::cifar10 {
 // Threads worth starting: the cores this process may run on.
 inline int core_count() { return std::max(1, static_cast<int>(std::thread::hardware_concurrency())); }
 
-// Calls work(i, worker) -> Result<> for each i of 0..count-1, in any order, worker in 0..threads-1. After the first
-// error, or an interrupt (kCancelled), no more pieces are started; that error is returned once all threads are idle.
+// Calls work(i, worker) -> Result<> for each i of 0..count-1, in any order, worker in 0..threads-1. After the
+// first error, or an interrupt (kCancelled), no more pieces are started; that error is returned once all
+// threads are idle.
 template <class Work>
 Result<> parallel_for(size_t count, int threads, Work&& work) {
   std::atomic<size_t> next{0};

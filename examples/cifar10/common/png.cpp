@@ -25,7 +25,8 @@ void put_big_endian(uint8_t* at, uint32_t value) {
 }
 
 inline uint8_t paeth(int left, int up, int up_left) {
-  int to_left = std::abs(up - up_left), to_up = std::abs(left - up_left), to_both = std::abs(left + up - 2 * up_left);
+  int to_left = std::abs(up - up_left), to_up = std::abs(left - up_left),
+      to_both = std::abs(left + up - 2 * up_left);
   if (to_left <= to_up && to_left <= to_both) return static_cast<uint8_t>(left);
   return static_cast<uint8_t>(to_up <= to_both ? up : up_left);
 }
@@ -69,17 +70,19 @@ struct PngDecoder::State {
   uint32_t width = 0, height = 0;
 
   Result<> read_header(std::span<const uint8_t> data, size_t at) {
-    if (data.size() != 13) return fail(Code::kInvalid, "byte {}: the PNG header chunk has {} bytes, not 13", at, data.size());
+    if (data.size() != 13)
+      return fail(Code::kInvalid, "byte {}: the PNG header chunk has {} bytes, not 13", at, data.size());
     width = big_endian(&data[0]);
     height = big_endian(&data[4]);
     if (width == 0 || height == 0 || uint64_t{width} * height > max_pixels)
-      return fail(Code::kInvalid, "byte {}: an image of {} x {} pixels is refused (limit {} pixels)", at, width, height,
-                  max_pixels);
+      return fail(Code::kInvalid, "byte {}: an image of {} x {} pixels is refused (limit {} pixels)", at,
+                  width, height, max_pixels);
     if (data[8] != 8 || data[9] != 2 || data[10] != 0 || data[11] != 0 || data[12] != 0)
-      return fail(Code::kInvalid,
-                  "byte {}: only 8-bit RGB PNG without interlace is read (this one has depth {}, colour type {}, "
-                  "interlace {})",
-                  at, data[8], data[9], data[12]);
+      return fail(
+          Code::kInvalid,
+          "byte {}: only 8-bit RGB PNG without interlace is read (this one has depth {}, colour type {}, "
+          "interlace {})",
+          at, data[8], data[9], data[12]);
     return {};
   }
 
@@ -94,14 +97,17 @@ struct PngDecoder::State {
       if (png.size() - at < 12) return fail(Code::kInvalid, "byte {}: the PNG file is truncated", png.size());
       size_t length = big_endian(&png[at]);
       if (length > png.size() - at - 12)
-        return fail(Code::kInvalid, "byte {}: the PNG file is truncated: a chunk of {} bytes starts at byte {}", png.size(),
+        return fail(Code::kInvalid,
+                    "byte {}: the PNG file is truncated: a chunk of {} bytes starts at byte {}", png.size(),
                     length, at);
       std::string_view type(reinterpret_cast<const char*>(&png[at + 4]), 4);
       auto data = png.subspan(at + 8, length);
       if (libdeflate_crc32(0, &png[at + 4], length + 4) != big_endian(&png[at + 8 + length]))
         return fail(Code::kInvalid, "byte {}: the checksum of a PNG chunk is wrong", at);
-      if (type == "IHDR") TRY(read_header(data, at));
-      else if (width == 0) return fail(Code::kInvalid, "byte {}: the PNG file does not begin with its header", at);
+      if (type == "IHDR")
+        TRY(read_header(data, at));
+      else if (width == 0)
+        return fail(Code::kInvalid, "byte {}: the PNG file does not begin with its header", at);
       if (type == "IDAT") {
         if (first_data == 0) first_data = at;
         compressed.insert(compressed.end(), data.begin(), data.end());
@@ -112,7 +118,9 @@ struct PngDecoder::State {
   }
 };
 
-PngDecoder::PngDecoder(uint64_t max_pixels) : state_(std::make_unique<State>()) { state_->max_pixels = max_pixels; }
+PngDecoder::PngDecoder(uint64_t max_pixels) : state_(std::make_unique<State>()) {
+  state_->max_pixels = max_pixels;
+}
 PngDecoder::~PngDecoder() = default;
 PngDecoder::PngDecoder(PngDecoder&&) noexcept = default;
 
@@ -122,8 +130,8 @@ Result<PngView> PngDecoder::decode(std::span<const uint8_t> png) {
   const size_t row_bytes = s.width * kPixel;
   s.filtered.resize((row_bytes + 1) * s.height);
   size_t got = 0;
-  libdeflate_result inflated = libdeflate_zlib_decompress(s.inflater.get(), s.compressed.data(), s.compressed.size(),
-                                                          s.filtered.data(), s.filtered.size(), &got);
+  libdeflate_result inflated = libdeflate_zlib_decompress(
+      s.inflater.get(), s.compressed.data(), s.compressed.size(), s.filtered.data(), s.filtered.size(), &got);
   if (inflated != LIBDEFLATE_SUCCESS || got != s.filtered.size())
     return fail(Code::kInvalid, "byte {}: the PNG's pixel data is damaged or incomplete", first_data);
   s.pixels.resize(row_bytes * s.height);
@@ -241,7 +249,8 @@ std::span<const uint8_t> PngEncoder::encode(std::span<const uint8_t> rgb) {
 
   uint8_t* data = at + 8;
   size_t room = s.png.size() - static_cast<size_t>(data - s.png.data()) - 16;
-  size_t length = libdeflate_zlib_compress(s.deflater.get(), s.filtered.data(), s.filtered.size(), data, room);
+  size_t length =
+      libdeflate_zlib_compress(s.deflater.get(), s.filtered.data(), s.filtered.size(), data, room);
   put_chunk_head(at, "IDAT", length);
   at = end_chunk(data, length);
   at = end_chunk(put_chunk_head(at, "IEND", 0), 0);

@@ -1,5 +1,5 @@
-// PNG (ISO/IEC 15948) for what this example needs, 8-bit RGB without interlace, several times faster than through
-// libpng: whole buffers through libdeflate, no row callbacks, no allocation per image.
+// PNG (ISO/IEC 15948) for what this example needs, 8-bit RGB without interlace, several times faster than
+// through libpng: whole buffers through libdeflate, no row callbacks, no allocation per image.
 #pragma once
 
 #include <cstdint>

@@ -12,12 +12,14 @@ namespace {
 std::vector<uint8_t> smooth_picture(uint32_t width, uint32_t height, uint32_t seed) {
   std::mt19937 random(seed);
   std::vector<uint8_t> rgb(size_t{width} * height * 3);
-  for (size_t i = 0; i < rgb.size(); ++i) rgb[i] = static_cast<uint8_t>(i / 3 % width * 5 + i / width + random() % 9);
+  for (size_t i = 0; i < rgb.size(); ++i)
+    rgb[i] = static_cast<uint8_t>(i / 3 % width * 5 + i / width + random() % 9);
   return rgb;
 }
 
 // libpng as the judge, in both directions.
-std::vector<uint8_t> write_with_libpng(const std::vector<uint8_t>& rgb, uint32_t width, uint32_t height, int filter) {
+std::vector<uint8_t> write_with_libpng(const std::vector<uint8_t>& rgb, uint32_t width, uint32_t height,
+                                       int filter) {
   std::vector<uint8_t> out;
   png_structp png = png_create_write_struct(PNG_LIBPNG_VER_STRING, nullptr, nullptr, nullptr);
   png_infop info = png_create_info_struct(png);
@@ -26,8 +28,8 @@ std::vector<uint8_t> write_with_libpng(const std::vector<uint8_t>& rgb, uint32_t
     to->insert(to->end(), data, data + size);
   };
   png_set_write_fn(png, &out, append, nullptr);
-  png_set_IHDR(png, info, width, height, 8, PNG_COLOR_TYPE_RGB, PNG_INTERLACE_NONE, PNG_COMPRESSION_TYPE_DEFAULT,
-               PNG_FILTER_TYPE_DEFAULT);
+  png_set_IHDR(png, info, width, height, 8, PNG_COLOR_TYPE_RGB, PNG_INTERLACE_NONE,
+               PNG_COMPRESSION_TYPE_DEFAULT, PNG_FILTER_TYPE_DEFAULT);
   png_set_filter(png, 0, filter);
   png_set_compression_buffer_size(png, 1000);  // several IDAT chunks
   png_write_info(png, info);
@@ -68,7 +70,8 @@ TEST(Png, NoiseThatCannotBeCompressedFits) {
 TEST(Png, EveryFilterThatLibpngWritesIsUndone) {
   const auto rgb = smooth_picture(40, 30, 3);
   PngDecoder decoder;
-  for (int filter : {PNG_FILTER_NONE, PNG_FILTER_SUB, PNG_FILTER_UP, PNG_FILTER_AVG, PNG_FILTER_PAETH, PNG_ALL_FILTERS}) {
+  for (int filter :
+       {PNG_FILTER_NONE, PNG_FILTER_SUB, PNG_FILTER_UP, PNG_FILTER_AVG, PNG_FILTER_PAETH, PNG_ALL_FILTERS}) {
     auto view = decoder.decode(write_with_libpng(rgb, 40, 30, filter));
     ASSERT_TRUE(view) << view.error().message;
     EXPECT_EQ(view->width, 40U);

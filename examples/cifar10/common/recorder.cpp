@@ -13,13 +13,16 @@ bool has_tracking_server() {
 template <class T>
 Result<T> from_sdk(sdk::Result<T> result) {
   if (!result) return fail(Code::kUnavailable, "tracking: {}", result.error());
-  if constexpr (std::is_void_v<T>) return {};
-  else return std::move(*result);
+  if constexpr (std::is_void_v<T>)
+    return {};
+  else
+    return std::move(*result);
 }
 
 bool lies_in(const fs::path& file, const fs::path& folder) {
   std::error_code ignored;
-  auto relative = fs::weakly_canonical(file, ignored).lexically_relative(fs::weakly_canonical(folder, ignored));
+  auto relative =
+      fs::weakly_canonical(file, ignored).lexically_relative(fs::weakly_canonical(folder, ignored));
   return !relative.empty() && *relative.begin() != "..";
 }
 
@@ -71,7 +74,8 @@ Result<fs::path> artifact_folder_of(const std::string& run_id) {
   fs::path folder = run.local_artifact_dir();
   std::error_code ignored;
   if (folder.empty() || !fs::is_directory(folder, ignored))
-    return fail(Code::kNotFound, "the artifacts of run {} ({}) are not on this machine", run_id, run.artifact_uri());
+    return fail(Code::kNotFound, "the artifacts of run {} ({}) are not on this machine", run_id,
+                run.artifact_uri());
   return folder;
 }
 

@@ -1,5 +1,5 @@
-// Records into the run that the environment names (MLFLOW_TRACKING_URI, MLFLOW_RUN_ID); without a tracking server it
-// does nothing, so that the programs work alone too.
+// Records into the run that the environment names (MLFLOW_TRACKING_URI, MLFLOW_RUN_ID); without a tracking
+// server it does nothing, so that the programs work alone too.
 #pragma once
 
 #include <optional>
@@ -15,7 +15,8 @@ namespace tidemill::cifar10 {
 
 class Recorder {
  public:
-  // Joins MLFLOW_RUN_ID, or starts a run in the experiment. Not recording when MLFLOW_TRACKING_URI is not set.
+  // Joins MLFLOW_RUN_ID, or starts a run in the experiment. Not recording when MLFLOW_TRACKING_URI is not
+  // set.
   static Result<Recorder> from_environment(const std::string& experiment, const std::string& run_name);
   Recorder() = default;
 
@@ -33,7 +34,8 @@ class Recorder {
   std::optional<sdk::Run> run_;
 };
 
-// The artifact folder of another run. kNotFound when it is not on this machine, kInvalid without a tracking server.
+// The artifact folder of another run. kNotFound when it is not on this machine, kInvalid without a tracking
+// server.
 Result<fs::path> artifact_folder_of(const std::string& run_id);
 
 }  // namespace tidemill::cifar10

@@ -24,8 +24,9 @@ class MappedFile {
   static Result<MappedFile> open(const fs::path& path) {
     MappedFile file;
     Fd fd = TRY(open_file(path, O_RDONLY));
-    struct stat info {};
-    if (fstat(fd.get(), &info) != 0) return tl::unexpected<Error>(errno_error("stat " + path.string(), errno));
+    struct stat info{};
+    if (fstat(fd.get(), &info) != 0)
+      return tl::unexpected<Error>(errno_error("stat " + path.string(), errno));
     file.bytes_ = static_cast<size_t>(info.st_size);
     if (file.bytes_ == 0) return fail(Code::kInvalid, "{} is empty", path.string());
     void* data = mmap(nullptr, file.bytes_, PROT_READ, MAP_PRIVATE | MAP_POPULATE, fd.get(), 0);
@@ -51,11 +52,12 @@ class MappedFile {
 Result<> verify(std::string_view content, const Expected& expected) {
   if (expected.bytes != 0 && content.size() != expected.bytes)
     return fail(Code::kInvalid, "has {} bytes, the published file has {}: the download is {}; fetch it again",
-                content.size(), expected.bytes, content.size() < expected.bytes ? "incomplete" : "another file");
+                content.size(), expected.bytes,
+                content.size() < expected.bytes ? "incomplete" : "another file");
   auto compare = [](std::string_view kind, const std::string& actual, std::string_view wanted) -> Result<> {
     if (actual == wanted) return {};
-    return fail(Code::kInvalid, "{} is {}, the published one is {}: the download is damaged; fetch it again", kind, actual,
-                wanted);
+    return fail(Code::kInvalid, "{} is {}, the published one is {}: the download is damaged; fetch it again",
+                kind, actual, wanted);
   };
   if (!expected.sha256.empty()) TRY(compare("its SHA-256", sha256_hex(content), expected.sha256));
   if (!expected.md5.empty()) TRY(compare("its MD5", md5_hex(content), expected.md5));
@@ -67,9 +69,12 @@ std::optional<uint64_t> octal(std::span<const uint8_t> field) {
   uint64_t value = 0;
   bool any = false;
   for (uint8_t c : field) {
-    if (c >= '0' && c <= '7') value = value * 8 + (c - '0'), any = true;
-    else if (c == 0 || (c == ' ' && any)) break;
-    else if (c != ' ') return std::nullopt;
+    if (c >= '0' && c <= '7')
+      value = value * 8 + (c - '0'), any = true;
+    else if (c == 0 || (c == ' ' && any))
+      break;
+    else if (c != ' ')
+      return std::nullopt;
   }
   return any ? std::optional(value) : std::nullopt;
 }
@@ -88,16 +93,19 @@ Result<std::string> gunzip(std::span<const uint8_t> gzip, uint64_t max_bytes) {
   uint32_t size = 0;  // the last four bytes, little-endian
   memcpy(&size, &gzip[gzip.size() - 4], 4);
   if (size > max_bytes)
-    return fail(Code::kInvalid, "byte {}: it says to unpack to {} bytes (limit {}); it is truncated or another file",
+    return fail(Code::kInvalid,
+                "byte {}: it says to unpack to {} bytes (limit {}); it is truncated or another file",
                 gzip.size() - 4, size, max_bytes);
   // Deflate cannot do better than about 1 to 1032, so a damaged size cannot make us take memory for nothing.
   if (size > gzip.size() * 1040)
-    return fail(Code::kInvalid, "byte {}: the size at the end is impossible; the file is truncated", gzip.size() - 4);
+    return fail(Code::kInvalid, "byte {}: the size at the end is impossible; the file is truncated",
+                gzip.size() - 4);
   std::unique_ptr<libdeflate_decompressor, decltype(&libdeflate_free_decompressor)> inflater(
       libdeflate_alloc_decompressor(), &libdeflate_free_decompressor);
   std::string out(size, '\0');
   size_t used = 0, got = 0;
-  auto result = libdeflate_gzip_decompress_ex(inflater.get(), gzip.data(), gzip.size(), out.data(), out.size(), &used, &got);
+  auto result = libdeflate_gzip_decompress_ex(inflater.get(), gzip.data(), gzip.size(), out.data(),
+                                              out.size(), &used, &got);
   if (result != LIBDEFLATE_SUCCESS || got != out.size() || used != gzip.size())
     return fail(Code::kInvalid, "the gzip data of {} bytes is damaged or truncated", gzip.size());
   return out;
@@ -113,7 +121,8 @@ Result<TarIndex> index_tar(std::span<const uint8_t> tar) {
     if (!size) return fail(Code::kInvalid, "byte {} of the tar: the size of a file is no number", at + 124);
     at += kBlock;
     if (*size > tar.size() - at)
-      return fail(Code::kInvalid, "byte {} of the tar: truncated inside a file of {} bytes", tar.size(), *size);
+      return fail(Code::kInvalid, "byte {} of the tar: truncated inside a file of {} bytes", tar.size(),
+                  *size);
     const auto* name = reinterpret_cast<const char*>(header.data());
     std::string file_name = fs::path(std::string(name, strnlen(name, 100))).filename().string();
     if (header[156] == '0' || header[156] == 0) index[file_name] = tar.subspan(at, *size);
@@ -131,11 +140,13 @@ Result<SourceFiles> SourceFiles::open(const fs::path& path, const std::optional<
     return files;
   }
   MappedFile archive = TRY(MappedFile::open(path));
-  auto verified = std::async(std::launch::async, [&] { return expected ? verify(archive.text(), *expected) : Result<>{}; });
+  auto verified = std::async(std::launch::async,
+                             [&] { return expected ? verify(archive.text(), *expected) : Result<>{}; });
   Result<std::string> tar = gunzip(archive.bytes(), kMaxUnpacked);
   TRY_IN(path.string(), verified.get());
   files.tar_ = TRY_IN(path.string(), std::move(tar));
-  files.index_ = TRY_IN(path.string(), index_tar({reinterpret_cast<const uint8_t*>(files.tar_.data()), files.tar_.size()}));
+  files.index_ = TRY_IN(path.string(),
+                        index_tar({reinterpret_cast<const uint8_t*>(files.tar_.data()), files.tar_.size()}));
   return files;
 }
 

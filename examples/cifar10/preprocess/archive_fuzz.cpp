@@ -13,7 +13,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     case 1:
       if (auto index = index_tar(rest))
         for (auto& [name, bytes] : *index)
-          if (!bytes.empty() && (bytes.data() < rest.data() || bytes.data() + bytes.size() > rest.data() + rest.size()))
+          if (!bytes.empty() &&
+              (bytes.data() < rest.data() || bytes.data() + bytes.size() > rest.data() + rest.size()))
             __builtin_trap();
       break;
     default:

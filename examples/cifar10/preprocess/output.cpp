@@ -49,7 +49,8 @@ Result<> write_part(const Images& images, const Part& part, const fs::path& fold
     const size_t begin = piece * kImagesAtOnce, end = std::min(begin + kImagesAtOnce, part.count);
     for (size_t i = begin; i < end; ++i) {
       const size_t image = part.first + i;
-      auto png = encoders[static_cast<size_t>(worker)].encode({&images.pixels[image * kImageBytes], kImageBytes});
+      auto png =
+          encoders[static_cast<size_t>(worker)].encode({&images.pixels[image * kImageBytes], kImageBytes});
       const uint8_t label = images.labels[image];
       TRY_IN((folder / images.classes[label]).string(), write_image(folders[label], file_name(i), png));
     }
@@ -70,13 +71,15 @@ Result<> move_into_place(const fs::path& from, const fs::path& to, std::string_v
   TRY(tidemill::remove_all(to / name));
   std::error_code error;
   fs::rename(from / name, to / name, error);
-  if (error) return fail(Code::kInternal, "move {} to {}: {}", (from / name).string(), to.string(), error.message());
+  if (error)
+    return fail(Code::kInternal, "move {} to {}: {}", (from / name).string(), to.string(), error.message());
   return {};
 }
 
 }  // namespace
 
-Result<> write_data_set(const Images& images, const fs::path& folder, const std::function<void(size_t)>& on_written) {
+Result<> write_data_set(const Images& images, const fs::path& folder,
+                        const std::function<void(size_t)>& on_written) {
   TRY(make_dirs(folder));
   TempDir unfinished = TRY(TempDir::create(folder, ".unfinished-"));
   const fs::path& work = unfinished.path();

@@ -35,16 +35,19 @@ class OutputTest : public testing::Test {
 TEST_F(OutputTest, WhatIsWrittenIsReadBackInTheOfficialOrder) {
   write();
   EXPECT_EQ(reported_, 1207U);
-  EXPECT_THAT(listing(out_), testing::ElementsAre("classes.json", "meta_test.json", "meta_train.json", "test", "train"));
+  EXPECT_THAT(listing(out_),
+              testing::ElementsAre("classes.json", "meta_test.json", "meta_train.json", "test", "train"));
   EXPECT_EQ(read_classes(out_).value(), images_.classes);
-  for (auto [part, first, count] : {std::tuple{"train", size_t{0}, size_t{1000}}, {"test", size_t{1000}, size_t{207}}}) {
+  for (auto [part, first, count] :
+       {std::tuple{"train", size_t{0}, size_t{1000}}, {"test", size_t{1000}, size_t{207}}}) {
     auto split = read_split(out_, part);
     ASSERT_TRUE(split) << split.error().message;
     ASSERT_EQ(split->count(), count);
     for (size_t i = 0; i < count; ++i) {
       ASSERT_EQ(split->labels[i], images_.labels[first + i]);
       for (size_t b = 0; b < kImageBytes; ++b)
-        ASSERT_EQ(split->pixels[i * kImageBytes + b % 3 * 1024 + b / 3], images_.pixels[(first + i) * kImageBytes + b]);
+        ASSERT_EQ(split->pixels[i * kImageBytes + b % 3 * 1024 + b / 3],
+                  images_.pixels[(first + i) * kImageBytes + b]);
     }
   }
 }
@@ -81,7 +84,8 @@ TEST_F(OutputTest, ATruncatedPngIsNamed) {
   auto split = read_split(out_, "train");
   ASSERT_FALSE(split);
   EXPECT_EQ(split.error().code, Code::kInvalid);
-  EXPECT_THAT(split.error().message, testing::AllOf(HasSubstr("train/bird/00002.png"), HasSubstr("truncated")));
+  EXPECT_THAT(split.error().message,
+              testing::AllOf(HasSubstr("train/bird/00002.png"), HasSubstr("truncated")));
 }
 
 TEST_F(OutputTest, AMissingPngIsNamed) {

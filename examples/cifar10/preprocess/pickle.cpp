@@ -50,7 +50,9 @@ class Machine {
   const Value& value(Ref ref) const { return values_[ref]; }
 
  private:
-  tl::unexpected<Error> truncated() { return fail(Code::kInvalid, "byte {}: the pickle is truncated", bytes_.size()); }
+  tl::unexpected<Error> truncated() {
+    return fail(Code::kInvalid, "byte {}: the pickle is truncated", bytes_.size());
+  }
 
   Result<std::span<const uint8_t>> take(size_t count) {
     if (count > bytes_.size() - at_) return truncated();
@@ -112,7 +114,8 @@ class Machine {
     if (array_module && name == "_reconstruct") return push(Global::kReconstruct);
     if (module == "numpy" && name == "ndarray") return push(Global::kArrayClass);
     if (module == "numpy" && name == "dtype") return push(Global::kDtype);
-    return fail(Code::kInvalid, "the pickle refers to {}.{}; only plain data and numpy arrays are read", module, name);
+    return fail(Code::kInvalid, "the pickle refers to {}.{}; only plain data and numpy arrays are read",
+                module, name);
   }
   Result<> reduce() {
     Ref arguments = TRY(pop()), function = TRY(pop());
@@ -150,7 +153,8 @@ class Machine {
   }
   Result<> recall(uint32_t slot) {
     auto found = memo_.find(slot);
-    if (found == memo_.end()) return fail(Code::kInvalid, "the pickle refers to memo {}, which is not set", slot);
+    if (found == memo_.end())
+      return fail(Code::kInvalid, "the pickle refers to memo {}, which is not set", slot);
     stack_.push_back(found->second);
     return {};
   }
@@ -166,37 +170,71 @@ class Machine {
 
   Result<> step(uint8_t op) {
     switch (op) {
-      case 0x80: return byte().map([](uint8_t) {});  // PROTO
-      case '(': return push(Mark{});
-      case 'N': return push(None{});
-      case 0x88: return push(true);
-      case 0x89: return push(false);
-      case 'K': return push(int64_t{TRY(byte())});
-      case 'M': return push(int64_t{TRY(little_endian(2))});
-      case 'J': return push(int64_t{static_cast<int32_t>(TRY(little_endian(4)))});
-      case 0x8a: return push_long();
-      case 'U': return push(TRY(text(TRY(byte()))));
-      case 'T': case 'X': return push(TRY(text(TRY(little_endian(4)))));
-      case 'c': return push_global();
-      case ']': return push(List{});
-      case '}': return push(Dict{});
-      case ')': return push(Tuple{});
-      case 't': return push(Tuple{TRY(pop_to_mark())});
-      case 'l': return push(List{TRY(pop_to_mark())});
-      case 0x85: return push_tuple(1);
-      case 0x86: return push_tuple(2);
-      case 0x87: return push_tuple(3);
-      case 'a': return append({TRY(pop())});
-      case 'e': return append(TRY(pop_to_mark()));
-      case 's': { Ref item = TRY(pop()), key = TRY(pop()); return set_items({key, item}); }
-      case 'u': return set_items(TRY(pop_to_mark()));
-      case 'R': return reduce();
-      case 'b': return build();
-      case 'q': return remember(TRY(byte()));
-      case 'r': return remember(TRY(little_endian(4)));
-      case 'h': return recall(TRY(byte()));
-      case 'j': return recall(TRY(little_endian(4)));
-      default: return fail(Code::kInvalid, "unknown pickle opcode 0x{:02x}", op);
+      case 0x80:
+        return byte().map([](uint8_t) {});  // PROTO
+      case '(':
+        return push(Mark{});
+      case 'N':
+        return push(None{});
+      case 0x88:
+        return push(true);
+      case 0x89:
+        return push(false);
+      case 'K':
+        return push(int64_t{TRY(byte())});
+      case 'M':
+        return push(int64_t{TRY(little_endian(2))});
+      case 'J':
+        return push(int64_t{static_cast<int32_t>(TRY(little_endian(4)))});
+      case 0x8a:
+        return push_long();
+      case 'U':
+        return push(TRY(text(TRY(byte()))));
+      case 'T':
+      case 'X':
+        return push(TRY(text(TRY(little_endian(4)))));
+      case 'c':
+        return push_global();
+      case ']':
+        return push(List{});
+      case '}':
+        return push(Dict{});
+      case ')':
+        return push(Tuple{});
+      case 't':
+        return push(Tuple{TRY(pop_to_mark())});
+      case 'l':
+        return push(List{TRY(pop_to_mark())});
+      case 0x85:
+        return push_tuple(1);
+      case 0x86:
+        return push_tuple(2);
+      case 0x87:
+        return push_tuple(3);
+      case 'a':
+        return append({TRY(pop())});
+      case 'e':
+        return append(TRY(pop_to_mark()));
+      case 's': {
+        Ref item = TRY(pop()), key = TRY(pop());
+        return set_items({key, item});
+      }
+      case 'u':
+        return set_items(TRY(pop_to_mark()));
+      case 'R':
+        return reduce();
+      case 'b':
+        return build();
+      case 'q':
+        return remember(TRY(byte()));
+      case 'r':
+        return remember(TRY(little_endian(4)));
+      case 'h':
+        return recall(TRY(byte()));
+      case 'j':
+        return recall(TRY(little_endian(4)));
+      default:
+        return fail(Code::kInvalid, "unknown pickle opcode 0x{:02x}", op);
     }
   }
 
@@ -223,21 +261,25 @@ Result<PickledArray> as_array(const Machine& machine, const Value& value) {
   const auto* dtype = std::get_if<Object>(&machine.value(state->items[2]));
   const auto* fortran = std::get_if<bool>(&machine.value(state->items[3]));
   const auto* bytes = std::get_if<std::string_view>(&machine.value(state->items[4]));
-  if (!shape || !dtype || !fortran || !bytes || dtype->made_by != Global::kDtype) return unexpected_layout("array state");
+  if (!shape || !dtype || !fortran || !bytes || dtype->made_by != Global::kDtype)
+    return unexpected_layout("array state");
   const auto& arguments = std::get<Tuple>(machine.value(dtype->arguments)).items;
-  const auto* type = arguments.empty() ? nullptr : std::get_if<std::string_view>(&machine.value(arguments[0]));
+  const auto* type =
+      arguments.empty() ? nullptr : std::get_if<std::string_view>(&machine.value(arguments[0]));
   if (!type || *type != "u1" || *fortran) return unexpected_layout("array type");
 
   PickledArray array;
   uint64_t elements = 1;
   for (Ref item : shape->items) {
     const auto* extent = std::get_if<int64_t>(&machine.value(item));
-    if (!extent || *extent < 0 || *extent > (int64_t{1} << 31) || elements > (uint64_t{1} << 31)) return unexpected_layout("array shape");
+    if (!extent || *extent < 0 || *extent > (int64_t{1} << 31) || elements > (uint64_t{1} << 31))
+      return unexpected_layout("array shape");
     array.shape.push_back(*extent);
     elements *= static_cast<uint64_t>(*extent);
   }
   if (elements != bytes->size())
-    return fail(Code::kInvalid, "the pickled array has {} bytes where its shape needs {}", bytes->size(), elements);
+    return fail(Code::kInvalid, "the pickled array has {} bytes where its shape needs {}", bytes->size(),
+                elements);
   array.bytes = {reinterpret_cast<const uint8_t*>(bytes->data()), bytes->size()};
   return array;
 }

@@ -1,5 +1,5 @@
-// The subset of Python's pickle format (protocols 0-2 as far as CIFAR's archives use them) read as plain data: nothing
-// is ever imported or called. numpy arrays of uint8 become bytes with a shape.
+// The subset of Python's pickle format (protocols 0-2 as far as CIFAR's archives use them) read as plain
+// data: nothing is ever imported or called. numpy arrays of uint8 become bytes with a shape.
 #pragma once
 
 #include <cstdint>
@@ -19,8 +19,8 @@ struct PickledArray {
 // A batch file of the python archive, or its meta file. Everything points into the pickle's bytes.
 struct PickledBatch {
   PickledArray data;
-  std::vector<int64_t> labels;                 // "labels" or "fine_labels"
-  std::vector<std::string_view> label_names;   // "label_names" or "fine_label_names" (meta files)
+  std::vector<int64_t> labels;                // "labels" or "fine_labels"
+  std::vector<std::string_view> label_names;  // "label_names" or "fine_label_names" (meta files)
 };
 
 // kInvalid with the byte offset for truncated or damaged input and for anything outside the subset, such as a

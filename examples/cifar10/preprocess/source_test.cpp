@@ -24,7 +24,9 @@ class SourceTest : public testing::Test {
   static void SetUpTestSuite() { images_ = new Images(synthetic_images(DataSet::kCifar10, 50'000, 10'000)); }
   static void TearDownTestSuite() { delete images_; }
 
-  std::span<const uint8_t> pixels(size_t image) { return {&images_->pixels[image * kImageBytes], kImageBytes}; }
+  std::span<const uint8_t> pixels(size_t image) {
+    return {&images_->pixels[image * kImageBytes], kImageBytes};
+  }
 
   std::string planes(size_t image) {
     std::string out(kImageBytes, '\0');
@@ -41,13 +43,16 @@ class SourceTest : public testing::Test {
   void write_binary() {
     for_each_batch([&](const std::string& name, size_t first) {
       std::string content;
-      for (size_t i = first; i < first + 10'000; ++i) content += static_cast<char>(images_->labels[i]) + planes(i);
+      for (size_t i = first; i < first + 10'000; ++i)
+        content += static_cast<char>(images_->labels[i]) + planes(i);
       write(name + ".bin", content);
     });
   }
   // As Python 2's cPickle wrote the official files.
   std::string pickle_batch(size_t first) {
-    auto short_text = [](std::string_view text) { return "U" + std::string(1, static_cast<char>(text.size())) + std::string(text); };
+    auto short_text = [](std::string_view text) {
+      return "U" + std::string(1, static_cast<char>(text.size())) + std::string(text);
+    };
     std::string labels;
     for (size_t i = first; i < first + 10'000; ++i) labels += {'K', static_cast<char>(images_->labels[i])};
     std::string data;
@@ -55,8 +60,9 @@ class SourceTest : public testing::Test {
     const auto size = static_cast<uint32_t>(data.size());
     using namespace std::string_literals;
     return "\x80\x02}q\x01("s + short_text("labels") + "q\x02]q\x03(" + labels + "e" + short_text("data") +
-           "cnumpy.core.multiarray\n_reconstruct\nq\x04" + "cnumpy\nndarray\nq\x05" + "K\x00\x85"s + "U\x01" + "b\x87Rq\x06(K\x01" +
-           "M\x10'M\x00\x0c\x86"s + "cnumpy\ndtype\n" + "U\x02u1K\x00K\x01\x87R(K\x03U\x01|NNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK\x00tb\x89T"s +
+           "cnumpy.core.multiarray\n_reconstruct\nq\x04" + "cnumpy\nndarray\nq\x05" + "K\x00\x85"s + "U\x01" +
+           "b\x87Rq\x06(K\x01" + "M\x10'M\x00\x0c\x86"s + "cnumpy\ndtype\n" +
+           "U\x02u1K\x00K\x01\x87R(K\x03U\x01|NNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK\x00tb\x89T"s +
            std::string(reinterpret_cast<const char*>(&size), 4) + data + "tbu.";
   }
   void expect_same(const Images& read) {
@@ -80,7 +86,8 @@ TEST_F(SourceTest, BinaryFolderGivesTheImagesAndATruncatedFileIsNamedWithItsByte
   fs::resize_file(dir_.path() / "data_batch_3.bin", 12'345);
   auto truncated = load_images(DataSet::kCifar10, dir_.path().string());
   ASSERT_FALSE(truncated);
-  EXPECT_THAT(truncated.error().message, testing::AllOf(HasSubstr("data_batch_3.bin"), HasSubstr("byte 12345")));
+  EXPECT_THAT(truncated.error().message,
+              testing::AllOf(HasSubstr("data_batch_3.bin"), HasSubstr("byte 12345")));
 }
 
 TEST_F(SourceTest, ALabelOutOfRangeIsNamedWithItsByte) {
@@ -90,7 +97,8 @@ TEST_F(SourceTest, ALabelOutOfRangeIsNamedWithItsByte) {
   write("test_batch.bin", content);
   auto read = load_images(DataSet::kCifar10, dir_.path().string());
   ASSERT_FALSE(read);
-  EXPECT_THAT(read.error().message, testing::AllOf(HasSubstr("test_batch.bin"), HasSubstr("byte 21511"), HasSubstr("label 10")));
+  EXPECT_THAT(read.error().message,
+              testing::AllOf(HasSubstr("test_batch.bin"), HasSubstr("byte 21511"), HasSubstr("label 10")));
 }
 
 TEST_F(SourceTest, PickledFolderGivesTheImages) {
@@ -106,7 +114,8 @@ TEST_F(SourceTest, PngRowsGiveTheImages) {
   for_each_batch([&](const std::string& name, size_t first) {
     auto png = encoder.encode({&images_->pixels[first * kImageBytes], 10'000 * kImageBytes});
     write(name + ".png", std::string(png.begin(), png.end()));
-    for (size_t i = first; i < first + 10'000; ++i) (first < 50'000 ? train : test).push_back(images_->labels[i]);
+    for (size_t i = first; i < first + 10'000; ++i)
+      (first < 50'000 ? train : test).push_back(images_->labels[i]);
   });
   write("train_lables.json", dump_json(train));
   write("test_lables.json", dump_json(test));
@@ -159,7 +168,8 @@ std::string gzip_of(const std::string& content) {
 
 TEST(Archive, AFileOfATarIsFoundByItsName) {
   auto dir = TempDir::create().value();
-  ASSERT_TRUE(write_file_atomic(dir.path() / "a.tar.gz", gzip_of(tar_of("folder/data.bin", "hello")), Durable::no));
+  ASSERT_TRUE(
+      write_file_atomic(dir.path() / "a.tar.gz", gzip_of(tar_of("folder/data.bin", "hello")), Durable::no));
   auto files = SourceFiles::open(dir.path() / "a.tar.gz", std::nullopt);
   ASSERT_TRUE(files) << files.error().message;
   EXPECT_TRUE(files->has("data.bin"));
@@ -184,20 +194,26 @@ TEST(Archive, AChecksumOtherThanThePublishedIsRefused) {
   auto dir = TempDir::create().value();
   const std::string gzip = gzip_of(tar_of("data.bin", "hello"));
   ASSERT_TRUE(write_file_atomic(dir.path() / "a.tar.gz", gzip, Durable::no));
-  auto files = SourceFiles::open(dir.path() / "a.tar.gz", Expected{gzip.size(), "00000000000000000000000000000000", {}});
+  auto files = SourceFiles::open(dir.path() / "a.tar.gz",
+                                 Expected{gzip.size(), "00000000000000000000000000000000", {}});
   ASSERT_FALSE(files);
   EXPECT_THAT(files.error().message, HasSubstr("MD5"));
 }
 
 TEST(Pickle, AClassOtherThanNumpysIsRefusedAndNeverCalled) {
-  auto batch = read_pickled_batch(bytes_of("\x80\x02" "cposix\nsystem\nU\x04" "true\x85R."));
+  auto batch =
+      read_pickled_batch(bytes_of("\x80\x02"
+                                  "cposix\nsystem\nU\x04"
+                                  "true\x85R."));
   ASSERT_FALSE(batch);
   EXPECT_THAT(batch.error().message, testing::AllOf(HasSubstr("byte 2"), HasSubstr("posix.system")));
 }
 
 TEST(Pickle, TruncatedInputSaysWhere) {
   using namespace std::string_literals;
-  const std::string pickle = "\x80\x02}q\x01(U\x06labels]q\x02(K\x01K\x02" "eu."s;
+  const std::string pickle =
+      "\x80\x02}q\x01(U\x06labels]q\x02(K\x01K\x02"
+      "eu."s;
   ASSERT_TRUE(read_pickled_batch(bytes_of(pickle)));
   EXPECT_EQ(read_pickled_batch(bytes_of(pickle))->labels, (std::vector<int64_t>{1, 2}));
   for (size_t size = 0; size < pickle.size(); ++size) {
