@@ -41,9 +41,11 @@ class Cursor {
 class Statement {
  public:
   explicit Statement(Cursor* cursor) : cursor_(cursor) {}
-  Statement(Statement&& other) noexcept : cursor_(std::exchange(other.cursor_, nullptr)) {}
+  Statement(Statement&& other) noexcept
+      : cursor_(std::exchange(other.cursor_, nullptr)), bound_(other.bound_) {}
   Statement& operator=(Statement&& other) noexcept {
     std::swap(cursor_, other.cursor_);
+    std::swap(bound_, other.bound_);
     return *this;
   }
   ~Statement() {

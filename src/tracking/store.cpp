@@ -1,0 +1,93 @@
+#include "tracking/store.h"
+
+#include "base/time.h"
+#include "db/sqlite.h"
+#include "tracking/schema.h"
+#include "tracking/store_state.h"
+#include "tracking/validate.h"
+
+namespace tidemill::tracking {
+
+constexpr size_t kMaxCachedRuns = 20'000;
+constexpr size_t kMaxIdleReaders = 8;
+
+void WriteCache::undone() {
+  runs_.clear();
+  keys.forget();
+  metrics.forget();
+}
+
+Result<RunRow> WriteCache::run(db::Connection& connection, std::string_view run_id) {
+  std::string id(run_id);
+  if (auto found = runs_.find(id); found != runs_.end()) return found->second;
+  db::Statement select = TRY(connection.prepare("SELECT id, experiment, lifecycle FROM runs WHERE uuid = ?"));
+  if (!TRY(select.bind(run_id).step())) return tl::unexpected<Error>(no_run(run_id));
+  RunRow row{select.integer(0), select.integer(1), static_cast<Lifecycle>(select.integer(2))};
+  if (runs_.size() >= kMaxCachedRuns) runs_.clear();
+  runs_.emplace(std::move(id), row);
+  return row;
+}
+
+Result<RunRow> WriteCache::active_run(db::Connection& connection, std::string_view run_id) {
+  RunRow row = TRY(run(connection, run_id));
+  if (row.lifecycle != Lifecycle::kActive) return tl::unexpected<Error>(not_active("run", run_id));
+  return row;
+}
+
+Result<std::unique_ptr<Reader>> Store::State::take_reader() {
+  {
+    std::lock_guard lock(mutex_);
+    if (!idle_readers_.empty()) {
+      auto reader = std::move(idle_readers_.back());
+      idle_readers_.pop_back();
+      return reader;
+    }
+  }
+  auto reader = std::make_unique<Reader>();
+  reader->connection = TRY(db::open_sqlite({.file = options.file}));
+  return reader;
+}
+
+void Store::State::give_back(std::unique_ptr<Reader> reader) {
+  std::lock_guard lock(mutex_);
+  if (idle_readers_.size() < kMaxIdleReaders) idle_readers_.push_back(std::move(reader));
+}
+
+Error no_experiment(std::string_view id) {
+  return Error{Code::kNotFound, fmt::format("No Experiment with id={} exists", id)};
+}
+Error no_run(std::string_view run_id) {
+  return Error{Code::kNotFound, fmt::format("Run with id={} not found", run_id)};
+}
+Error not_active(std::string_view kind, std::string_view id) {
+  return Error{Code::kInvalid,
+               fmt::format("The {} {} must be in the 'active' state. Current state is deleted.", kind, id)};
+}
+
+static Result<> add_default_experiment(db::Connection& connection, const std::string& artifact_root) {
+  int64_t now = now_ms();
+  return connection.run(
+      "INSERT INTO experiments (id, name, artifact_location, lifecycle, created, updated) "
+      "VALUES (0, 'Default', ?, 0, ?, ?) ON CONFLICT DO NOTHING",
+      artifact_root + "/0", now, now);
+}
+
+Result<Store> Store::open(StoreOptions options) {
+  options.file = fs::absolute(options.file).lexically_normal();
+  if (options.default_artifact_root.empty())
+    options.default_artifact_root = (options.file.parent_path() / "artifacts").string();
+  while (options.default_artifact_root.size() > 1 && options.default_artifact_root.ends_with('/'))
+    options.default_artifact_root.pop_back();
+  auto connection = TRY(db::open_sqlite({.file = options.file}));
+  bool is_new = TRY(connection->schema_mark()).empty;
+  TRY(db::migrate(*connection, store_schema()));
+  if (is_new) TRY(add_default_experiment(*connection, options.default_artifact_root));
+  return Store(std::make_unique<State>(std::move(options), std::move(connection)));
+}
+
+Store::Store(std::unique_ptr<State> state) : state_(std::move(state)) {}
+Store::Store(Store&&) noexcept = default;
+Store& Store::operator=(Store&&) noexcept = default;
+Store::~Store() = default;
+
+}  // namespace tidemill::tracking

@@ -1,0 +1,166 @@
+#include "base/time.h"
+#include "tracking/store.h"
+#include "tracking/store_state.h"
+#include "tracking/validate.h"
+
+namespace tidemill::tracking {
+
+Experiment read_experiment(const db::Statement& row) {
+  return {.id = std::to_string(row.integer(0)),
+          .name = std::string(row.text(1)),
+          .artifact_location = std::string(row.text(2)),
+          .lifecycle = static_cast<Lifecycle>(row.integer(3)),
+          .created = row.integer(4),
+          .updated = row.integer(5),
+          .tags = {}};
+}
+
+Result<> load_experiment_tags(db::Connection& connection, Experiment& experiment) {
+  db::Statement tags =
+      TRY(connection.prepare("SELECT key, value FROM experiment_tags WHERE experiment = ? ORDER BY key"));
+  tags.bind(TRY(parse_experiment_id(experiment.id)));
+  while (TRY(tags.step())) experiment.tags.emplace_back(tags.text(0), tags.text(1));
+  return {};
+}
+
+namespace {
+
+Error experiment_exists(std::string_view name) {
+  return Error{Code::kConflict, fmt::format("Experiment(name={}) already exists.", name)};
+}
+
+Result<> check_name_free(db::Connection& connection, std::string_view name) {
+  db::Statement taken = TRY(connection.prepare("SELECT 1 FROM experiments WHERE name = ?"));
+  if (TRY(taken.bind(name).step())) return tl::unexpected<Error>(experiment_exists(name));
+  return {};
+}
+
+Result<> put_tag(db::Connection& connection, int64_t id, std::string_view key, std::string_view value) {
+  return connection.run(
+      "INSERT INTO experiment_tags (experiment, key, value) VALUES (?, ?, ?) "
+      "ON CONFLICT (experiment, key) DO UPDATE SET value = excluded.value",
+      id, key, value);
+}
+
+Result<Lifecycle> lifecycle_of(db::Connection& connection, int64_t id) {
+  db::Statement select = TRY(connection.prepare("SELECT lifecycle FROM experiments WHERE id = ?"));
+  if (!TRY(select.bind(id).step())) return tl::unexpected<Error>(no_experiment(std::to_string(id)));
+  return static_cast<Lifecycle>(select.integer(0));
+}
+
+Result<int64_t> insert_experiment(db::Connection& connection, std::string_view name, std::string_view location,
+                                  const std::string& root) {
+  int64_t now = now_ms();
+  db::Statement insert = TRY(
+      connection.prepare("INSERT INTO experiments (name, artifact_location, lifecycle, created, updated) "
+                         "VALUES (?, ?, 0, ?, ?) RETURNING id"));
+  TRY(insert.bind(name, location, now, now).step());
+  int64_t id = insert.integer(0);
+  if (location.empty())
+    TRY(connection.run("UPDATE experiments SET artifact_location = ? WHERE id = ?", fmt::format("{}/{}", root, id), id));
+  return id;
+}
+
+// An experiment and its runs become active or deleted together.
+Result<> change_lifecycle(db::Connection& connection, int64_t id, Lifecycle from, Lifecycle to) {
+  if (TRY(lifecycle_of(connection, id)) != from) return tl::unexpected<Error>(no_experiment(std::to_string(id)));
+  TRY(connection.run("UPDATE experiments SET lifecycle = ?, updated = ? WHERE id = ?", static_cast<int>(to), now_ms(),
+                     id));
+  return connection.run("UPDATE runs SET lifecycle = ? WHERE experiment = ?", static_cast<int>(to), id);
+}
+
+}  // namespace
+
+Result<std::string> Store::create_experiment(std::string_view name, std::string_view artifact_location,
+                                             const std::vector<KeyValue>& tags) {
+  TRY(check_experiment_name(name));
+  TRY(check_artifact_location(artifact_location));
+  for (const auto& [key, value] : tags) TRY(check_experiment_tag(key, value));
+  int64_t id = 0;
+  TRY(state_->commits.run([&](db::Connection& connection) -> Result<> {
+    TRY(check_name_free(connection, name));
+    id = TRY(insert_experiment(connection, name, artifact_location, state_->options.default_artifact_root));
+    for (const auto& [key, value] : tags) TRY(put_tag(connection, id, key, value));
+    return {};
+  }));
+  return std::to_string(id);
+}
+
+Result<Experiment> Store::experiment(std::string_view id) {
+  int64_t number = TRY(parse_experiment_id(id));
+  return state_->read<Experiment>([&](Reader& reader) -> Result<Experiment> {
+    db::Statement row = TRY(reader.connection->prepare(
+        fmt::format("SELECT {} FROM experiments e WHERE e.id = ?", kExperimentColumns)));
+    if (!TRY(row.bind(number).step())) return tl::unexpected<Error>(no_experiment(id));
+    Experiment experiment = read_experiment(row);
+    TRY(load_experiment_tags(*reader.connection, experiment));
+    return experiment;
+  });
+}
+
+Result<Experiment> Store::experiment_by_name(std::string_view name) {
+  return state_->read<Experiment>([&](Reader& reader) -> Result<Experiment> {
+    db::Statement row = TRY(reader.connection->prepare(
+        fmt::format("SELECT {} FROM experiments e WHERE e.name = ?", kExperimentColumns)));
+    if (!TRY(row.bind(name).step())) return fail(Code::kNotFound, "Could not find experiment with name '{}'", name);
+    Experiment experiment = read_experiment(row);
+    TRY(load_experiment_tags(*reader.connection, experiment));
+    return experiment;
+  });
+}
+
+Result<std::string> Store::ensure_experiment(std::string_view name) {
+  TRY(check_experiment_name(name));
+  int64_t id = 0;
+  TRY(state_->commits.run([&](db::Connection& connection) -> Result<> {
+    db::Statement row = TRY(connection.prepare("SELECT id, lifecycle FROM experiments WHERE name = ?"));
+    if (!TRY(row.bind(name).step())) {
+      id = TRY(insert_experiment(connection, name, "", state_->options.default_artifact_root));
+      return {};
+    }
+    id = row.integer(0);
+    if (static_cast<Lifecycle>(row.integer(1)) == Lifecycle::kActive) return {};
+    return fail(Code::kInvalid, "experiment '{}' is deleted; restore it or choose another name", name);
+  }));
+  return std::to_string(id);
+}
+
+Result<> Store::set_experiment_tag(std::string_view id, std::string_view key, std::string_view value) {
+  TRY(check_experiment_tag(key, value));
+  int64_t number = TRY(parse_experiment_id(id));
+  return state_->commits.run([&](db::Connection& connection) -> Result<> {
+    if (TRY(lifecycle_of(connection, number)) != Lifecycle::kActive)
+      return tl::unexpected<Error>(not_active("experiment", id));
+    return put_tag(connection, number, key, value);
+  });
+}
+
+Result<> Store::rename_experiment(std::string_view id, std::string_view name) {
+  TRY(check_experiment_name(name));
+  int64_t number = TRY(parse_experiment_id(id));
+  return state_->commits.run([&](db::Connection& connection) -> Result<> {
+    if (TRY(lifecycle_of(connection, number)) != Lifecycle::kActive)
+      return fail(Code::kInvalid, "Cannot rename a non-active experiment.");
+    db::Statement taken = TRY(connection.prepare("SELECT 1 FROM experiments WHERE name = ? AND id <> ?"));
+    if (TRY(taken.bind(name, number).step())) return tl::unexpected<Error>(experiment_exists(name));
+    return connection.run("UPDATE experiments SET name = ?, updated = ? WHERE id = ?", name, now_ms(), number);
+  });
+}
+
+Result<> Store::delete_experiment(std::string_view id) {
+  int64_t number = TRY(parse_experiment_id(id));
+  return state_->commits.run([&](db::Connection& connection) -> Result<> {
+    state_->cache.forget_runs();
+    return change_lifecycle(connection, number, Lifecycle::kActive, Lifecycle::kDeleted);
+  });
+}
+
+Result<> Store::restore_experiment(std::string_view id) {
+  int64_t number = TRY(parse_experiment_id(id));
+  return state_->commits.run([&](db::Connection& connection) -> Result<> {
+    state_->cache.forget_runs();
+    return change_lifecycle(connection, number, Lifecycle::kDeleted, Lifecycle::kActive);
+  });
+}
+
+}  // namespace tidemill::tracking

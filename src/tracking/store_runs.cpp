@@ -1,0 +1,323 @@
+#include <limits>
+
+#include "base/id.h"
+#include "base/text.h"
+#include "base/time.h"
+#include "tracking/page_token.h"
+#include "tracking/store.h"
+#include "tracking/store_state.h"
+#include "tracking/validate.h"
+
+namespace tidemill::tracking {
+
+constexpr std::string_view kRunNameTag = "mlflow.runName";
+
+RunInfo read_run_info(const db::Statement& row) {
+  return {.id = std::string(row.text(1)),
+          .name = std::string(row.text(2)),
+          .experiment_id = std::to_string(row.integer(3)),
+          .user = std::string(row.text(4)),
+          .status = static_cast<RunStatus>(row.integer(5)),
+          .start_time = row.integer(6),
+          .end_time = row.optional_integer(7),
+          .artifact_uri = std::string(row.text(8)),
+          .lifecycle = static_cast<Lifecycle>(row.integer(9))};
+}
+
+static Result<> load_pairs(Reader& reader, std::string_view sql, int64_t row, std::vector<KeyValue>& out) {
+  db::Statement pairs = TRY(reader.connection->prepare(sql));
+  pairs.bind(row);
+  while (TRY(pairs.step()))
+    out.emplace_back(*TRY(reader.names.name(*reader.connection, pairs.integer(0))), pairs.text(1));
+  return {};
+}
+
+Result<> load_run_data(Reader& reader, int64_t row, Run& run) {
+  db::Statement metrics = TRY(
+      reader.connection->prepare("SELECT key, value, is_nan, timestamp, step FROM metrics WHERE run = ?"));
+  metrics.bind(row);
+  while (TRY(metrics.step())) {
+    double value = metrics.integer(2) ? std::numeric_limits<double>::quiet_NaN() : metrics.real(1);
+    run.metrics.push_back({*TRY(reader.names.name(*reader.connection, metrics.integer(0))), value, metrics.integer(3),
+                           metrics.integer(4)});
+  }
+  TRY(load_pairs(reader, "SELECT key, value FROM params WHERE run = ?", row, run.params));
+  return load_pairs(reader, "SELECT key, value FROM tags WHERE run = ?", row, run.tags);
+}
+
+namespace {
+
+// How a refused change of a parameter is told: for one parameter, or for a batch.
+enum class ParamCall { kSingle, kBatch };
+
+Result<> put_tag(db::Connection& connection, KeyIds& keys, int64_t run, std::string_view key, std::string_view value) {
+  TRY(connection.run("INSERT INTO tags (run, key, value) VALUES (?, ?, ?) "
+                     "ON CONFLICT (run, key) DO UPDATE SET value = excluded.value",
+                     run, TRY(keys.id(connection, key)), cut(value, kMaxTagChars)));
+  if (key != kRunNameTag) return {};
+  return connection.run("UPDATE runs SET name = ? WHERE id = ?", value, run);
+}
+
+struct ParamChange {
+  std::string key, old_value, new_value;
+};
+
+Result<std::optional<ParamChange>> put_param(db::Connection& connection, KeyIds& keys, int64_t run,
+                                             const KeyValue& param) {
+  int64_t key = TRY(keys.id(connection, param.first));
+  std::string_view value = cut(param.second, kMaxParamChars);
+  db::Statement old = TRY(connection.prepare("SELECT value FROM params WHERE run = ? AND key = ?"));
+  if (TRY(old.bind(run, key).step())) {
+    if (old.text(0) == value) return std::nullopt;
+    return ParamChange{param.first, std::string(old.text(0)), std::string(value)};
+  }
+  TRY(connection.run("INSERT INTO params (run, key, value) VALUES (?, ?, ?)", run, key, value));
+  return std::nullopt;
+}
+
+Error params_changed(ParamCall call, const std::vector<ParamChange>& changes, std::string_view run_id) {
+  if (call == ParamCall::kSingle)
+    return {Code::kInvalid,
+            fmt::format("Changing param values is not allowed. Param with key='{}' was already logged with value='{}' "
+                        "for run ID='{}'. Attempted logging new value '{}'.",
+                        changes[0].key, changes[0].old_value, run_id, changes[0].new_value)};
+  std::vector<std::string> entries;
+  for (const ParamChange& change : changes)
+    entries.push_back(fmt::format("{{'key': {}, 'old_value': {}, 'new_value': {}}}", python_repr(change.key),
+                                  python_repr(change.old_value), python_repr(change.new_value)));
+  return {Code::kInvalid, fmt::format("Changing param values is not allowed. Params were already logged='[{}]' for run "
+                                      "ID='{}'.",
+                                      join(entries, ", "), run_id)};
+}
+
+Result<> put_batch(db::Connection& connection, WriteCache& cache, std::string_view run_id, const Batch& batch,
+                   ParamCall call) {
+  RunRow run = TRY(cache.active_run(connection, run_id));
+  std::vector<ParamChange> changes;
+  for (const KeyValue& param : batch.params) {
+    std::optional<ParamChange> change = TRY(put_param(connection, cache.keys, run.row, param));
+    if (change) changes.push_back(std::move(*change));
+  }
+  if (!changes.empty()) return tl::unexpected<Error>(params_changed(call, changes, run_id));
+  for (const auto& [key, value] : batch.tags) TRY(put_tag(connection, cache.keys, run.row, key, value));
+  return cache.metrics.append(connection, cache.keys, run.row, batch.metrics);
+}
+
+Result<Run> read_run(Reader& reader, std::string_view run_id) {
+  db::Statement row =
+      TRY(reader.connection->prepare(fmt::format("SELECT {} FROM runs r WHERE r.uuid = ?", kRunColumns)));
+  if (!TRY(row.bind(run_id).step())) return tl::unexpected<Error>(no_run(run_id));
+  Run run{.info = read_run_info(row), .metrics = {}, .params = {}, .tags = {}};
+  TRY(load_run_data(reader, row.integer(0), run));
+  return run;
+}
+
+// The run's name and the tag that says the same must agree.
+Result<std::string> name_of_new_run(const CreateRun& create) {
+  std::string_view tag_name;
+  for (const auto& [key, value] : create.tags)
+    if (key == kRunNameTag) tag_name = value;
+  if (!create.name.empty() && !tag_name.empty() && create.name != tag_name)
+    return fail(Code::kInvalid,
+                "Both 'run_name' argument and 'mlflow.runName' tag are specified, but with different values "
+                "(run_name='{}', mlflow.runName='{}').",
+                create.name, tag_name);
+  if (!create.name.empty()) return create.name;
+  return tag_name.empty() ? new_run_name() : std::string(tag_name);
+}
+
+Result<> insert_run(db::Connection& connection, KeyIds& keys, Run& run) {
+  int64_t experiment = TRY(parse_experiment_id(run.info.experiment_id));
+  db::Statement parent =
+      TRY(connection.prepare("SELECT artifact_location, lifecycle FROM experiments WHERE id = ?"));
+  if (!TRY(parent.bind(experiment).step())) return tl::unexpected<Error>(no_experiment(run.info.experiment_id));
+  if (static_cast<Lifecycle>(parent.integer(1)) != Lifecycle::kActive)
+    return tl::unexpected<Error>(not_active("experiment", run.info.experiment_id));
+  run.info.artifact_uri = fmt::format("{}/{}/artifacts", parent.text(0), run.info.id);
+  db::Statement insert =
+      TRY(connection.prepare("INSERT INTO runs (uuid, experiment, lifecycle, status, start_time, name, user_id, "
+                             "artifact_uri) VALUES (?, ?, 0, ?, ?, ?, ?, ?) RETURNING id"));
+  TRY(insert.bind(run.info.id, experiment, static_cast<int>(run.info.status), run.info.start_time, run.info.name,
+                  run.info.user, run.info.artifact_uri)
+          .step());
+  int64_t row = insert.integer(0);
+  for (const auto& [key, value] : run.tags)
+    TRY(connection.run("INSERT INTO tags (run, key, value) VALUES (?, ?, ?) "
+                       "ON CONFLICT (run, key) DO UPDATE SET value = excluded.value",
+                       row, TRY(keys.id(connection, key)), cut(value, kMaxTagChars)));
+  return {};
+}
+
+}  // namespace
+
+Result<Run> Store::create_run(const CreateRun& create) {
+  for (size_t i = 0; i < create.tags.size(); ++i)
+    TRY(check_tag_key(create.tags[i].first, fmt::format("tags[{}]", i)));
+  std::string name = TRY(name_of_new_run(create));
+  Run run{.info = {.id = new_run_id(),
+                   .name = name,
+                   .experiment_id = std::to_string(TRY(parse_experiment_id(create.experiment_id))),
+                   .user = create.user,
+                   .status = RunStatus::kRunning,
+                   .start_time = create.start_time == 0 ? now_ms() : create.start_time,
+                   .end_time = {},
+                   .artifact_uri = {},
+                   .lifecycle = Lifecycle::kActive},
+          .metrics = {},
+          .params = {},
+          .tags = create.tags};
+  if (run.tag(kRunNameTag).empty()) run.tags.emplace_back(kRunNameTag, name);
+  TRY(state_->commits.run(
+      [&](db::Connection& connection) { return insert_run(connection, state_->cache.keys, run); }));
+  return run;
+}
+
+Result<Run> Store::run(std::string_view run_id) {
+  return state_->read<Run>([&](Reader& reader) { return read_run(reader, run_id); });
+}
+
+Result<RunInfo> Store::update_run(const UpdateRun& update) {
+  RunInfo info;
+  TRY(state_->commits.run([&](db::Connection& connection) -> Result<> {
+    RunRow run = TRY(state_->cache.active_run(connection, update.run_id));
+    if (update.status) {
+      TRY(connection.run("UPDATE runs SET status = ? WHERE id = ?", static_cast<int>(*update.status), run.row));
+      if (is_terminal(*update.status)) TRY(state_->cache.metrics.seal(connection, run.row));
+    }
+    if (update.end_time) TRY(connection.run("UPDATE runs SET end_time = ? WHERE id = ?", *update.end_time, run.row));
+    if (update.name && !update.name->empty())
+      TRY(put_tag(connection, state_->cache.keys, run.row, kRunNameTag, *update.name));
+    db::Statement row =
+        TRY(connection.prepare(fmt::format("SELECT {} FROM runs r WHERE r.id = ?", kRunColumns)));
+    TRY(row.bind(run.row).step());
+    info = read_run_info(row);
+    return {};
+  }));
+  return info;
+}
+
+Result<> Store::delete_run(std::string_view run_id) {
+  return state_->commits.run([&](db::Connection& connection) -> Result<> {
+    RunRow run = TRY(state_->cache.run(connection, run_id));
+    state_->cache.forget_runs();
+    return connection.run("UPDATE runs SET lifecycle = 1 WHERE id = ?", run.row);
+  });
+}
+
+Result<> Store::restore_run(std::string_view run_id) {
+  return state_->commits.run([&](db::Connection& connection) -> Result<> {
+    RunRow run = TRY(state_->cache.run(connection, run_id));
+    state_->cache.forget_runs();
+    return connection.run("UPDATE runs SET lifecycle = 0 WHERE id = ?", run.row);
+  });
+}
+
+Result<> Store::log_batch(std::string_view run_id, const Batch& batch) {
+  TRY(check_run_id(run_id));
+  TRY(check_batch(batch));
+  return state_->commits.run([&](db::Connection& connection) {
+    return put_batch(connection, state_->cache, run_id, batch, ParamCall::kBatch);
+  });
+}
+
+Result<> Store::log_metric(std::string_view run_id, const Metric& metric) {
+  TRY(check_run_id(run_id));
+  TRY(check_metric(metric));
+  Batch batch{.metrics = {metric}, .params = {}, .tags = {}};
+  return state_->commits.run([&](db::Connection& connection) {
+    return put_batch(connection, state_->cache, run_id, batch, ParamCall::kSingle);
+  });
+}
+
+Result<> Store::log_param(std::string_view run_id, std::string_view key, std::string_view value) {
+  TRY(check_run_id(run_id));
+  TRY(check_param_key(key));
+  Batch batch{.metrics = {}, .params = {{std::string(key), std::string(value)}}, .tags = {}};
+  return state_->commits.run([&](db::Connection& connection) {
+    return put_batch(connection, state_->cache, run_id, batch, ParamCall::kSingle);
+  });
+}
+
+Result<> Store::set_tag(std::string_view run_id, std::string_view key, std::string_view value) {
+  TRY(check_run_id(run_id));
+  TRY(check_tag_key(key));
+  return state_->commits.run([&](db::Connection& connection) -> Result<> {
+    RunRow run = TRY(state_->cache.active_run(connection, run_id));
+    return put_tag(connection, state_->cache.keys, run.row, key, value);
+  });
+}
+
+Result<> Store::delete_tag(std::string_view run_id, std::string_view key) {
+  return state_->commits.run([&](db::Connection& connection) -> Result<> {
+    RunRow run = TRY(state_->cache.active_run(connection, run_id));
+    TRY(connection.run("DELETE FROM tags WHERE run = ? AND key = (SELECT id FROM keys WHERE name = ?)", run.row, key));
+    if (connection.changes() == 0)
+      return fail(Code::kNotFound, "No tag with name: {} in run with id {}", key, run_id);
+    return {};
+  });
+}
+
+Result<Page<Metric>> Store::metric_history(std::string_view run_id, std::string_view key, int64_t max_results,
+                                           std::string_view page_token) {
+  auto offset = static_cast<size_t>(TRY(parse_page_token(page_token)));
+  return state_->read<Page<Metric>>([&](Reader& reader) -> Result<Page<Metric>> {
+    db::Connection& connection = *reader.connection;
+    db::Statement run = TRY(connection.prepare("SELECT id FROM runs WHERE uuid = ?"));
+    if (!TRY(run.bind(run_id).step())) return tl::unexpected<Error>(no_run(run_id));
+    Page<Metric> page;
+    std::optional<int64_t> key_id = TRY(find_key(connection, key));
+    if (!key_id) return page;
+    std::vector<Point> points = TRY(read_points(connection, run.integer(0), *key_id));
+    size_t end = points.size();
+    if (max_results > 0 && offset < end) end = std::min(end, offset + static_cast<size_t>(max_results));
+    page.items.reserve(end > offset ? end - offset : 0);
+    for (size_t i = offset; i < end; ++i)
+      page.items.push_back({std::string(key), points[i].value, points[i].timestamp, points[i].step});
+    if (end < points.size()) page.next_page_token = make_page_token(static_cast<int64_t>(end));
+    return page;
+  });
+}
+
+Result<std::vector<Run>> Store::running_runs_with_tag(std::string_view tag_key) {
+  return state_->read<std::vector<Run>>([&](Reader& reader) -> Result<std::vector<Run>> {
+    std::vector<Run> runs;
+    db::Statement row = TRY(reader.connection->prepare(
+        fmt::format("SELECT {} FROM runs r WHERE r.status = 1 AND EXISTS (SELECT 1 FROM tags t WHERE t.run = r.id "
+                    "AND t.key = (SELECT id FROM keys WHERE name = ?)) ORDER BY r.id",
+                    kRunColumns)));
+    row.bind(tag_key);
+    while (TRY(row.step())) {
+      runs.push_back({.info = read_run_info(row), .metrics = {}, .params = {}, .tags = {}});
+      TRY(load_run_data(reader, row.integer(0), runs.back()));
+    }
+    return runs;
+  });
+}
+
+Result<> Store::record_artifacts(std::string_view run_id, const std::vector<ArtifactEntry>& entries) {
+  return state_->commits.run([&](db::Connection& connection) -> Result<> {
+    RunRow run = TRY(state_->cache.active_run(connection, run_id));
+    for (const ArtifactEntry& entry : entries)
+      TRY(connection.run("INSERT INTO artifacts (run, path, size, sha256) VALUES (?, ?, ?, ?) ON CONFLICT (run, path) "
+                         "DO UPDATE SET size = excluded.size, sha256 = excluded.sha256",
+                         run.row, entry.path, static_cast<int64_t>(entry.size), entry.sha256));
+    return {};
+  });
+}
+
+Result<std::vector<ArtifactEntry>> Store::artifacts(std::string_view run_id) {
+  return state_->read<std::vector<ArtifactEntry>>([&](Reader& reader) -> Result<std::vector<ArtifactEntry>> {
+    db::Statement run = TRY(reader.connection->prepare("SELECT id FROM runs WHERE uuid = ?"));
+    if (!TRY(run.bind(run_id).step())) return tl::unexpected<Error>(no_run(run_id));
+    db::Statement row = TRY(
+        reader.connection->prepare("SELECT path, size, sha256 FROM artifacts WHERE run = ? ORDER BY path"));
+    row.bind(run.integer(0));
+    std::vector<ArtifactEntry> entries;
+    while (TRY(row.step()))
+      entries.push_back(
+          {std::string(row.text(0)), static_cast<uint64_t>(row.integer(1)), std::string(row.text(2))});
+    return entries;
+  });
+}
+
+}  // namespace tidemill::tracking

@@ -1,0 +1,45 @@
+// MLflow's limits on names and values, with the texts of its errors: clients compare them.
+#pragma once
+
+#include <cstddef>
+#include <string>
+#include <string_view>
+
+#include "base/result.h"
+#include "tracking/entities.h"
+
+namespace tidemill::tracking {
+
+struct Batch;
+
+constexpr size_t kMaxBatchMetrics = 1000;
+constexpr size_t kMaxBatchParams = 100;
+constexpr size_t kMaxBatchTags = 100;
+constexpr size_t kMaxBatchEntities = 1000;
+constexpr size_t kMaxKeyChars = 250;
+constexpr size_t kMaxParamChars = 6000;  // longer values are cut
+constexpr size_t kMaxTagChars = 8000;    // longer values are cut
+constexpr size_t kMaxExperimentNameChars = 500;
+constexpr size_t kMaxExperimentTagChars = 20'000;
+constexpr size_t kMaxArtifactLocationChars = 2048;
+
+// path is where the thing lies in the request: "" or "metrics[3]".
+Result<> check_metric(const Metric& metric, std::string_view path = "");
+Result<> check_param_key(std::string_view key, std::string_view path = "");
+Result<> check_tag_key(std::string_view key, std::string_view path = "");
+Result<> check_experiment_tag(std::string_view key, std::string_view value);
+Result<> check_batch(const Batch& batch);
+Result<> check_run_id(std::string_view run_id);
+Result<> check_experiment_name(std::string_view name);
+Result<> check_artifact_location(std::string_view location);
+// "12" -> 12; kInvalid when it is no integer.
+Result<int64_t> parse_experiment_id(std::string_view id);
+
+// At most so many characters (code points) of the text.
+std::string_view cut(std::string_view text, size_t max_chars);
+
+// As Python prints them: 'it', "it's", 1.0, 1e-05, nan.
+std::string python_repr(std::string_view text);
+std::string python_repr(double value);
+
+}  // namespace tidemill::tracking
