@@ -56,6 +56,7 @@ class Process {
   Exit stop(std::chrono::milliseconds grace);
 
  private:
+  friend Result<struct Captured> run_command(const std::vector<std::string>&, std::chrono::milliseconds, size_t);
   struct State;
   explicit Process(std::unique_ptr<State> state);
   std::unique_ptr<State> state_;

@@ -4,7 +4,7 @@
 namespace tidemill {
 
 // Installs handlers for SIGINT and SIGTERM that only record the signal. A second SIGINT ends the process at
-// once with 130. Call once, from main.
+// once with 130. Also ignores SIGPIPE. Call once, from main.
 void catch_interrupts();
 // True once a signal has come; stays true.
 bool interrupted();
