@@ -24,21 +24,20 @@ bool Headers::has(std::string_view name) const {
   return std::any_of(fields_.begin(), fields_.end(), [&](const auto& field) { return same_name(field.first, name); });
 }
 
+void Headers::add(std::string_view name, std::string value) { fields_.emplace_back(name, std::move(value)); }
+
 void Headers::set(std::string_view name, std::string value) {
   std::erase_if(fields_, [&](const auto& field) { return same_name(field.first, name); });
-  add(std::string(name), std::move(value));
+  add(name, std::move(value));
 }
 
 Query parse_query(std::string_view query) {
   Query parts;
-  while (!query.empty()) {
-    size_t end = std::min(query.find('&'), query.size());
-    std::string_view part = query.substr(0, end);
-    query.remove_prefix(std::min(end + 1, query.size()));
+  for (const std::string& part : split(query, '&')) {
     if (part.empty()) continue;
     size_t equals = std::min(part.find('='), part.size());
-    std::string_view value = part.substr(std::min(equals + 1, part.size()));
-    parts.emplace_back(url_decode(part.substr(0, equals), true), url_decode(value, true));
+    std::string_view value = std::string_view(part).substr(std::min(equals + 1, part.size()));
+    parts.emplace_back(url_decode(std::string_view(part).substr(0, equals), true), url_decode(value, true));
   }
   return parts;
 }

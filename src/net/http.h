@@ -14,7 +14,7 @@ class Headers {
   std::string_view get(std::string_view name) const;  // first value, or ""
   bool has(std::string_view name) const;
   void set(std::string_view name, std::string value);  // replaces
-  void add(std::string name, std::string value) { fields_.emplace_back(std::move(name), std::move(value)); }
+  void add(std::string_view name, std::string value);
   auto begin() const { return fields_.begin(); }
   auto end() const { return fields_.end(); }
 

@@ -1,0 +1,121 @@
+#include "api/replies.h"
+#include "api/service.h"
+#include "base/text.h"
+
+namespace tidemill::api {
+namespace {
+
+using artifacts::ArtifactRepository;
+using artifacts::FileInfo;
+
+bool lies_in(const fs::path& path, const fs::path& root) {
+  std::error_code error;
+  fs::path real = fs::weakly_canonical(path, error);
+  fs::path real_root = fs::weakly_canonical(root, error);
+  auto [end, unused] = std::mismatch(real_root.begin(), real_root.end(), real.begin(), real.end());
+  return !error && end == real_root.end();
+}
+
+// A run's artifacts as a folder of this machine. The experiment's location was chosen by a client: it must not
+// open the rest of the disk to others.
+Result<ArtifactRepository> repository_of(const Service& service, const tracking::RunInfo& run) {
+  if (auto path = artifacts::proxied_path(run.artifact_uri); path && service.destination) {
+    fs::path root = service.destination->root();
+    return ArtifactRepository(path->empty() ? root : TRY(path_inside(root, *path)));
+  }
+  std::optional<fs::path> folder = artifacts::local_folder(run.artifact_uri);
+  if (!folder) return fail(Code::kInvalid, "artifacts at '{}' cannot be read by this server", run.artifact_uri);
+  auto readable = [&](const fs::path& root) { return lies_in(*folder, root); };
+  if (!service.any_local_folder && std::none_of(service.readable_roots.begin(), service.readable_roots.end(), readable))
+    return fail(Code::kDenied, "the folder '{}' lies outside the server's artifact root", folder->string());
+  return ArtifactRepository(*folder);
+}
+
+std::string files_reply(JsonWriter json, std::string_view prefix, const std::vector<FileInfo>& files) {
+  if (!files.empty()) {
+    json.key("files").begin_array();
+    for (const FileInfo& file : files) {
+      json.begin_object().field("path", prefix.empty() ? file.name : fmt::format("{}/{}", prefix, file.name));
+      json.key("is_dir").boolean(file.is_folder);
+      if (!file.is_folder) json.key("file_size").integer(static_cast<int64_t>(file.size));
+      json.end_object();
+    }
+    json.end_array();
+  }
+  json.end_object();
+  return json.take();
+}
+
+// The name for the browser's "save as", RFC 6266.
+std::string attachment(std::string_view name) {
+  return fmt::format("attachment; filename*=UTF-8''{}", url_encode(name));
+}
+
+Result<HttpResponse> send_file(const HttpRequest& request, const fs::path& file) {
+  HttpResponse response = TRY(HttpResponse::file(request, file));
+  response.headers.add("Content-Disposition", attachment(file.filename().string()));
+  response.headers.add("X-Content-Type-Options", "nosniff");
+  return response;
+}
+
+Result<HttpResponse> get_proxied(Service& service, const HttpRequest& request, const std::string& path) {
+  auto file = service.destination->find(path);
+  if (file) return send_file(request, *file);
+  if (file.error().code != Code::kNotFound) return tl::unexpected<Error>(file.error());
+  return fail(Code::kNotFound,
+              "The following failures occurred while downloading one or more artifacts from {}:\n##### File {} #####\n{}",
+              service.destination->root().string(), path, file.error().message);
+}
+
+Result<> put_proxied(Service& service, const HttpRequest& request, const std::string& path) {
+  if (request.body_file.empty()) return service.destination->put(path, request.body);
+  return service.destination->put_file(path, request.body_file, ArtifactRepository::Source::kMove);
+}
+
+}  // namespace
+
+Result<std::string> list_artifacts(Service& service, const Params& params) {
+  tracking::Run run = TRY(service.store.run(TRY(params.run_id())));
+  std::string folder = TRY(params.text("path"));
+  while (folder.ends_with('/')) folder.pop_back();
+  JsonWriter json;
+  json.begin_object().field("root_uri", run.info.artifact_uri);
+  auto files = TRY(TRY(repository_of(service, run.info)).list(folder));
+  return files_reply(std::move(json), folder, files);
+}
+
+Result<std::string> no_logged_models(Service&, const Params&) { return "{}"; }
+
+Result<HttpResponse> get_artifact(Service& service, const HttpRequest& request) {
+  Params params = TRY(Params::of(request));
+  tracking::Run run = TRY(service.store.run(TRY(params.run_id())));
+  std::string path = TRY(params.required_text("path"));
+  return send_file(request, TRY(TRY(repository_of(service, run.info)).find(path)));
+}
+
+Result<HttpResponse> proxy_artifacts(Service& service, HttpRequest& request, std::string_view path) {
+  constexpr std::string_view kArtifacts = "artifacts";
+  if (path.starts_with("mpu/"))
+    return error_reply(501, "NOT_IMPLEMENTED", "Multipart upload is not supported for the current artifact repository");
+  if (path != kArtifacts && !path.starts_with("artifacts/")) return no_such_page();
+  if (!service.destination)
+    return HttpResponse::text(503, "This endpoint does not store artifacts: runs write them to their artifact_uri.\n");
+  if (path == kArtifacts) {
+    if (request.method != "GET") return method_not_allowed();
+    JsonWriter json;
+    json.begin_object();
+    return json_reply(files_reply(std::move(json), "", TRY(service.destination->list(request.param("path")))));
+  }
+  std::string file = url_decode(path.substr(kArtifacts.size() + 1));
+  if (request.method == "GET" || request.method == "HEAD") return get_proxied(service, request, file);
+  if (request.method == "PUT") {
+    TRY(put_proxied(service, request, file));
+  } else if (request.method == "DELETE") {
+    TRY(service.destination->remove(file));
+  } else {
+    return method_not_allowed();
+  }
+  return json_reply("{}");
+}
+
+}  // namespace tidemill::api

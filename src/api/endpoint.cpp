@@ -1,0 +1,180 @@
+#include "api/endpoint.h"
+
+#include <unordered_map>
+
+#include "api/host_check.h"
+#include "api/replies.h"
+#include "api/service.h"
+#include "base/log.h"
+#include "net/http_server.h"
+
+namespace tidemill::api {
+namespace {
+
+// Calls wait for the disk together: the more of them can wait at a time, the more share one flush.
+constexpr int kThreads = 32;
+constexpr uint64_t kMaxBodyBytes = 64u << 20;
+constexpr std::chrono::hours kForgottenAfter{24};
+
+enum Methods : unsigned { kGet = 1, kPost = 2 };
+
+struct Route {
+  unsigned methods;
+  Call call;
+};
+
+const std::unordered_map<std::string_view, Route>& routes() {
+  static const std::unordered_map<std::string_view, Route> table = {
+      {"experiments/create", {kPost, create_experiment}},
+      {"experiments/get", {kGet, get_experiment}},
+      {"experiments/get-by-name", {kGet, get_experiment_by_name}},
+      {"experiments/search", {kGet | kPost, search_experiments}},
+      {"experiments/update", {kPost, update_experiment}},
+      {"experiments/delete", {kPost, delete_experiment}},
+      {"experiments/restore", {kPost, restore_experiment}},
+      {"experiments/set-experiment-tag", {kPost, set_experiment_tag}},
+      {"runs/create", {kPost, create_run}},
+      {"runs/get", {kGet, get_run}},
+      {"runs/update", {kPost, update_run}},
+      {"runs/delete", {kPost, delete_run}},
+      {"runs/restore", {kPost, restore_run}},
+      {"runs/search", {kPost, search_runs}},
+      {"runs/log-metric", {kPost, log_metric}},
+      {"runs/log-parameter", {kPost, log_parameter}},
+      {"runs/log-batch", {kPost, log_batch}},
+      {"runs/log-model", {kPost, log_model}},
+      {"runs/set-tag", {kPost, set_tag}},
+      {"runs/delete-tag", {kPost, delete_tag}},
+      {"metrics/get-history", {kGet, metric_history}},
+      {"artifacts/list", {kGet, list_artifacts}},
+      {"logged-models/search", {kPost, no_logged_models}},
+  };
+  return table;
+}
+
+// The rest of the path behind /api/<version>/<family>, or behind the same under /ajax-api.
+std::optional<std::string_view> behind(std::string_view path, std::string_view version_and_family) {
+  for (std::string_view root : {"/api/", "/ajax-api/"}) {
+    if (!path.starts_with(root)) continue;
+    path.remove_prefix(root.size());
+    if (!path.starts_with(version_and_family)) return std::nullopt;
+    return path.substr(version_and_family.size());
+  }
+  return std::nullopt;
+}
+
+constexpr std::string_view kTracking = "2.0/mlflow/";
+constexpr std::string_view kTracking3 = "3.0/mlflow/";
+constexpr std::string_view kArtifacts = "2.0/mlflow-artifacts/";
+
+HttpResponse answer_call(Service& service, const HttpRequest& request, std::string_view name) {
+  auto route = routes().find(name);
+  if (route == routes().end()) return no_such_page();
+  unsigned method = request.method == "GET" ? kGet : request.method == "POST" ? kPost : 0u;
+  if ((route->second.methods & method) == 0) return method_not_allowed();
+  auto params = Params::of(request);
+  if (!params) return error_reply(params.error());
+  Result<std::string> body = route->second.call(service, *params);
+  return body ? json_reply(std::move(*body)) : error_reply(body.error());
+}
+
+HttpResponse answer(Service& service, HttpRequest& request) {
+  std::string_view path = request.path;
+  auto name = behind(path, kTracking);
+  if (!name) name = behind(path, kTracking3);
+  if (name == "server-info") return json_reply(R"({"store_type":"SqlStore","workspaces_enabled":false})");
+  if (name) return answer_call(service, request, *name);
+  Result<HttpResponse> response = no_such_page();
+  if (auto file = behind(path, kArtifacts)) response = proxy_artifacts(service, request, *file);
+  if (path == "/get-artifact" && request.method == "GET") response = get_artifact(service, request);
+  return response ? std::move(*response) : error_reply(response.error());
+}
+
+bool is_probe(std::string_view path) { return path == "/health" || path == "/version"; }
+
+// Uploads that were cut off by the end of a process.
+void remove_forgotten_uploads(const fs::path& folder) {
+  std::error_code error;
+  auto now = fs::file_time_type::clock::now();
+  for (const auto& entry : fs::directory_iterator(folder, error)) {
+    bool is_old = now - entry.last_write_time(error) > kForgottenAfter;
+    if (!error && is_old) fs::remove(entry.path(), error);
+  }
+}
+
+bool is_loopback(std::string_view host) { return host == "localhost" || host == "::1" || host.starts_with("127."); }
+
+}  // namespace
+
+struct Endpoint::State {
+  Service service;
+  EndpointOptions options;
+  std::optional<HttpServer> server;
+
+  State(tracking::Store& store, EndpointOptions from)
+      : service{.store = store,
+                .destination = {},
+                .readable_roots = from.readable_roots,
+                .any_local_folder = is_loopback(from.host)},
+        options(std::move(from)) {}
+
+  std::optional<HttpResponse> refusal(const HttpRequest& request) const;
+  void handle(HttpRequest request, const Respond& respond);
+  Result<> start();
+};
+
+std::optional<HttpResponse> Endpoint::State::refusal(const HttpRequest& request) const {
+  if (is_probe(request.path)) return std::nullopt;
+  if (!host_is_allowed(request.headers.get("Host"), options.allowed_hosts))
+    return HttpResponse::text(403, "Invalid Host header - possible DNS rebinding attack detected");
+  if (request.method != "GET" && request.method != "HEAD" && is_cross_origin(request.headers))
+    return HttpResponse::text(403, "Cross-origin request blocked");
+  return std::nullopt;
+}
+
+void Endpoint::State::handle(HttpRequest request, const Respond& respond) {
+  if (auto refused = refusal(request)) return respond(std::move(*refused));
+  if (request.path == "/health") return respond(HttpResponse::text(200, "OK", "text/html; charset=utf-8"));
+  if (request.path == "/version") return respond(HttpResponse::text(200, TIDEMILL_VERSION, "text/html; charset=utf-8"));
+  HttpResponse response = answer(service, request);
+  if (response.status >= 500) log_warning("{} {} answered {}", request.method, request.path, response.status);
+  respond(std::move(response));
+}
+
+Result<> Endpoint::State::start() {
+  HttpServerOptions http;
+  http.host = options.host;
+  http.port = options.port;
+  http.threads = kThreads;
+  http.max_body_bytes = kMaxBodyBytes;
+  if (!options.artifacts_destination.empty()) {
+    service.destination.emplace(options.artifacts_destination);
+    http.spool_dir = TRY(service.destination->incoming());
+    remove_forgotten_uploads(http.spool_dir);
+    http.spool_body = [this](const HttpRequest& request) {
+      return request.method == "PUT" && behind(request.path, kArtifacts) && !refusal(request);
+    };
+    service.readable_roots.push_back(options.artifacts_destination);
+  }
+  server.emplace(TRY(HttpServer::start(std::move(http), [this](HttpRequest request, const Respond& respond) {
+    handle(std::move(request), respond);
+  })));
+  return {};
+}
+
+Endpoint::Endpoint(std::unique_ptr<State> state) : state_(std::move(state)) {}
+Endpoint::Endpoint(Endpoint&&) noexcept = default;
+Endpoint& Endpoint::operator=(Endpoint&&) noexcept = default;
+Endpoint::~Endpoint() = default;
+
+Result<Endpoint> Endpoint::start(tracking::Store& store, EndpointOptions options) {
+  auto state = std::make_unique<State>(store, std::move(options));
+  TRY(state->start());
+  return Endpoint(std::move(state));
+}
+
+uint16_t Endpoint::port() const { return state_->server->port(); }
+std::string Endpoint::url() const { return state_->server->url(); }
+void Endpoint::stop(std::chrono::milliseconds grace) { state_->server->stop(grace); }
+
+}  // namespace tidemill::api

@@ -1,0 +1,51 @@
+// The tracking endpoint: MLflow's REST interface over a store, on a port of this machine. `tidemill server` is one,
+// and `tidemill run` starts one on loopback for the steps it runs.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/files.h"
+#include "base/result.h"
+
+namespace tidemill::tracking {
+class Store;
+}
+
+namespace tidemill::api {
+
+struct EndpointOptions {
+  std::string host = "127.0.0.1";
+  uint16_t port = 0;  // 0: any free one
+  // Host names, beside localhost and IP addresses, under which browsers and clients may reach it; "*" as wildcard.
+  std::vector<std::string> allowed_hosts = {};
+  // The folder behind mlflow-artifacts:/ URIs; made if need be. Empty: that proxy is off.
+  fs::path artifacts_destination = {};
+  // Folders of this machine whose artifacts may be listed and read, for runs whose artifact_uri is a local path.
+  // An endpoint on loopback may read all that its user may.
+  std::vector<fs::path> readable_roots = {};
+};
+
+class Endpoint {
+ public:
+  // The store must outlive the endpoint. kUnavailable when the port is taken.
+  static Result<Endpoint> start(tracking::Store& store, EndpointOptions options);
+  Endpoint(Endpoint&&) noexcept;
+  Endpoint& operator=(Endpoint&&) noexcept;
+  ~Endpoint();
+
+  uint16_t port() const;
+  std::string url() const;  // "http://127.0.0.1:5000"
+  // Lets calls in progress finish for at most `grace`.
+  void stop(std::chrono::milliseconds grace);
+
+ private:
+  struct State;
+  explicit Endpoint(std::unique_ptr<State> state);
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace tidemill::api

@@ -1,0 +1,176 @@
+#include "api/replies.h"
+#include "api/service.h"
+#include "base/json.h"
+
+namespace tidemill::api {
+namespace {
+
+constexpr int64_t kMaxRuns = 50'000;
+
+Result<std::vector<tracking::KeyValue>> pairs_of(const Params& params, std::string_view list) {
+  std::vector<tracking::KeyValue> pairs;
+  for (const Params& pair : TRY(params.objects(list)))
+    pairs.emplace_back(TRY(pair.required_text("key")), TRY(pair.text("value")));
+  return pairs;
+}
+
+Result<tracking::Metric> metric_of(const Params& params) {
+  tracking::Metric metric;
+  metric.key = TRY(params.required_text("key"));
+  metric.value = TRY(params.required_number("value"));
+  metric.timestamp = TRY(params.required_integer("timestamp"));
+  metric.step = TRY(params.integer("step")).value_or(0);
+  return metric;
+}
+
+std::string run_reply(const tracking::Run& run, RunPart part) {
+  JsonWriter json;
+  json.begin_object().key("run");
+  write(json, run, part);
+  json.end_object();
+  return json.take();
+}
+
+std::optional<tracking::RunStatus> status_of(std::string_view name) {
+  if (name.size() == 1 && name[0] >= '1' && name[0] <= '5') return static_cast<tracking::RunStatus>(name[0] - '0');
+  return tracking::run_status_from(name);
+}
+
+}  // namespace
+
+Result<std::string> create_run(Service& service, const Params& params) {
+  tracking::CreateRun create;
+  if (std::string id = TRY(params.text("experiment_id")); !id.empty()) create.experiment_id = id;
+  create.name = TRY(params.text("run_name"));
+  create.user = TRY(params.text("user_id"));
+  create.start_time = TRY(params.integer("start_time")).value_or(0);
+  create.tags = TRY(pairs_of(params, "tags"));
+  return run_reply(TRY(service.store.create_run(create)), RunPart::kCreated);
+}
+
+Result<std::string> get_run(Service& service, const Params& params) {
+  return run_reply(TRY(service.store.run(TRY(params.run_id()))), RunPart::kWhole);
+}
+
+Result<std::string> update_run(Service& service, const Params& params) {
+  tracking::UpdateRun update;
+  update.run_id = TRY(params.run_id());
+  update.status = status_of(TRY(params.enumerator("status")));  // an unknown one changes nothing
+  update.end_time = TRY(params.integer("end_time"));
+  if (std::string name = TRY(params.text("run_name")); !name.empty()) update.name = name;
+  JsonWriter json;
+  json.begin_object().key("run_info");
+  write(json, TRY(service.store.update_run(update)));
+  json.end_object();
+  return json.take();
+}
+
+Result<std::string> delete_run(Service& service, const Params& params) {
+  TRY(service.store.delete_run(TRY(params.run_id())));
+  return "{}";
+}
+
+Result<std::string> restore_run(Service& service, const Params& params) {
+  TRY(service.store.restore_run(TRY(params.run_id())));
+  return "{}";
+}
+
+Result<std::string> search_runs(Service& service, const Params& params) {
+  tracking::SearchRuns search;
+  search.experiment_ids = TRY(params.texts("experiment_ids"));
+  search.filter = TRY(params.text("filter"));
+  search.order_by = TRY(params.texts("order_by"));
+  search.page_token = TRY(params.text("page_token"));
+  search.max_results = TRY(params.integer("max_results")).value_or(search.max_results);
+  if (search.max_results > kMaxRuns)
+    return fail(Code::kInvalid,
+                "Invalid value {} for parameter 'max_results' supplied:  Hint: Value was of type 'int'. See the API "
+                "docs for more information about request parameters.",
+                search.max_results);
+  search.view = TRY(params.view("run_view_type"));
+  auto page = TRY(service.store.search_runs(search));
+  JsonWriter json;
+  json.begin_object();
+  if (!page.items.empty()) {
+    json.key("runs").begin_array();
+    for (const auto& run : page.items) write(json, run);
+    json.end_array();
+  }
+  if (!page.next_page_token.empty()) json.field("next_page_token", page.next_page_token);
+  json.end_object();
+  return json.take();
+}
+
+Result<std::string> log_metric(Service& service, const Params& params) {
+  std::string id = TRY(params.run_id());
+  TRY(service.store.log_metric(id, TRY(metric_of(params))));
+  return "{}";
+}
+
+Result<std::string> log_parameter(Service& service, const Params& params) {
+  std::string id = TRY(params.run_id());
+  std::string key = TRY(params.required_text("key"));
+  TRY(service.store.log_param(id, key, TRY(params.text("value"))));
+  return "{}";
+}
+
+Result<std::string> log_batch(Service& service, const Params& params) {
+  std::string id = TRY(params.run_id());
+  tracking::Batch batch;
+  for (const Params& metric : TRY(params.objects("metrics"))) batch.metrics.push_back(TRY(metric_of(metric)));
+  batch.params = TRY(pairs_of(params, "params"));
+  batch.tags = TRY(pairs_of(params, "tags"));
+  TRY(service.store.log_batch(id, batch));
+  return "{}";
+}
+
+// The models of a run are kept as a JSON list in one of its tags.
+Result<std::string> log_model(Service& service, const Params& params) {
+  constexpr std::string_view kHistoryTag = "mlflow.log-model.history";
+  std::string id = TRY(params.run_id());
+  auto model = parse_json(TRY(params.required_text("model_json")));
+  if (!model || !model->is_object()) return fail(Code::kInvalid, "Malformed model info. \n {{}} \n is not valid JSON.");
+  std::vector<std::string> missing;
+  for (const char* field : {"artifact_path", "flavors", "utc_time_created", "run_id"})
+    if (!model->contains(field)) missing.push_back(fmt::format("'{}'", field));
+  if (!missing.empty())
+    return fail(Code::kInvalid, "Model json is missing mandatory fields: {{{}}}", fmt::join(missing, ", "));
+  tracking::Run run = TRY(service.store.run(id));
+  auto history = parse_json(run.tag(kHistoryTag));
+  Json list = history && history->is_array() ? std::move(*history) : Json::array();
+  list.push_back(std::move(*model));
+  TRY(service.store.set_tag(id, kHistoryTag, dump_json(list)));
+  return "{}";
+}
+
+Result<std::string> set_tag(Service& service, const Params& params) {
+  std::string id = TRY(params.run_id());
+  std::string key = TRY(params.required_text("key"));
+  TRY(service.store.set_tag(id, key, TRY(params.text("value"))));
+  return "{}";
+}
+
+Result<std::string> delete_tag(Service& service, const Params& params) {
+  std::string id = TRY(params.run_id());
+  TRY(service.store.delete_tag(id, TRY(params.required_text("key"))));
+  return "{}";
+}
+
+Result<std::string> metric_history(Service& service, const Params& params) {
+  std::string id = TRY(params.run_id());
+  std::string key = TRY(params.required_text("metric_key"));
+  int64_t max_results = TRY(params.integer("max_results")).value_or(0);
+  auto page = TRY(service.store.metric_history(id, key, std::max<int64_t>(max_results, 0), TRY(params.text("page_token"))));
+  JsonWriter json;
+  json.begin_object();
+  if (!page.items.empty()) {
+    json.key("metrics").begin_array();
+    for (const auto& metric : page.items) write(json, metric);
+    json.end_array();
+  }
+  if (!page.next_page_token.empty()) json.field("next_page_token", page.next_page_token);
+  json.end_object();
+  return json.take();
+}
+
+}  // namespace tidemill::api

@@ -1,0 +1,56 @@
+// What every handler works with, and the handlers by family. A call answers with the text of a JSON object.
+#pragma once
+
+#include <string>
+
+#include "api/params.h"
+#include "artifacts/artifact_repository.h"
+#include "net/http_server.h"
+#include "tracking/store.h"
+
+namespace tidemill::api {
+
+struct Service {
+  tracking::Store& store;
+  // What lies behind mlflow-artifacts:/ ; nullopt: the proxy is off.
+  std::optional<artifacts::ArtifactRepository> destination;
+  // Local folders in which runs may keep artifacts that this endpoint shows.
+  std::vector<fs::path> readable_roots;
+  bool any_local_folder = false;
+};
+
+using Call = Result<std::string> (*)(Service&, const Params&);
+
+Result<std::string> create_experiment(Service&, const Params&);
+Result<std::string> get_experiment(Service&, const Params&);
+Result<std::string> get_experiment_by_name(Service&, const Params&);
+Result<std::string> search_experiments(Service&, const Params&);
+Result<std::string> update_experiment(Service&, const Params&);
+Result<std::string> delete_experiment(Service&, const Params&);
+Result<std::string> restore_experiment(Service&, const Params&);
+Result<std::string> set_experiment_tag(Service&, const Params&);
+
+Result<std::string> create_run(Service&, const Params&);
+Result<std::string> get_run(Service&, const Params&);
+Result<std::string> update_run(Service&, const Params&);
+Result<std::string> delete_run(Service&, const Params&);
+Result<std::string> restore_run(Service&, const Params&);
+Result<std::string> search_runs(Service&, const Params&);
+Result<std::string> log_metric(Service&, const Params&);
+Result<std::string> log_parameter(Service&, const Params&);
+Result<std::string> log_batch(Service&, const Params&);
+Result<std::string> log_model(Service&, const Params&);
+Result<std::string> set_tag(Service&, const Params&);
+Result<std::string> delete_tag(Service&, const Params&);
+Result<std::string> metric_history(Service&, const Params&);
+
+Result<std::string> list_artifacts(Service&, const Params&);
+// Clients ask for a run's models whenever they list its artifacts; this store has none.
+Result<std::string> no_logged_models(Service&, const Params&);
+
+// A file of a run, by the query's run_uuid and path.
+Result<HttpResponse> get_artifact(Service& service, const HttpRequest& request);
+// The proxy: everything below /mlflow-artifacts/. path: what follows, still percent-encoded.
+Result<HttpResponse> proxy_artifacts(Service& service, HttpRequest& request, std::string_view path);
+
+}  // namespace tidemill::api
