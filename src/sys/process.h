@@ -36,7 +36,8 @@ struct Exit {
   std::string describe() const;  // "exit status 3", "killed by SIGKILL"
 };
 
-// A running child. Destroying it kills the whole group (SIGKILL) and reaps the child.
+// A running child. It is killed when the thread that started it ends (PR_SET_PDEATHSIG): start it on one that stays.
+// Destroying it kills the whole group (SIGKILL) and reaps the child.
 class Process {
  public:
   // kNotFound names the program when it cannot be found or executed.

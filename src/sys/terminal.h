@@ -4,18 +4,23 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "base/files.h"
+
 namespace tidemill {
 
-bool is_terminal(int fd);          // and TERM is not "dumb"
-int terminal_width(int fd);        // columns, 80 when unknown
+bool is_terminal(int fd);    // and TERM is not "dumb"
+int terminal_width(int fd);  // columns, 80 when unknown
 // Colour on fd: NO_COLOR, CLICOLOR_FORCE and whether it is a terminal decide.
 bool use_colour(int fd);
 enum class Style { kBold, kDim, kRed, kGreen, kYellow, kCyan };
 std::string styled(std::string_view text, Style style, bool enabled);
+// Columns that the text takes: UTF-8 code points, without escape sequences.
+size_t display_width(std::string_view text);
 
 // A table without borders: columns two spaces apart, numbers to the right. Rows may be shorter than the header.
 class Table {
@@ -29,7 +34,24 @@ class Table {
   std::vector<std::vector<std::string>> rows_;
 };
 
-// Progress of one piece of work on stderr. Thread-safe. With TIDEMILL_PROGRESS=json each change is one JSON line.
+// What one piece of work has done, as a program tells whoever runs it.
+struct ProgressState {
+  std::string label;
+  std::string unit;
+  std::string note;
+  uint64_t done = 0;
+  uint64_t total = 0;  // 0: not known
+  double seconds = 0;  // since its start
+
+  // "train  [#####.....] 45 %  12 000 / 50 000 images  410 images/s  1 min 32 s left  loss 1.23", cut to width.
+  std::string bar(int width) const;
+};
+// The file that TIDEMILL_PROGRESS_FILE named for a child; nullopt when there is nothing to read (yet).
+std::optional<ProgressState> read_progress(const fs::path& file);
+
+// Progress of one piece of work on stderr. Thread-safe. When TIDEMILL_PROGRESS_FILE names a file, the state is also
+// written there as one JSON object {"label","unit","note","done","total","seconds"}, replaced in one step some ten
+// times a second: `tidemill run` shows it.
 class Progress {
  public:
   // unit: "images", "bytes" (printed as MB), ...; total 0: not known.
