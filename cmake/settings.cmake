@@ -29,7 +29,7 @@ endif()
 add_library(tidemill_settings INTERFACE)
 target_include_directories(tidemill_settings INTERFACE ${CMAKE_SOURCE_DIR}/src)
 target_compile_options(tidemill_settings INTERFACE
-  -Wall -Wextra -Wpedantic -Wshadow -Wnon-virtual-dtor -Wno-missing-field-initializers -fpch-preprocess -ffunction-sections -fdata-sections)
+  -Wall -Wextra -Wpedantic -Wshadow -Wnon-virtual-dtor -Wno-missing-field-initializers -Wno-maybe-uninitialized -fpch-preprocess -ffunction-sections -fdata-sections)
 target_link_options(tidemill_settings INTERFACE -Wl,--gc-sections)
 if(TIDEMILL_WERROR)
   target_compile_options(tidemill_settings INTERFACE -Werror)

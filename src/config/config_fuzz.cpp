@@ -1,0 +1,15 @@
+// YAML, parameters, MLproject and references from hostile text.
+#include "config/mlproject.h"
+#include "config/reference.h"
+
+extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
+  using namespace tidemill::config;
+  std::string_view text(reinterpret_cast<const char*>(data), size);
+  (void)parse_template(text, {});
+  if (auto project = parse_project(text, "MLproject"))
+    for (const auto& entry : project->entry_points)
+      if (auto arguments = complete_arguments(entry, {}, "/")) (void)command_line(entry, *arguments);
+  if (auto node = parse_yaml(text, "pipeline.yaml"))
+    if (const Node* params = node->find("params")) (void)read_parameters(*params, Extras::kPipeline);
+  return 0;
+}

@@ -1,0 +1,132 @@
+#include <gmock/gmock.h>
+
+#include "config/mlproject.h"
+#include "config/pipeline_file.h"
+#include "config/reference.h"
+
+namespace tidemill::config {
+namespace {
+
+using testing::HasSubstr;
+
+std::string yaml_error(std::string_view text) {
+  auto node = parse_yaml(text, "f.yaml");
+  return node ? "" : node.error().message;
+}
+
+TEST(Yaml, NamesThePlaceOfBrokenText) {
+  EXPECT_THAT(yaml_error("a: 1\nb: [1, 2\n"), HasSubstr("f.yaml:3:"));
+  EXPECT_THAT(yaml_error("a: 1\na: 2\n"), HasSubstr("f.yaml:2:1: 'a' stands here a second time"));
+  EXPECT_THAT(yaml_error("a: &x 1\nb: *x\n"), HasSubstr("f.yaml:2:4: aliases"));
+  EXPECT_THAT(yaml_error("a: 1\n---\nb: 2\n"), HasSubstr("more than one document"));
+  EXPECT_THAT(yaml_error("? [a]\n: b\n"), HasSubstr("a key must be plain text"));
+}
+
+TEST(Yaml, RefusesBombsQuickly) {
+  EXPECT_NE(yaml_error(std::string(10000, '[')), "");
+  std::string many = "[";
+  for (int i = 0; i < 200000; ++i) many += "1,";
+  EXPECT_THAT(yaml_error(many + "]"), HasSubstr("too much"));
+  EXPECT_THAT(yaml_error(std::string(3 << 20, 'a')), HasSubstr("larger"));
+}
+
+TEST(Yaml, KeepsQuotedEmptyTextApartFromNull) {
+  Node root = parse_yaml("a: ''\nb:\nc: ~\nd: '~'\n", "f").value();
+  EXPECT_EQ(root.find("a")->kind, Node::Kind::kScalar);
+  EXPECT_EQ(root.find("b")->kind, Node::Kind::kNull);
+  EXPECT_EQ(root.find("c")->kind, Node::Kind::kNull);
+  EXPECT_EQ(root.find("d")->text, "~");
+}
+
+constexpr std::string_view kProject = R"(name: demo
+entry_points:
+  main:
+    parameters:
+      epochs: {type: int, default: 1}
+      text: {type: string, default: "it's"}
+      folder: path
+    command: "train --epochs {epochs} --text {text} --in {folder} --json '{{}}'"
+)";
+
+std::string command_for(const Arguments& given) {
+  Project project = parse_project(kProject, "MLproject").value();
+  EntryPoint entry = entry_point(project, "main").value();
+  auto complete = complete_arguments(entry, given, "/");
+  if (!complete) return complete.error().message;
+  return command_line(entry, *complete).value();
+}
+
+TEST(MLproject, BuildsTheCommandWithQuotesAndAppendsUndeclaredParameters) {
+  EXPECT_EQ(command_for({{"folder", "etc"}, {"ex tra", "a b"}}),
+            R"(train --epochs 1 --text 'it'"'"'s' --in /etc --json '{}' --'ex tra' 'a b')");
+}
+
+TEST(MLproject, ChecksTypesPathsAndMissingParameters) {
+  EXPECT_THAT(command_for({}), HasSubstr("MLproject:7:7: entry point 'main' needs a value for parameter 'folder'"));
+  EXPECT_THAT(command_for({{"folder", "/no/such"}}), HasSubstr("no such file or directory"));
+  EXPECT_THAT(command_for({{"folder", "/"}, {"epochs", "two"}}), HasSubstr("'epochs' must be a whole number, not 'two'"));
+}
+
+TEST(MLproject, RefusesUnknownPlaceholdersAndEntryPointsWithTheNearestName) {
+  auto bad = parse_project("entry_points:\n  main:\n    parameters: {epochs: int}\n    command: t {epoch}\n", "MLproject");
+  EXPECT_THAT(command_line(bad->entry_points[0], {}).error().message, HasSubstr("did you mean 'epochs'?"));
+  EXPECT_THAT(entry_point(*bad, "mian").error().message, HasSubstr("did you mean 'main'?"));
+  EXPECT_THAT(parse_project("python_env: a\ndocker_env: {image: b}\n", "M").error().message, HasSubstr("M:2:1: a project can have only one"));
+}
+
+TEST(MLproject, AnEmptyFileIsAProjectWithoutEntryPoints) { EXPECT_TRUE(parse_project("", "MLproject")); }
+
+class PipelineFile : public testing::Test {
+ protected:
+  void SetUp() override {
+    for (const char* step : {"prepare", "train"}) {
+      ASSERT_TRUE(make_dirs(dir_.path() / step));
+      ASSERT_TRUE(write_file_atomic(dir_.path() / step / "MLproject",
+                                    "entry_points:\n  main:\n    parameters: {data: {default: ''}}\n    command: echo {data}\n"));
+    }
+  }
+  Result<Pipeline> load(std::string_view text) {
+    fs::path file = dir_.path() / "pipeline.yaml";
+    EXPECT_TRUE(write_file_atomic(file, text));
+    return load_pipeline(file);
+  }
+  std::string error_of(std::string_view text) {
+    auto loaded = load(text);
+    if (loaded) return "";
+    std::string message = loaded.error().message;
+    EXPECT_EQ(exit_code(loaded.error().code), 2) << message;
+    return message.substr(std::min(message.size(), dir_.path().string().size() + 1));
+  }
+  TempDir dir_ = TempDir::create().value();
+};
+
+TEST_F(PipelineFile, ReadsStepsInOrder) {
+  auto pipeline = load("name: p\nsteps:\n  prepare: {project: prepare}\n  train: {project: train, params: {data: '${steps.prepare.artifacts}'}, timeout: 60}\n");
+  ASSERT_TRUE(pipeline) << pipeline.error().message;
+  EXPECT_EQ(pipeline->steps[1].name, "train");
+  EXPECT_EQ(pipeline->steps[1].timeout->count(), 60);
+  EXPECT_EQ(pipeline->steps[1].arguments[0].value.references()[0], (Reference{"steps", "prepare", "artifacts"}));
+}
+
+TEST_F(PipelineFile, NamesThePlaceAndTheNearestNameOfAMistake) {
+  EXPECT_THAT(error_of("stepz: {}\n"), HasSubstr("pipeline.yaml:1:1: unknown key 'stepz' in the pipeline (did you mean 'steps'?)"));
+  EXPECT_THAT(error_of("steps:\n  train: {project: trian}\n"), HasSubstr("pipeline.yaml:2:20: step 'train': there is no folder"));
+  EXPECT_THAT(error_of("steps:\n  train: {project: train, params: {dat: 1}}\n"), HasSubstr("pipeline.yaml:2:36: step 'train' passes 'dat'"));
+  EXPECT_THAT(error_of("steps:\n  train: {project: train, timeout: soon}\n"), HasSubstr("must be a whole number, not 'soon'"));
+  EXPECT_THAT(error_of("steps:\n  a b: {project: train}\n"), HasSubstr("cannot be a step's name"));
+  EXPECT_THAT(error_of("steps:\n  train: {project: train}\n  train: {project: train}\n"), HasSubstr("pipeline.yaml:3:3: 'train' stands here a second time"));
+  EXPECT_THAT(error_of("params: {n: {type: int, default: x}}\nsteps: {train: {project: train}}\n"), HasSubstr("must be a whole number"));
+  EXPECT_THAT(error_of("params: {n: {type: intt}}\nsteps: {train: {project: train}}\n"), HasSubstr("did you mean 'int'?"));
+  EXPECT_THAT(error_of("name: p\n"), HasSubstr("needs steps"));
+}
+
+TEST(Reference, ParsesPartsAndEscapes) {
+  Template value = parse_template("a-${params.x}-$${y}", {}).value();
+  EXPECT_EQ(value.parts.size(), 3u);
+  EXPECT_EQ(std::get<std::string>(value.parts[2]), "-${y}");
+  EXPECT_FALSE(parse_template("${", {"f", 1, 1}));
+  EXPECT_FALSE(parse_template("${a b}", {"f", 1, 1}));
+}
+
+}  // namespace
+}  // namespace tidemill::config

@@ -1,0 +1,164 @@
+#include "config/mlproject.h"
+
+#include <cstdlib>
+
+#include "base/text.h"
+
+namespace tidemill::config {
+namespace {
+
+Result<EntryPoint> read_entry_point(const Node::Entry& entry) {
+  if (!entry.value.is_map()) return fail_at(entry.place, "entry point '{}' needs a command", entry.key);
+  TRY(check_keys(entry.value, {"parameters", "command"}, fmt::format("entry point '{}'", entry.key)));
+  EntryPoint point{.name = entry.key, .place = entry.place};
+  if (const Node* parameters = entry.value.find("parameters"))
+    point.parameters = TRY(read_parameters(*parameters, Extras::kMlproject));
+  const Node* command = entry.value.find("command");
+  if (command == nullptr || command->kind != Node::Kind::kScalar)
+    return fail_at(entry.place, "entry point '{}' needs a command", entry.key);
+  point.command = std::string(trim(command->text));
+  return point;
+}
+
+Result<> read_environment(const Node& root, Project& project) {
+  constexpr std::pair<std::string_view, EnvironmentKind> kKinds[] = {{"python_env", EnvironmentKind::kPython},
+                                                                     {"conda_env", EnvironmentKind::kConda},
+                                                                     {"docker_env", EnvironmentKind::kDocker}};
+  for (const auto& entry : root.entries)
+    for (const auto& [key, kind] : kKinds) {
+      if (entry.key != key) continue;
+      if (project.environment != EnvironmentKind::kNone)
+        return fail_at(entry.place, "a project can have only one of python_env, conda_env and docker_env");
+      project.environment = kind;
+      project.environment_place = entry.place;
+    }
+  return {};
+}
+
+// {name} with an optional format specification that means nothing for text ({name:s}).
+Result<std::string> substitute(const EntryPoint& entry, const Arguments& arguments, std::vector<bool>& used) {
+  std::string out;
+  const std::string& text = entry.command;
+  for (size_t i = 0; i < text.size(); ++i) {
+    bool doubled = i + 1 < text.size() && text[i + 1] == text[i];
+    if ((text[i] == '{' || text[i] == '}') && doubled) {
+      out += text[i++];
+    } else if (text[i] == '{') {
+      size_t end = text.find('}', i);
+      if (end == std::string::npos) return fail_at(entry.place, "the command has a '{{' without '}}'");
+      std::string name = text.substr(i + 1, end - i - 1);
+      name = std::string(trim(name.substr(0, name.find(':'))));
+      if (find_parameter(entry.parameters, name) == nullptr)
+        return fail_at(entry.place, "the command uses '{{{}}}', which is not among the parameters of '{}'{}", name,
+                       entry.name, did_you_mean(name, names_of(entry.parameters)));
+      for (size_t k = 0; k < arguments.size(); ++k)
+        if (arguments[k].first == name) out += shell_quote(arguments[k].second), used[k] = true;
+      i = end;
+    } else {
+      out += text[i];
+    }
+  }
+  return out;
+}
+
+Result<std::string> checked_path(const Parameter& parameter, const std::string& value, const fs::path& caller_folder) {
+  bool has_scheme = value.find("://") != std::string::npos;
+  if (has_scheme && value.rfind("file://", 0) != 0)
+    return fail(Code::kInvalid, "parameter '{}': only local paths are supported for type path, not '{}'", parameter.name, value);
+  fs::path path = has_scheme ? value.substr(7) : value;
+  if (path.is_relative()) path = caller_folder / path;
+  std::error_code ignored;
+  if (!fs::exists(path, ignored))
+    return fail(Code::kInvalid, "Got value {} for parameter {}, but no such file or directory was found.", value, parameter.name);
+  return fs::absolute(path).lexically_normal().string();
+}
+
+}  // namespace
+
+const EntryPoint* Project::find(std::string_view wanted) const {
+  for (const auto& point : entry_points)
+    if (point.name == wanted) return &point;
+  return nullptr;
+}
+
+Result<Project> parse_project(std::string_view text, const std::string& file_name) {
+  Node root = TRY(parse_yaml(text, file_name));
+  Project project;
+  project.file = file_name;
+  if (root.kind == Node::Kind::kNull) return project;
+  if (!root.is_map()) return fail_at(root.place, "an MLproject file is a map with name and entry_points");
+  if (const Node* name = root.find("name")) project.name = TRY(as_text(*name, "name"));
+  TRY(read_environment(root, project));
+  if (const Node* points = root.find("entry_points"); points != nullptr && points->kind != Node::Kind::kNull) {
+    if (!points->is_map()) return fail_at(points->place, "entry_points must be a map of names");
+    for (const auto& entry : points->entries) project.entry_points.push_back(TRY(read_entry_point(entry)));
+  }
+  return project;
+}
+
+Result<Project> load_project(const fs::path& folder) {
+  std::error_code error;
+  if (!fs::is_directory(folder, error)) return fail(Code::kNotFound, "there is no folder {}", folder.string());
+  Project project;
+  for (const auto& entry : fs::directory_iterator(folder, error))
+    if (to_lower(entry.path().filename().string()) == "mlproject") {
+      project = TRY(parse_project(TRY(read_file(entry.path(), 2 << 20)), entry.path().string()));
+      break;
+    }
+  project.folder = fs::absolute(folder).lexically_normal();
+  if (project.name.empty()) project.name = project.folder.filename().string();
+  return project;
+}
+
+Result<EntryPoint> entry_point(const Project& project, std::string_view name) {
+  if (const EntryPoint* declared = project.find(name)) return *declared;
+  fs::path script = project.folder / name;
+  std::error_code ignored;
+  if (fs::is_regular_file(script, ignored)) {
+    const char* shell = std::getenv("SHELL");
+    if (script.extension() == ".py") return EntryPoint{.name = std::string(name), .command = "python " + shell_quote(name)};
+    if (script.extension() == ".sh")
+      return EntryPoint{.name = std::string(name), .command = fmt::format("{} {}", shell ? shell : "bash", shell_quote(name))};
+  }
+  std::vector<std::string> known;
+  for (const auto& point : project.entry_points) known.push_back(point.name);
+  return fail(Code::kInvalid, "{}: there is no entry point '{}'{}; declared: {}",
+              project.file.empty() ? project.folder.string() : project.file, name, did_you_mean(name, known),
+              known.empty() ? "none" : join(known, ", "));
+}
+
+Result<Arguments> complete_arguments(const EntryPoint& entry, const Arguments& given, const fs::path& caller_folder) {
+  auto given_value = [&](const std::string& name) -> const std::string* {
+    for (const auto& [key, value] : given)
+      if (key == name) return &value;
+    return nullptr;
+  };
+  Arguments complete;
+  for (const auto& parameter : entry.parameters) {
+    const std::string* value = given_value(parameter.name);
+    if (value == nullptr && !parameter.default_value)
+      return fail_at(parameter.place, "entry point '{}' needs a value for parameter '{}' (-P {}=...)", entry.name,
+                     parameter.name, parameter.name);
+    std::string text = value != nullptr ? *value : *parameter.default_value;
+    if (parameter.type == ParameterType::kPath) {
+      text = TRY_IN(parameter.place.to_string(), checked_path(parameter, text, caller_folder));
+    } else {
+      TRY_IN(parameter.place.to_string(), check_value(parameter, text));
+    }
+    complete.emplace_back(parameter.name, std::move(text));
+  }
+  for (const auto& argument : given)
+    if (find_parameter(entry.parameters, argument.first) == nullptr) complete.push_back(argument);
+  return complete;
+}
+
+Result<std::string> command_line(const EntryPoint& entry, const Arguments& complete) {
+  std::vector<bool> used(complete.size(), false);
+  std::string command = TRY(substitute(entry, complete, used));
+  for (const auto& [name, value] : complete)
+    if (find_parameter(entry.parameters, name) == nullptr)
+      command += fmt::format(" --{} {}", shell_quote(name), shell_quote(value));
+  return command;
+}
+
+}  // namespace tidemill::config

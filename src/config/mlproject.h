@@ -1,0 +1,50 @@
+// MLflow Projects: the MLproject file (mlflow.org/docs, "MLflow Projects") and the commands of its entry points.
+#pragma once
+
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "config/parameter.h"
+
+namespace tidemill::config {
+
+struct EntryPoint {
+  std::string name;
+  std::vector<Parameter> parameters;
+  std::string command;  // with {name} for parameters, {{ and }} for braces
+  Place place;
+};
+
+enum class EnvironmentKind { kNone, kPython, kConda, kDocker };
+
+struct Project {
+  fs::path folder;
+  std::string name;
+  EnvironmentKind environment = EnvironmentKind::kNone;
+  Place environment_place;
+  std::vector<EntryPoint> entry_points;
+  std::string file;  // the MLproject file, "" when the folder has none
+
+  const EntryPoint* find(std::string_view name) const;
+};
+
+// Parameters by name, in the order given.
+using Arguments = std::vector<std::pair<std::string, std::string>>;
+
+// Reads folder/MLproject (whatever its case). A folder without one is a project without declared entry points.
+Result<Project> load_project(const fs::path& folder);
+Result<Project> parse_project(std::string_view text, const std::string& file_name);
+
+// The declared entry point, or one made up for a script file of the folder (.py, .sh) as MLflow does.
+// kInvalid names the nearest declared one.
+Result<EntryPoint> entry_point(const Project& project, std::string_view name);
+
+// What each declared parameter gets (given, or its default), then the undeclared ones. Checks types, paths
+// (made absolute against `caller_folder`) and that nothing required is missing.
+Result<Arguments> complete_arguments(const EntryPoint& entry, const Arguments& given, const fs::path& caller_folder);
+
+// The shell command: declared parameters substituted, shell-quoted; undeclared ones appended as --name value.
+Result<std::string> command_line(const EntryPoint& entry, const Arguments& complete);
+
+}  // namespace tidemill::config

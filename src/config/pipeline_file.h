@@ -1,0 +1,49 @@
+// pipeline.yaml: a name, parameters, and steps that are MLflow Projects (docs/pipeline.md).
+#pragma once
+
+#include <chrono>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "config/mlproject.h"
+#include "config/reference.h"
+
+namespace tidemill::config {
+
+struct StepArgument {
+  std::string name;
+  Template value;
+  Place place;
+};
+
+struct Need {
+  std::string step;
+  Place place;
+};
+
+struct Step {
+  std::string name;
+  Project project;
+  EntryPoint entry;
+  std::vector<StepArgument> arguments;
+  std::vector<Need> needs;  // as written; references add more
+  std::optional<std::chrono::seconds> timeout;
+  Place place;
+};
+
+struct Pipeline {
+  std::string name;
+  std::string experiment;  // name of the experiment its runs belong to; defaults to the pipeline's name
+  std::vector<Parameter> parameters;
+  std::vector<Step> steps;  // in the order of the file
+  int max_parallel = 0;     // 0: as many as there are cores
+  fs::path folder;          // of the file, absolute
+  std::string file;
+};
+
+// Reads the file and the MLproject of every step. Checks what can be seen in one place; the graph is
+// pipeline::make_plan's business.
+Result<Pipeline> load_pipeline(const fs::path& file);
+
+}  // namespace tidemill::config

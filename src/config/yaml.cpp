@@ -1,0 +1,146 @@
+#include "config/yaml.h"
+
+#include <charconv>
+
+#include <yaml-cpp/eventhandler.h>
+#include <yaml-cpp/yaml.h>
+
+#include "base/text.h"
+
+namespace tidemill::config {
+namespace {
+
+constexpr size_t kMostBytes = 1 << 20, kMostNodes = 100'000, kMostDepth = 64;
+
+// Builds the tree from parser events, so that limits hold before anything large exists.
+class TreeBuilder : public YAML::EventHandler {
+ public:
+  explicit TreeBuilder(std::string file) : file_(std::move(file)) {}
+
+  Node root;
+  std::optional<Error> error;
+
+  void OnDocumentStart(const YAML::Mark&) override {}
+  void OnDocumentEnd() override {}
+  void OnNull(const YAML::Mark& mark, YAML::anchor_t) override { add(mark, Node::Kind::kNull); }
+  void OnAlias(const YAML::Mark& mark, YAML::anchor_t) override { refuse(mark, "aliases ('*name') are not supported; write the value out"); }
+  void OnScalar(const YAML::Mark& mark, const std::string& tag, YAML::anchor_t, const std::string& value) override {
+    bool quoted = tag == "!";
+    bool null = !quoted && (value.empty() || value == "~" || value == "null" || value == "Null" || value == "NULL");
+    if (Node* node = add(mark, null && !expects_key() ? Node::Kind::kNull : Node::Kind::kScalar, value)) {
+      node->text = null ? "" : value;
+      node->quoted = quoted;
+    }
+  }
+  void OnSequenceStart(const YAML::Mark& mark, const std::string&, YAML::anchor_t, YAML::EmitterStyle::value) override {
+    open(mark, Node::Kind::kList);
+  }
+  void OnSequenceEnd() override { open_.pop_back(); }
+  void OnMapStart(const YAML::Mark& mark, const std::string&, YAML::anchor_t, YAML::EmitterStyle::value) override {
+    open(mark, Node::Kind::kMap);
+  }
+  void OnMapEnd() override { open_.pop_back(); }
+
+ private:
+  struct Open {
+    Node* node;
+    bool has_key = false;  // a map's key has come, its value not yet
+  };
+
+  Place place_of(const YAML::Mark& mark) const { return {file_, mark.line + 1, mark.column + 1}; }
+  bool expects_key() const { return !open_.empty() && open_.back().node->is_map() && !open_.back().has_key; }
+
+  // Ends the parse: the exception is caught in parse_yaml.
+  [[noreturn]] void refuse(const YAML::Mark& mark, const std::string& why) {
+    error = Error{Code::kInvalid, why}.in(place_of(mark).to_string());
+    throw YAML::ParserException(mark, why);
+  }
+
+  Node* add(const YAML::Mark& mark, Node::Kind kind, const std::string& text = "") {
+    if (++count_ > kMostNodes) refuse(mark, "the file holds too much");
+    if (expects_key()) {
+      if (kind != Node::Kind::kScalar) refuse(mark, "a key must be plain text");
+      Node& map = *open_.back().node;
+      if (map.find(text) != nullptr) refuse(mark, fmt::format("'{}' stands here a second time", text));
+      map.entries.push_back({text, place_of(mark), {}});
+      open_.back().has_key = true;
+      return nullptr;
+    }
+    Node* node = &root;
+    if (!open_.empty() && open_.back().node->is_map()) {
+      node = &open_.back().node->entries.back().value;
+      open_.back().has_key = false;
+    } else if (!open_.empty()) {
+      node = &open_.back().node->items.emplace_back();
+    }
+    node->kind = kind;
+    node->place = place_of(mark);
+    return node;
+  }
+
+  void open(const YAML::Mark& mark, Node::Kind kind) {
+    if (open_.size() >= kMostDepth) refuse(mark, "nested too deeply");
+    open_.push_back({add(mark, kind)});
+  }
+
+  std::string file_;
+  std::vector<Open> open_;
+  size_t count_ = 0;
+};
+
+}  // namespace
+
+std::string Place::to_string() const { return fmt::format("{}:{}:{}", file, line, column); }
+
+const Node* Node::find(std::string_view key) const {
+  for (const auto& entry : entries)
+    if (entry.key == key) return &entry.value;
+  return nullptr;
+}
+
+Result<Node> parse_yaml(std::string_view text, const std::string& file_name) {
+  if (text.size() > kMostBytes) return fail(Code::kInvalid, "{}: larger than {} bytes", file_name, kMostBytes);
+  if (text.find('\0') != std::string_view::npos) return fail(Code::kInvalid, "{}: holds a NUL byte", file_name);
+  TreeBuilder builder(file_name);
+  try {
+    std::istringstream stream{std::string(text)};
+    YAML::Parser parser(stream);
+    if (parser.HandleNextDocument(builder) && parser.HandleNextDocument(builder))
+      return fail(Code::kInvalid, "{}: holds more than one document", file_name);
+  } catch (const YAML::Exception& e) {
+    if (builder.error) return tl::unexpected<Error>(*builder.error);
+    Place place{file_name, std::max(0, e.mark.line) + 1, std::max(0, e.mark.column) + 1};
+    return fail_at(place, "not valid YAML: {}", e.msg);
+  } catch (const std::exception& e) {
+    return fail(Code::kInvalid, "{}: not valid YAML: {}", file_name, e.what());
+  }
+  return std::move(builder.root);
+}
+
+Result<Node> load_yaml(const fs::path& path) { return parse_yaml(TRY(read_file(path, kMostBytes + 1)), path.string()); }
+
+Result<> check_keys(const Node& map, const std::vector<std::string>& known, std::string_view what) {
+  for (const auto& entry : map.entries)
+    if (std::find(known.begin(), known.end(), entry.key) == known.end())
+      return fail_at(entry.place, "unknown key '{}' in {}{}", entry.key, what, did_you_mean(entry.key, known));
+  return {};
+}
+
+Result<std::string> as_text(const Node& node, std::string_view what) {
+  if (node.kind == Node::Kind::kList || node.kind == Node::Kind::kMap)
+    return fail_at(node.place, "{} must be a single value", what);
+  return node.text;
+}
+
+Result<int64_t> as_int(const Node& node, std::string_view what, int64_t least, int64_t most) {
+  std::string text = TRY(as_text(node, what));
+  int64_t value = 0;
+  auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (error != std::errc() || end != text.data() + text.size() || text.empty())
+    return fail_at(node.place, "{} must be a whole number, not '{}'", what, text);
+  if (value < least || value > most)
+    return fail_at(node.place, "{} must be between {} and {}, not {}", what, least, most, value);
+  return value;
+}
+
+}  // namespace tidemill::config
