@@ -105,7 +105,7 @@ class MlflowClientTest(unittest.TestCase):
         with tempfile.TemporaryDirectory() as work:
             folder = pathlib.Path(work, "out")
             (folder / "deep").mkdir(parents=True)
-            (folder / "deep" / "a b%20ü.txt").write_text("odd name")
+            (folder / "deep" / "a b ü.txt").write_text("odd name")
             (folder / "large.bin").write_bytes(os.urandom(9_000_000))
             self.client.log_artifact(run_id, folder / "large.bin")
             self.client.log_artifacts(run_id, folder, "out")
@@ -116,9 +116,9 @@ class MlflowClientTest(unittest.TestCase):
                 [(f.path, f.is_dir, f.file_size) for f in listed],
                 [("large.bin", False, 9_000_000), ("notes", True, None), ("out", True, None)],
             )
-            self.assertEqual([f.path for f in self.client.list_artifacts(run_id, "out/deep")], ["out/deep/a b%20ü.txt"])
+            self.assertEqual([f.path for f in self.client.list_artifacts(run_id, "out/deep")], ["out/deep/a b ü.txt"])
             copied = pathlib.Path(self.client.download_artifacts(run_id, "", work))
-            self.assertEqual((copied / "out/deep/a b%20ü.txt").read_text(), "odd name")
+            self.assertEqual((copied / "out/deep/a b ü.txt").read_text(), "odd name")
             self.assertEqual((copied / "large.bin").read_bytes(), (folder / "large.bin").read_bytes())
             self.assertEqual(mlflow.artifacts.load_text(f"{run.info.artifact_uri}/notes/readme.txt"), "text")
         with self.assertRaises(MlflowException):
