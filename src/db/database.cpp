@@ -46,7 +46,8 @@ static Result<bool> is_current(Connection& connection, const Schema& schema) {
   auto newest = static_cast<int64_t>(schema.steps.size());
   if (mark.empty && mark.version == 0) return false;
   if (mark.application != schema.application)
-    return fail(Code::kInvalid, "{}: a database of another program; give the path of a Tidemill store or of a new file",
+    return fail(Code::kInvalid,
+                "{}: a database of another program; give the path of a Tidemill store or of a new file",
                 connection.name());
   if (mark.version > newest)
     return fail(Code::kConflict,

@@ -157,7 +157,7 @@ class Savepoint {
 };
 
 struct Schema {
-  int64_t application = 0;                 // marks our files
+  int64_t application = 0;                  // marks our files
   std::span<const std::string_view> steps;  // step i brings version i to i + 1; published steps never change
 };
 

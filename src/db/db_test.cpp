@@ -9,8 +9,9 @@
 namespace tidemill::db {
 namespace {
 
-constexpr std::string_view kSteps[] = {"CREATE TABLE t (id INTEGER PRIMARY KEY, name TEXT, size REAL, data BLOB)",
-                                       "ALTER TABLE t ADD COLUMN extra INTEGER"};
+constexpr std::string_view kSteps[] = {
+    "CREATE TABLE t (id INTEGER PRIMARY KEY, name TEXT, size REAL, data BLOB)",
+    "ALTER TABLE t ADD COLUMN extra INTEGER"};
 const Schema kSchema{.application = 4711, .steps = kSteps};
 
 struct DbTest : testing::Test {
@@ -176,7 +177,8 @@ TEST_F(DbTest, two_processes_write_one_file) {
     if (!db) return 1;
     for (int i = 0; i < kRows; ++i) {
       auto transaction = Transaction::begin(**db, TransactionMode::kWrite);
-      if (!transaction || !(*db)->run("INSERT INTO t(name) VALUES ('row')") || !transaction->commit()) return 1;
+      if (!transaction || !(*db)->run("INSERT INTO t(name) VALUES ('row')") || !transaction->commit())
+        return 1;
     }
     return 0;
   };

@@ -16,36 +16,50 @@ Code code_of(int sqlite_code) {
   switch (sqlite_code & 0xFF) {
     case SQLITE_FULL:
     case SQLITE_BUSY:
-    case SQLITE_LOCKED: return Code::kUnavailable;
+    case SQLITE_LOCKED:
+      return Code::kUnavailable;
     case SQLITE_READONLY:
     case SQLITE_PERM:
     case SQLITE_AUTH:
-    case SQLITE_CANTOPEN: return Code::kDenied;
-    case SQLITE_CONSTRAINT: return Code::kConflict;
-    case SQLITE_TOOBIG: return Code::kInvalid;
-    case SQLITE_INTERRUPT: return Code::kCancelled;
-    default: return Code::kInternal;
+    case SQLITE_CANTOPEN:
+      return Code::kDenied;
+    case SQLITE_CONSTRAINT:
+      return Code::kConflict;
+    case SQLITE_TOOBIG:
+      return Code::kInvalid;
+    case SQLITE_INTERRUPT:
+      return Code::kCancelled;
+    default:
+      return Code::kInternal;
   }
 }
 
 std::string_view advice(int sqlite_code) {
   switch (sqlite_code & 0xFF) {
-    case SQLITE_FULL: return "the disk is full; nothing of this write was kept, free some space and repeat it";
-    case SQLITE_BUSY: return "another process holds the write lock for too long";
-    case SQLITE_READONLY: return "read-only: no permission to write the file or its folder";
-    case SQLITE_CANTOPEN: return "cannot be opened or created; does the folder exist and is it writable?";
-    case SQLITE_NOTADB: return "not a database, or damaged; restore a copy or choose another file";
-    case SQLITE_CORRUPT: return "the database is damaged; restore a copy, or rescue it with sqlite3's .recover";
-    case SQLITE_IOERR: return "the disk reports an error";
-    default: return "";
+    case SQLITE_FULL:
+      return "the disk is full; nothing of this write was kept, free some space and repeat it";
+    case SQLITE_BUSY:
+      return "another process holds the write lock for too long";
+    case SQLITE_READONLY:
+      return "read-only: no permission to write the file or its folder";
+    case SQLITE_CANTOPEN:
+      return "cannot be opened or created; does the folder exist and is it writable?";
+    case SQLITE_NOTADB:
+      return "not a database, or damaged; restore a copy or choose another file";
+    case SQLITE_CORRUPT:
+      return "the database is damaged; restore a copy, or rescue it with sqlite3's .recover";
+    case SQLITE_IOERR:
+      return "the disk reports an error";
+    default:
+      return "";
   }
 }
 
 Error error_of(sqlite3* handle, std::string_view file, int sqlite_code) {
   std::string_view hint = advice(sqlite_code);
   const char* detail = handle ? sqlite3_errmsg(handle) : sqlite3_errstr(sqlite_code);
-  return Error{code_of(sqlite_code),
-               hint.empty() ? fmt::format("{}: {}", file, detail) : fmt::format("{}: {} ({})", file, hint, detail)};
+  return Error{code_of(sqlite_code), hint.empty() ? fmt::format("{}: {}", file, detail)
+                                                  : fmt::format("{}: {} ({})", file, hint, detail)};
 }
 
 class SqliteCursor final : public Cursor {
@@ -61,7 +75,8 @@ class SqliteCursor final : public Cursor {
   void bind_real(int at, double value) override { check(sqlite3_bind_double(statement_, at, value)); }
   void bind_text(int at, std::string_view text) override {
     // A null pointer would bind NULL.
-    check(sqlite3_bind_text64(statement_, at, text.data() ? text.data() : "", text.size(), SQLITE_STATIC, SQLITE_UTF8));
+    check(sqlite3_bind_text64(statement_, at, text.data() ? text.data() : "", text.size(), SQLITE_STATIC,
+                              SQLITE_UTF8));
   }
   void bind_blob(int at, std::string_view bytes) override {
     check(sqlite3_bind_blob64(statement_, at, bytes.data() ? bytes.data() : "", bytes.size(), SQLITE_STATIC));
@@ -125,8 +140,8 @@ class SqliteConnection final : public Connection {
       return Statement(found->second.get());
     }
     sqlite3_stmt* prepared = nullptr;
-    int code = sqlite3_prepare_v3(handle_, sql.data(), static_cast<int>(sql.size()), SQLITE_PREPARE_PERSISTENT,
-                                  &prepared, nullptr);
+    int code = sqlite3_prepare_v3(handle_, sql.data(), static_cast<int>(sql.size()),
+                                  SQLITE_PREPARE_PERSISTENT, &prepared, nullptr);
     if (code != SQLITE_OK) return tl::unexpected<Error>(error_of(handle_, file_, code));
     auto cursor = std::make_unique<SqliteCursor>(handle_, prepared, file_);
     cursor->in_use = true;
@@ -174,7 +189,8 @@ class SqliteConnection final : public Connection {
   std::unordered_map<std::string, std::unique_ptr<SqliteCursor>, TextHash, std::equal_to<>> statements_;
 };
 
-// SQLite opens a file that it may not write for reading only, and says so at the first write. We say it at once.
+// SQLite opens a file that it may not write for reading only, and says so at the first write. We say it at
+// once.
 Result<> check_writable(sqlite3* handle, const fs::path& file) {
   fs::path folder = file.has_parent_path() ? file.parent_path() : fs::path(".");
   if (sqlite3_db_readonly(handle, "main") == 1 || ::access(folder.c_str(), W_OK) != 0)
@@ -182,7 +198,8 @@ Result<> check_writable(sqlite3* handle, const fs::path& file) {
   return {};
 }
 
-// Two processes that switch a new file to WAL at the same moment block each other, and SQLite does not wait here.
+// Two processes that switch a new file to WAL at the same moment block each other, and SQLite does not wait
+// here.
 Result<> use_wal(SqliteConnection& connection, int patience_ms) {
   for (int waited_ms = 0;; waited_ms += 5) {
     auto switched = [&]() -> Result<std::string> {
@@ -192,7 +209,8 @@ Result<> use_wal(SqliteConnection& connection, int patience_ms) {
     }();
     if (switched && *switched == "wal") return {};
     if (switched)
-      return fail(Code::kDenied, "{}: this file system does not allow a write-ahead log; put the store on a local disk",
+      return fail(Code::kDenied,
+                  "{}: this file system does not allow a write-ahead log; put the store on a local disk",
                   connection.name());
     if (switched.error().code != Code::kUnavailable || waited_ms >= patience_ms)
       return tl::unexpected<Error>(std::move(switched).error());
@@ -205,15 +223,16 @@ Result<> use_wal(SqliteConnection& connection, int patience_ms) {
 Result<std::unique_ptr<Connection>> open_sqlite(const SqliteOptions& options) {
   std::string file = options.file.string();
   sqlite3* handle = nullptr;
-  int code = sqlite3_open_v2(file.c_str(), &handle,
-                             SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE,
-                             nullptr);
+  int code = sqlite3_open_v2(
+      file.c_str(), &handle,
+      SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE, nullptr);
   auto connection = std::make_unique<SqliteConnection>(handle, file);
   if (code != SQLITE_OK) return tl::unexpected<Error>(error_of(handle, file, code));
   TRY(check_writable(handle, options.file));
   sqlite3_busy_timeout(handle, options.busy_timeout_ms);
   TRY(use_wal(*connection, options.busy_timeout_ms));
-  TRY(connection->execute(fmt::format("PRAGMA synchronous = FULL; PRAGMA case_sensitive_like = ON; "
+  TRY(
+      connection->execute(fmt::format("PRAGMA synchronous = FULL; PRAGMA case_sensitive_like = ON; "
                                       "PRAGMA cache_size = -{}; PRAGMA wal_autocheckpoint = 4000",
                                       options.cache_kib)));
   return connection;

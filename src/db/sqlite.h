@@ -1,4 +1,5 @@
-// SQLite behind the database interface: write-ahead log, an fsync for every commit, several processes on one file.
+// SQLite behind the database interface: write-ahead log, an fsync for every commit, several processes on one
+// file.
 #pragma once
 
 #include <memory>
@@ -14,8 +15,9 @@ struct SqliteOptions {
   int cache_kib = 8'192;
 };
 
-// Opens or creates the file. Fails with kDenied when the file or its folder cannot be written, kInternal when the
-// file is damaged, kUnavailable when the disk is full or another process holds it too long; always names the file.
+// Opens or creates the file. Fails with kDenied when the file or its folder cannot be written, kInternal when
+// the file is damaged, kUnavailable when the disk is full or another process holds it too long; always names
+// the file.
 Result<std::unique_ptr<Connection>> open_sqlite(const SqliteOptions& options);
 
 }  // namespace tidemill::db

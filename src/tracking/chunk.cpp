@@ -18,12 +18,8 @@ constexpr uint32_t kMaxPoints = 65'535;
 struct Width {
   unsigned prefix, prefix_bits, bits;
 };
-constexpr std::array<Width, 6> kWidths = {{{0b0, 1, 0},
-                                           {0b10, 2, 7},
-                                           {0b110, 3, 12},
-                                           {0b1110, 4, 20},
-                                           {0b11110, 5, 32},
-                                           {0b11111, 5, 64}}};
+constexpr std::array<Width, 6> kWidths = {
+    {{0b0, 1, 0}, {0b10, 2, 7}, {0b110, 3, 12}, {0b1110, 4, 20}, {0b11110, 5, 32}, {0b11111, 5, 64}}};
 
 uint64_t zigzag(uint64_t difference) {
   return (difference << 1) ^ static_cast<uint64_t>(static_cast<int64_t>(difference) >> 63);
@@ -105,8 +101,10 @@ template <class Each>
 Result<std::pair<ChunkState, size_t>> walk(std::string_view bytes, Each each) {
   if (bytes.size() < Chunk::kHeaderBytes) return fail(Code::kInternal, "damaged metric chunk: too short");
   if (static_cast<unsigned char>(bytes[0]) != kVersion)
-    return fail(Code::kInternal, "damaged metric chunk: unknown format {}", static_cast<unsigned char>(bytes[0]));
-  uint32_t count = static_cast<unsigned char>(bytes[1]) | static_cast<uint32_t>(static_cast<unsigned char>(bytes[2])) << 8;
+    return fail(Code::kInternal, "damaged metric chunk: unknown format {}",
+                static_cast<unsigned char>(bytes[0]));
+  uint32_t count =
+      static_cast<unsigned char>(bytes[1]) | static_cast<uint32_t>(static_cast<unsigned char>(bytes[2])) << 8;
   BitReader in(bytes.substr(Chunk::kHeaderBytes));
   ChunkState state;
   for (; state.count < count; ++state.count) {
@@ -120,7 +118,8 @@ Result<std::pair<ChunkState, size_t>> walk(std::string_view bytes, Each each) {
       state.step += state.step_delta += step_change;
     }
     if (!take_value(in, state) || in.overrun())
-      return fail(Code::kInternal, "damaged metric chunk: point {} of {} cannot be read", state.count + 1, count);
+      return fail(Code::kInternal, "damaged metric chunk: point {} of {} cannot be read", state.count + 1,
+                  count);
     each(Point{static_cast<int64_t>(state.timestamp), static_cast<int64_t>(state.step),
                std::bit_cast<double>(state.value_bits)});
   }
@@ -132,7 +131,8 @@ double order_value(double value) { return std::isnan(value) ? 0 : value; }
 }  // namespace
 
 bool later(const Point& a, const Point& b) {
-  return std::tuple(a.step, a.timestamp, order_value(a.value)) > std::tuple(b.step, b.timestamp, order_value(b.value));
+  return std::tuple(a.step, a.timestamp, order_value(a.value)) >
+         std::tuple(b.step, b.timestamp, order_value(b.value));
 }
 
 bool same_point(const Point& a, const Point& b) {
@@ -147,7 +147,8 @@ Result<Chunk> Chunk::load(std::string_view bytes) {
   auto [state, bit] = TRY(walk(bytes, [](const Point&) {}));
   Chunk chunk;
   std::memcpy(chunk.data_.data(), bytes.data(), (bit + 7) / 8);
-  if (bit % 8 != 0) chunk.data_[bit / 8] &= static_cast<unsigned char>(0xFF00u >> bit % 8);  // put() needs zeros
+  if (bit % 8 != 0)
+    chunk.data_[bit / 8] &= static_cast<unsigned char>(0xFF00u >> bit % 8);  // put() needs zeros
   chunk.bit_ = bit;
   chunk.state_ = state;
   return chunk;
@@ -177,7 +178,9 @@ bool Chunk::append(const Point& point) {
   return true;
 }
 
-std::string_view Chunk::bytes() const { return {reinterpret_cast<const char*>(data_.data()), (bit_ + 7) / 8}; }
+std::string_view Chunk::bytes() const {
+  return {reinterpret_cast<const char*>(data_.data()), (bit_ + 7) / 8};
+}
 
 void Chunk::put(uint64_t bits, unsigned count) {
   if (count > 32) {

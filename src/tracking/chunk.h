@@ -1,8 +1,9 @@
-// Points of one metric as a compressed block of at most about a kilobyte, four to a database page. Timestamps and
-// steps are stored as differences of differences, values as the exclusive or with the value before, after Pelkonen
-// et al., "Gorilla: A fast, scalable, in-memory time series database", VLDB 2015.
+// Points of one metric as a compressed block of at most about a kilobyte, four to a database page. Timestamps
+// and steps are stored as differences of differences, values as the exclusive or with the value before, after
+// Pelkonen et al., "Gorilla: A fast, scalable, in-memory time series database", VLDB 2015.
 //
-// Format: one byte version (1), two bytes number of points (little-endian), then a bit stream, high bit first.
+// Format: one byte version (1), two bytes number of points (little-endian), then a bit stream, high bit
+// first.
 #pragma once
 
 #include <array>
@@ -20,7 +21,8 @@ struct Point {
   double value = 0;
 };
 
-// The order in which MLflow decides which point is the latest: step, timestamp, value; NaN counts as zero there.
+// The order in which MLflow decides which point is the latest: step, timestamp, value; NaN counts as zero
+// there.
 bool later(const Point& a, const Point& b);
 // Same timestamp, step and value; NaN equals NaN.
 bool same_point(const Point& a, const Point& b);
@@ -60,7 +62,8 @@ class Chunk {
   ChunkState state_;
 };
 
-// Appends the chunk's points. kInternal when the bytes are not a whole, well-formed chunk; never reads beyond them.
+// Appends the chunk's points. kInternal when the bytes are not a whole, well-formed chunk; never reads beyond
+// them.
 Result<> decode_chunk(std::string_view bytes, std::vector<Point>& out);
 
 }  // namespace tidemill::tracking

@@ -40,7 +40,8 @@ std::vector<Point> training_curve(size_t count) {
   int64_t timestamp = 1'700'000'000'000;
   for (size_t i = 0; i < count; ++i) {
     timestamp += 20 + static_cast<int64_t>(random() % 7);
-    float loss = 2.3F / (1 + 0.01F * static_cast<float>(i)) + 0.05F * static_cast<float>(random() % 1000) / 1000;
+    float loss =
+        2.3F / (1 + 0.01F * static_cast<float>(i)) + 0.05F * static_cast<float>(random() % 1000) / 1000;
     points.push_back({timestamp, static_cast<int64_t>(i), loss});
   }
   return points;

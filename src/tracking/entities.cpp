@@ -5,7 +5,8 @@
 
 namespace tidemill::tracking {
 
-constexpr std::array<std::string_view, 5> kStatusNames = {"RUNNING", "SCHEDULED", "FINISHED", "FAILED", "KILLED"};
+constexpr std::array<std::string_view, 5> kStatusNames = {"RUNNING", "SCHEDULED", "FINISHED", "FAILED",
+                                                          "KILLED"};
 
 std::string_view to_string(RunStatus status) { return kStatusNames.at(static_cast<size_t>(status) - 1); }
 

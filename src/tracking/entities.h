@@ -44,8 +44,8 @@ struct RunInfo {
   std::string experiment_id;
   std::string user;
   RunStatus status = RunStatus::kRunning;
-  int64_t start_time = 0;            // ms
-  std::optional<int64_t> end_time;   // ms
+  int64_t start_time = 0;           // ms
+  std::optional<int64_t> end_time;  // ms
   std::string artifact_uri;
   Lifecycle lifecycle = Lifecycle::kActive;
 };

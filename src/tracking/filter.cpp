@@ -19,20 +19,33 @@ struct EntityName {
   std::string_view name;
   Entity entity;
 };
-constexpr EntityName kEntityNames[] = {
-    {"metric", Entity::kMetric},         {"metrics", Entity::kMetric},      {"parameter", Entity::kParam},
-    {"parameters", Entity::kParam},      {"param", Entity::kParam},         {"params", Entity::kParam},
-    {"tag", Entity::kTag},               {"tags", Entity::kTag},            {"attribute", Entity::kAttribute},
-    {"attributes", Entity::kAttribute},  {"attr", Entity::kAttribute},      {"run", Entity::kAttribute},
-    {"dataset", Entity::kDataset},       {"datasets", Entity::kDataset}};
+constexpr EntityName kEntityNames[] = {{"metric", Entity::kMetric},
+                                       {"metrics", Entity::kMetric},
+                                       {"parameter", Entity::kParam},
+                                       {"parameters", Entity::kParam},
+                                       {"param", Entity::kParam},
+                                       {"params", Entity::kParam},
+                                       {"tag", Entity::kTag},
+                                       {"tags", Entity::kTag},
+                                       {"attribute", Entity::kAttribute},
+                                       {"attributes", Entity::kAttribute},
+                                       {"attr", Entity::kAttribute},
+                                       {"run", Entity::kAttribute},
+                                       {"dataset", Entity::kDataset},
+                                       {"datasets", Entity::kDataset}};
 
 std::string_view singular(Entity entity) {
   switch (entity) {
-    case Entity::kMetric: return "metric";
-    case Entity::kParam: return "parameter";
-    case Entity::kTag: return "tag";
-    case Entity::kAttribute: return "attribute";
-    case Entity::kDataset: return "dataset";
+    case Entity::kMetric:
+      return "metric";
+    case Entity::kParam:
+      return "parameter";
+    case Entity::kTag:
+      return "tag";
+    case Entity::kAttribute:
+      return "attribute";
+    case Entity::kDataset:
+      return "dataset";
   }
   return "";
 }
@@ -42,12 +55,13 @@ struct Attribute {
   std::string_view meaning;  // without aliases
   bool numeric;
 };
-constexpr Attribute kRunAttributes[] = {{"run_id", "run_id", false},     {"run_name", "run_name", false},
-                                        {"run name", "run_name", false}, {"Run name", "run_name", false},
-                                        {"Run Name", "run_name", false}, {"status", "status", false},
-                                        {"user_id", "user_id", false},   {"artifact_uri", "artifact_uri", false},
-                                        {"start_time", "start_time", true}, {"end_time", "end_time", true},
-                                        {"created", "start_time", true}, {"Created", "start_time", true}};
+constexpr Attribute kRunAttributes[] = {
+    {"run_id", "run_id", false},        {"run_name", "run_name", false},
+    {"run name", "run_name", false},    {"Run name", "run_name", false},
+    {"Run Name", "run_name", false},    {"status", "status", false},
+    {"user_id", "user_id", false},      {"artifact_uri", "artifact_uri", false},
+    {"start_time", "start_time", true}, {"end_time", "end_time", true},
+    {"created", "start_time", true},    {"Created", "start_time", true}};
 constexpr Attribute kExperimentAttributes[] = {{"name", "name", false},
                                                {"creation_time", "creation_time", true},
                                                {"last_update_time", "last_update_time", true}};
@@ -58,7 +72,8 @@ constexpr Attribute kExperimentOrderAttributes[] = {{"name", "name", false},
 constexpr std::string_view kDatasetKeys[] = {"name", "digest", "context"};
 
 std::string unquote(std::string_view text) {
-  if (text.size() < 2 || text.front() != text.back() || std::string_view("'\"`").find(text.front()) == std::string_view::npos)
+  if (text.size() < 2 || text.front() != text.back() ||
+      std::string_view("'\"`").find(text.front()) == std::string_view::npos)
     return std::string(text);
   std::string out;
   for (size_t i = 1; i + 1 < text.size(); ++i) {
@@ -93,12 +108,16 @@ Result<Entity> parse_entity(std::string_view name, Subject subject) {
       return known.entity;
   }
   if (subject == Subject::kExperiments)
-    return fail(Code::kInvalid, "Invalid entity type '{}'. Valid entity types are ('attribute', 'tag', 'tags')", name);
-  return fail(Code::kInvalid,
-              "Invalid entity type '{}'. Valid values are ['metric', 'parameter', 'tag', 'attribute', 'dataset']", name);
+    return fail(Code::kInvalid,
+                "Invalid entity type '{}'. Valid entity types are ('attribute', 'tag', 'tags')", name);
+  return fail(
+      Code::kInvalid,
+      "Invalid entity type '{}'. Valid values are ['metric', 'parameter', 'tag', 'attribute', 'dataset']",
+      name);
 }
 
-Result<Identifier> parse_identifier(std::string_view text, Subject subject, std::span<const Attribute> attributes) {
+Result<Identifier> parse_identifier(std::string_view text, Subject subject,
+                                    std::span<const Attribute> attributes) {
   Identifier out;
   std::string_view key = text;
   // A dot inside quotes does not part entity and key.
@@ -124,7 +143,8 @@ Result<Identifier> parse_identifier(std::string_view text, Subject subject, std:
     out.key = known->meaning;
     out.numeric = known->numeric;
   }
-  if (out.entity == Entity::kDataset && std::find(std::begin(kDatasetKeys), std::end(kDatasetKeys), out.key) == std::end(kDatasetKeys))
+  if (out.entity == Entity::kDataset &&
+      std::find(std::begin(kDatasetKeys), std::end(kDatasetKeys), out.key) == std::end(kDatasetKeys))
     return fail(Code::kInvalid, "Invalid dataset key '{}' specified. Valid keys are '{}'", out.key,
                 python_set(kDatasetKeys));
   return out;
@@ -153,10 +173,13 @@ class ShapeParser {
     bool clause_may_follow = true;
     while (at_ < tokens_.size()) {
       if (is_word(0, "AND")) {
-        if (clause_may_follow) refuse();
-        else ++at_;
+        if (clause_may_follow)
+          refuse();
+        else
+          ++at_;
         clause_may_follow = true;
-      } else if (!is_word(0, "OR") && !is_word(0, "NOT") && tokens_[at_].kind == TokenKind::kName && take_clause()) {
+      } else if (!is_word(0, "OR") && !is_word(0, "NOT") && tokens_[at_].kind == TokenKind::kName &&
+                 take_clause()) {
         if (!clause_may_follow) invalid_.push_back(fmt::format("'{}'", clauses_.back().name));
         clause_may_follow = false;
       } else {
@@ -183,13 +206,15 @@ class ShapeParser {
   }
   void refuse() { invalid_.push_back(fmt::format("'{}'", tokens_[at_++].text)); }
   bool keep(std::string op, size_t value_at, size_t length) {
-    clauses_.push_back({tokens_[at_].text, std::move(op), value_at ? tokens_[at_ + value_at] : Token{TokenKind::kOther, ""}});
+    clauses_.push_back({tokens_[at_].text, std::move(op),
+                        value_at ? tokens_[at_ + value_at] : Token{TokenKind::kOther, ""}});
     at_ += length;
     return true;
   }
   bool take_clause() {
     if (has(1, TokenKind::kOperator) && is_value(2)) return keep(std::string(tokens_[at_ + 1].text), 2, 3);
-    if ((is_word(1, "LIKE") || is_word(1, "ILIKE")) && is_value(2)) return keep(upper(tokens_[at_ + 1].text), 2, 3);
+    if ((is_word(1, "LIKE") || is_word(1, "ILIKE")) && is_value(2))
+      return keep(upper(tokens_[at_ + 1].text), 2, 3);
     if (is_word(1, "IN") && has(2, TokenKind::kList)) return keep("IN", 2, 3);
     if (is_word(1, "NOT") && is_word(2, "IN") && has(3, TokenKind::kList)) return keep("NOT IN", 3, 4);
     if (is_word(1, "IS") && is_word(2, "NULL")) return keep("IS NULL", 0, 3);
@@ -210,13 +235,16 @@ Result<Op> parse_op(const std::string& text, const Identifier& left) {
   };
   constexpr Named kNumeric[] = {{"=", Op::kEq},  {"!=", Op::kNe}, {">", Op::kGt},
                                 {">=", Op::kGe}, {"<", Op::kLt},  {"<=", Op::kLe}};
-  constexpr Named kPairs[] = {{"=", Op::kEq},       {"!=", Op::kNe},          {"LIKE", Op::kLike},
-                              {"ILIKE", Op::kIlike}, {"IS NULL", Op::kIsNull}, {"IS NOT NULL", Op::kIsNotNull}};
+  constexpr Named kPairs[] = {{"=", Op::kEq},           {"!=", Op::kNe},
+                              {"LIKE", Op::kLike},      {"ILIKE", Op::kIlike},
+                              {"IS NULL", Op::kIsNull}, {"IS NOT NULL", Op::kIsNotNull}};
   constexpr Named kStrings[] = {{"=", Op::kEq},        {"!=", Op::kNe}, {"LIKE", Op::kLike},
                                 {"ILIKE", Op::kIlike}, {"IN", Op::kIn}, {"NOT IN", Op::kNotIn}};
   std::span<const Named> allowed = kStrings;
-  if (left.numeric || left.entity == Entity::kMetric) allowed = kNumeric;
-  else if (left.entity == Entity::kParam || left.entity == Entity::kTag) allowed = kPairs;
+  if (left.numeric || left.entity == Entity::kMetric)
+    allowed = kNumeric;
+  else if (left.entity == Entity::kParam || left.entity == Entity::kTag)
+    allowed = kPairs;
   for (const Named& named : allowed)
     if (named.text == text) return named.op;
   std::vector<std::string_view> names;
@@ -243,25 +271,31 @@ Result<std::vector<std::string>> parse_list(std::string_view text) {
   for (size_t i = 0; i < tokens.size(); ++i) {
     bool is_comma = tokens[i].text == ",";
     if (is_comma != (i % 2 == 1))
-      return fail(Code::kInvalid, "While parsing a list in the query, expected a non-empty list of string values, but "
-                                  "got ill-formed list.");
+      return fail(Code::kInvalid,
+                  "While parsing a list in the query, expected a non-empty list of string values, but "
+                  "got ill-formed list.");
     if (is_comma) continue;
     if (tokens[i].kind != TokenKind::kString && !is_quoted(tokens[i].text, '"'))
-      return fail(Code::kInvalid, "While parsing a list in the query, expected string value, punctuation, or "
-                                  "whitespace, but got different type in list: {}", text);
+      return fail(Code::kInvalid,
+                  "While parsing a list in the query, expected string value, punctuation, or "
+                  "whitespace, but got different type in list: {}",
+                  text);
     items.push_back(unquote(tokens[i].text));
   }
   if (items.empty())
-    return fail(Code::kInvalid, "While parsing a list in the query, expected a non-empty list of string values, but got "
-                                "empty list");
+    return fail(Code::kInvalid,
+                "While parsing a list in the query, expected a non-empty list of string values, but got "
+                "empty list");
   return items;
 }
 
 Error not_quoted(const Identifier& left, std::string_view value) {
   if (left.entity == Entity::kAttribute)
-    return {Code::kInvalid, fmt::format("Expected a quoted string value for attributes. Got value {}", value)};
+    return {Code::kInvalid,
+            fmt::format("Expected a quoted string value for attributes. Got value {}", value)};
   if (left.entity == Entity::kDataset)
-    return {Code::kInvalid, fmt::format("Expected a quoted string value for dataset attributes. Got value {}", value)};
+    return {Code::kInvalid,
+            fmt::format("Expected a quoted string value for dataset attributes. Got value {}", value)};
   return {Code::kInvalid, fmt::format("Expected a quoted string value for {} (e.g. 'my-value'). Got value {}",
                                       singular(left.entity), value)};
 }
@@ -280,13 +314,16 @@ Result<> parse_value(const Identifier& left, const Token& token, Clause& clause)
   }
   if (token.kind == TokenKind::kName)
     return fail(Code::kInvalid,
-                "Parameter value is either not quoted or unidentified quote types used for string value {}. Use either "
+                "Parameter value is either not quoted or unidentified quote types used for string value {}. "
+                "Use either "
                 "single or double quotes.",
                 token.text);
   bool is_list_op = clause.op == Op::kIn || clause.op == Op::kNotIn;
-  if (token.kind != TokenKind::kList || !is_list_op) return tl::unexpected<Error>(not_quoted(left, token.text));
+  if (token.kind != TokenKind::kList || !is_list_op)
+    return tl::unexpected<Error>(not_quoted(left, token.text));
   if (left.entity == Entity::kAttribute && left.key != "run_id")
-    return fail(Code::kInvalid, "Only the 'run_id' attribute supports comparison with a list of quoted string values.");
+    return fail(Code::kInvalid,
+                "Only the 'run_id' attribute supports comparison with a list of quoted string values.");
   clause.list = TRY(parse_list(token.text));
   return {};
 }
@@ -295,10 +332,17 @@ Result<Clause> parse_clause(const RawClause& raw, Subject subject) {
   Identifier left = TRY(parse_identifier(
       raw.name, subject,
       subject == Subject::kRuns ? std::span<const Attribute>(kRunAttributes) : kExperimentAttributes));
-  Clause clause{.entity = left.entity, .key = left.key, .op = Op::kEq, .text = {}, .list = {}, .number = 0, .integer = {}};
+  Clause clause{.entity = left.entity,
+                .key = left.key,
+                .op = Op::kEq,
+                .text = {},
+                .list = {},
+                .number = 0,
+                .integer = {}};
   bool is_null_test = raw.op == "IS NULL" || raw.op == "IS NOT NULL";
   if (is_null_test && left.entity != Entity::kParam && left.entity != Entity::kTag)
-    return fail(Code::kInvalid, "IS NULL / IS NOT NULL is only supported for tags and params, not for '{}' '{}'",
+    return fail(Code::kInvalid,
+                "IS NULL / IS NOT NULL is only supported for tags and params, not for '{}' '{}'",
                 singular(left.entity), left.key);
   bool is_list = raw.value.kind == TokenKind::kList;
   if (is_null_test || is_list) clause.op = TRY(parse_op(raw.op, left));
@@ -314,14 +358,16 @@ Result<std::vector<Clause>> parse_filter(std::string_view filter, Subject subjec
     return fail(Code::kInvalid, "The filter string is longer than {} bytes", kMaxFilterBytes);
   std::vector<Token> tokens = tokenize(filter);
   std::vector<RawClause> raw = TRY(ShapeParser(tokens).parse());
-  if (raw.size() > kMaxClauses) return fail(Code::kInvalid, "The filter string has more than {} clauses", kMaxClauses);
+  if (raw.size() > kMaxClauses)
+    return fail(Code::kInvalid, "The filter string has more than {} clauses", kMaxClauses);
   std::vector<Clause> clauses;
   for (const RawClause& one : raw) clauses.push_back(TRY(parse_clause(one, subject)));
   return clauses;
 }
 
 Result<std::vector<OrderKey>> parse_order(const std::vector<std::string>& order_by, Subject subject) {
-  if (order_by.size() > kMaxOrderKeys) return fail(Code::kInvalid, "order_by has more than {} keys", kMaxOrderKeys);
+  if (order_by.size() > kMaxOrderKeys)
+    return fail(Code::kInvalid, "order_by has more than {} keys", kMaxOrderKeys);
   std::vector<OrderKey> keys;
   for (const std::string& text : order_by) {
     std::vector<Token> tokens = tokenize(text);
@@ -333,7 +379,8 @@ Result<std::vector<OrderKey>> parse_order(const std::vector<std::string>& order_
     Identifier left = TRY(parse_identifier(
         tokens[0].text, subject,
         subject == Subject::kRuns ? std::span<const Attribute>(kRunAttributes) : kExperimentOrderAttributes));
-    if (left.entity == Entity::kDataset) return fail(Code::kInvalid, "Invalid order_by entity type 'dataset'");
+    if (left.entity == Entity::kDataset)
+      return fail(Code::kInvalid, "Invalid order_by entity type 'dataset'");
     if (subject == Subject::kExperiments && left.entity != Entity::kAttribute)
       return fail(Code::kInvalid, "Invalid order_by entity: {}", singular(left.entity));
     for (const OrderKey& other : keys) {

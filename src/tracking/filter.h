@@ -1,5 +1,5 @@
-// MLflow's search language, read into clauses. filter := clause (AND clause)*; clause := [entity.]key op value.
-// Texts of errors are MLflow's where clients may compare them.
+// MLflow's search language, read into clauses. filter := clause (AND clause)*; clause := [entity.]key op
+// value. Texts of errors are MLflow's where clients may compare them.
 #pragma once
 
 #include <cstdint>
@@ -19,9 +19,9 @@ struct Clause {
   Entity entity = Entity::kAttribute;
   std::string key;  // attributes: without aliases
   Op op = Op::kEq;
-  std::string text;               // value of everything but numbers
-  std::vector<std::string> list;  // kIn, kNotIn
-  double number = 0;              // value of metrics and numeric attributes
+  std::string text;                // value of everything but numbers
+  std::vector<std::string> list;   // kIn, kNotIn
+  double number = 0;               // value of metrics and numeric attributes
   std::optional<int64_t> integer;  // the same, where it is one
 };
 

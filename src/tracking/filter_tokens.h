@@ -13,8 +13,8 @@ struct Token {
   std::string_view text;  // as written, quotes and parentheses included
 };
 
-// kName: word, `back-quoted`, "double-quoted", or parts of these joined by a dot without space. kList: from "(" to
-// its ")". Never fails: what is nothing becomes kOther.
+// kName: word, `back-quoted`, "double-quoted", or parts of these joined by a dot without space. kList: from
+// "(" to its ")". Never fails: what is nothing becomes kOther.
 std::vector<Token> tokenize(std::string_view text);
 
 }  // namespace tidemill::tracking

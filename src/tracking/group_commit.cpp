@@ -46,7 +46,9 @@ void GroupCommit::commit(std::span<Request* const> group) {
 }
 
 // The database's failure, not the request's: its transaction may be gone already.
-static bool is_fatal(const Error& error) { return error.code == Code::kInternal || error.code == Code::kUnavailable; }
+static bool is_fatal(const Error& error) {
+  return error.code == Code::kInternal || error.code == Code::kUnavailable;
+}
 
 Result<> GroupCommit::try_commit(std::span<Request* const> group) {
   db::Transaction transaction = TRY(db::Transaction::begin(*connection_, db::TransactionMode::kWrite));

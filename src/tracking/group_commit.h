@@ -1,7 +1,7 @@
-// Many callers, one write connection, one fsync. A caller that finds no other at work leads: it takes all waiting
-// requests, runs them in one transaction (each in a savepoint of its own, so that one that fails takes nothing with
-// it), commits once, and wakes their callers; the next waiting caller then leads. There is no thread behind it: a
-// lone caller pays for no hand-over, and a program that only reads starts nothing.
+// Many callers, one write connection, one fsync. A caller that finds no other at work leads: it takes all
+// waiting requests, runs them in one transaction (each in a savepoint of its own, so that one that fails
+// takes nothing with it), commits once, and wakes their callers; the next waiting caller then leads. There is
+// no thread behind it: a lone caller pays for no hand-over, and a program that only reads starts nothing.
 #pragma once
 
 #include <condition_variable>
@@ -34,8 +34,9 @@ class GroupCommit {
   template <class Work>
   Result<> run(Work&& work) {
     using Plain = std::remove_reference_t<Work>;
-    Request request{[](void* context, db::Connection& connection) { return (*static_cast<Plain*>(context))(connection); },
-                    const_cast<void*>(static_cast<const void*>(&work))};
+    Request request{
+        [](void* context, db::Connection& connection) { return (*static_cast<Plain*>(context))(connection); },
+        const_cast<void*>(static_cast<const void*>(&work))};
     return wait_for(request);
   }
 

@@ -1,5 +1,5 @@
-// Names of metrics, parameters and tags <-> the integers that stand for them in the database. Rows of the table
-// are never changed or removed, so what was once read stays true.
+// Names of metrics, parameters and tags <-> the integers that stand for them in the database. Rows of the
+// table are never changed or removed, so what was once read stays true.
 #pragma once
 
 #include <cstdint>

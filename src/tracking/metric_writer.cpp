@@ -19,7 +19,8 @@ double finite(double value) {
 Result<bool> holds(const Chunk& chunk, const Point& point) {
   std::vector<Point> points;
   TRY(decode_chunk(chunk.bytes(), points));
-  return std::any_of(points.begin(), points.end(), [&](const Point& other) { return same_point(point, other); });
+  return std::any_of(points.begin(), points.end(),
+                     [&](const Point& other) { return same_point(point, other); });
 }
 
 auto history_order(const Point& point) {
@@ -32,9 +33,9 @@ auto history_order(const Point& point) {
 Result<MetricWriter::Series*> MetricWriter::find(db::Connection& connection, Id id) {
   if (auto found = series_.find(id); found != series_.end()) return &found->second;
   Series series;
-  db::Statement row = TRY(
-      connection.prepare("SELECT m.timestamp, m.step, m.value, m.is_nan, m.tail, t.data FROM metrics m "
-                         "LEFT JOIN metric_tails t ON t.id = m.tail WHERE m.run = ? AND m.key = ?"));
+  db::Statement row =
+      TRY(connection.prepare("SELECT m.timestamp, m.step, m.value, m.is_nan, m.tail, t.data FROM metrics m "
+                             "LEFT JOIN metric_tails t ON t.id = m.tail WHERE m.run = ? AND m.key = ?"));
   if (TRY(row.bind(id.run, id.key).step())) {
     series.stored = true;
     series.latest = {row.integer(0), row.integer(1),
@@ -73,14 +74,16 @@ Result<> MetricWriter::store(db::Connection& connection, Id id, Series& series) 
   bool nan = std::isnan(latest.value);
   double value = nan ? 0 : latest.value;
   if (series.stored && !new_tail) {
-    TRY(connection.run("UPDATE metrics SET step = ?, timestamp = ?, value = ?, is_nan = ? WHERE run = ? AND key = ?",
-                       latest.step, latest.timestamp, value, nan, id.run, id.key));
+    TRY(connection.run(
+        "UPDATE metrics SET step = ?, timestamp = ?, value = ?, is_nan = ? WHERE run = ? AND key = ?",
+        latest.step, latest.timestamp, value, nan, id.run, id.key));
   } else {
-    TRY(connection.run("INSERT INTO metrics (run, key, step, timestamp, value, is_nan, tail) "
-                       "VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (run, key) DO UPDATE SET step = excluded.step, "
-                       "timestamp = excluded.timestamp, value = excluded.value, is_nan = excluded.is_nan, "
-                       "tail = excluded.tail",
-                       id.run, id.key, latest.step, latest.timestamp, value, nan, series.tail));
+    TRY(connection.run(
+        "INSERT INTO metrics (run, key, step, timestamp, value, is_nan, tail) "
+        "VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (run, key) DO UPDATE SET step = excluded.step, "
+        "timestamp = excluded.timestamp, value = excluded.value, is_nan = excluded.is_nan, "
+        "tail = excluded.tail",
+        id.run, id.key, latest.step, latest.timestamp, value, nan, series.tail));
   }
   series.stored = true;
   series.changed = false;
@@ -109,7 +112,8 @@ Result<> MetricWriter::append(db::Connection& connection, KeyIds& keys, int64_t 
 }
 
 Result<> MetricWriter::seal(db::Connection& connection, int64_t run) {
-  TRY(connection.run("INSERT INTO metric_chunks (run, key, data) SELECT m.run, m.key, t.data FROM metrics m "
+  TRY(
+      connection.run("INSERT INTO metric_chunks (run, key, data) SELECT m.run, m.key, t.data FROM metrics m "
                      "JOIN metric_tails t ON t.id = m.tail WHERE m.run = ?",
                      run));
   TRY(connection.run("DELETE FROM metric_tails WHERE id IN (SELECT tail FROM metrics WHERE run = ?)", run));
@@ -124,8 +128,9 @@ Result<std::vector<Point>> read_points(db::Connection& connection, int64_t run, 
       TRY(connection.prepare("SELECT data FROM metric_chunks WHERE run = ? AND key = ? ORDER BY id"));
   chunks.bind(run, key);
   while (TRY(chunks.step())) TRY_IN(connection.name(), decode_chunk(chunks.text(0), points));
-  db::Statement tail = TRY(connection.prepare("SELECT t.data FROM metrics m JOIN metric_tails t ON t.id = m.tail "
-                                              "WHERE m.run = ? AND m.key = ?"));
+  db::Statement tail =
+      TRY(connection.prepare("SELECT t.data FROM metrics m JOIN metric_tails t ON t.id = m.tail "
+                             "WHERE m.run = ? AND m.key = ?"));
   if (TRY(tail.bind(run, key).step())) TRY_IN(connection.name(), decode_chunk(tail.text(0), points));
   auto before = [](const Point& a, const Point& b) { return history_order(a) < history_order(b); };
   if (!std::is_sorted(points.begin(), points.end(), before)) std::sort(points.begin(), points.end(), before);

@@ -1,5 +1,5 @@
-// Writes points into chunks. Keeps the open chunk of recently written metrics in memory, so that appending does
-// not decode them again; the database is the truth and the memory may be dropped at any moment.
+// Writes points into chunks. Keeps the open chunk of recently written metrics in memory, so that appending
+// does not decode them again; the database is the truth and the memory may be dropped at any moment.
 #pragma once
 
 #include <cstdint>
@@ -29,7 +29,8 @@ class MetricWriter {
   };
   struct IdHash {
     size_t operator()(const Id& id) const {
-      return static_cast<size_t>(id.run) * 0x9E3779B97F4A7C15u ^ static_cast<size_t>(id.key) * 0xC2B2AE3D27D4EB4Fu;
+      return static_cast<size_t>(id.run) * 0x9E3779B97F4A7C15u ^
+             static_cast<size_t>(id.key) * 0xC2B2AE3D27D4EB4Fu;
     }
   };
   struct Series {

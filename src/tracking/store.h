@@ -89,7 +89,8 @@ class Store {
   Result<RunInfo> update_run(const UpdateRun& update);
   Result<> delete_run(std::string_view run_id);
   Result<> restore_run(std::string_view run_id);
-  // One point, one parameter: as log_batch with one entry, with the texts of errors that MLflow gives for these calls.
+  // One point, one parameter: as log_batch with one entry, with the texts of errors that MLflow gives for
+  // these calls.
   Result<> log_metric(std::string_view run_id, const Metric& metric);
   Result<> log_param(std::string_view run_id, std::string_view key, std::string_view value);
   // All or nothing. Limits and messages are MLflow's.
@@ -102,7 +103,8 @@ class Store {
   Result<Page<Metric>> metric_history(std::string_view run_id, std::string_view key, int64_t max_results = 0,
                                       std::string_view page_token = "");
 
-  // Runs with status RUNNING, in any experiment, that carry a tag of this key: for finding those whose runner died.
+  // Runs with status RUNNING, in any experiment, that carry a tag of this key: for finding those whose runner
+  // died.
   Result<std::vector<Run>> running_runs_with_tag(std::string_view tag_key);
 
   // The index of files that steps have recorded (path, size, content hash).

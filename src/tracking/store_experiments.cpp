@@ -48,24 +48,26 @@ Result<Lifecycle> lifecycle_of(db::Connection& connection, int64_t id) {
   return static_cast<Lifecycle>(select.integer(0));
 }
 
-Result<int64_t> insert_experiment(db::Connection& connection, std::string_view name, std::string_view location,
-                                  const std::string& root) {
+Result<int64_t> insert_experiment(db::Connection& connection, std::string_view name,
+                                  std::string_view location, const std::string& root) {
   int64_t now = now_ms();
-  db::Statement insert = TRY(
-      connection.prepare("INSERT INTO experiments (name, artifact_location, lifecycle, created, updated) "
-                         "VALUES (?, ?, 0, ?, ?) RETURNING id"));
+  db::Statement insert =
+      TRY(connection.prepare("INSERT INTO experiments (name, artifact_location, lifecycle, created, updated) "
+                             "VALUES (?, ?, 0, ?, ?) RETURNING id"));
   TRY(insert.bind(name, location, now, now).step());
   int64_t id = insert.integer(0);
   if (location.empty())
-    TRY(connection.run("UPDATE experiments SET artifact_location = ? WHERE id = ?", fmt::format("{}/{}", root, id), id));
+    TRY(connection.run("UPDATE experiments SET artifact_location = ? WHERE id = ?",
+                       fmt::format("{}/{}", root, id), id));
   return id;
 }
 
 // An experiment and its runs become active or deleted together.
 Result<> change_lifecycle(db::Connection& connection, int64_t id, Lifecycle from, Lifecycle to) {
-  if (TRY(lifecycle_of(connection, id)) != from) return tl::unexpected<Error>(no_experiment(std::to_string(id)));
-  TRY(connection.run("UPDATE experiments SET lifecycle = ?, updated = ? WHERE id = ?", static_cast<int>(to), now_ms(),
-                     id));
+  if (TRY(lifecycle_of(connection, id)) != from)
+    return tl::unexpected<Error>(no_experiment(std::to_string(id)));
+  TRY(connection.run("UPDATE experiments SET lifecycle = ?, updated = ? WHERE id = ?", static_cast<int>(to),
+                     now_ms(), id));
   return connection.run("UPDATE runs SET lifecycle = ? WHERE experiment = ?", static_cast<int>(to), id);
 }
 
@@ -102,7 +104,8 @@ Result<Experiment> Store::experiment_by_name(std::string_view name) {
   return state_->read<Experiment>([&](Reader& reader) -> Result<Experiment> {
     db::Statement row = TRY(reader.connection->prepare(
         fmt::format("SELECT {} FROM experiments e WHERE e.name = ?", kExperimentColumns)));
-    if (!TRY(row.bind(name).step())) return fail(Code::kNotFound, "Could not find experiment with name '{}'", name);
+    if (!TRY(row.bind(name).step()))
+      return fail(Code::kNotFound, "Could not find experiment with name '{}'", name);
     Experiment experiment = read_experiment(row);
     TRY(load_experiment_tags(*reader.connection, experiment));
     return experiment;
@@ -143,7 +146,8 @@ Result<> Store::rename_experiment(std::string_view id, std::string_view name) {
       return fail(Code::kInvalid, "Cannot rename a non-active experiment.");
     db::Statement taken = TRY(connection.prepare("SELECT 1 FROM experiments WHERE name = ? AND id <> ?"));
     if (TRY(taken.bind(name, number).step())) return tl::unexpected<Error>(experiment_exists(name));
-    return connection.run("UPDATE experiments SET name = ?, updated = ? WHERE id = ?", name, now_ms(), number);
+    return connection.run("UPDATE experiments SET name = ?, updated = ? WHERE id = ?", name, now_ms(),
+                          number);
   });
 }
 

@@ -38,8 +38,8 @@ Result<> load_run_data(Reader& reader, int64_t row, Run& run) {
   metrics.bind(row);
   while (TRY(metrics.step())) {
     double value = metrics.integer(2) ? std::numeric_limits<double>::quiet_NaN() : metrics.real(1);
-    run.metrics.push_back({*TRY(reader.names.name(*reader.connection, metrics.integer(0))), value, metrics.integer(3),
-                           metrics.integer(4)});
+    run.metrics.push_back({*TRY(reader.names.name(*reader.connection, metrics.integer(0))), value,
+                           metrics.integer(3), metrics.integer(4)});
   }
   TRY(load_pairs(reader, "SELECT key, value FROM params WHERE run = ?", row, run.params));
   return load_pairs(reader, "SELECT key, value FROM tags WHERE run = ?", row, run.tags);
@@ -50,8 +50,10 @@ namespace {
 // How a refused change of a parameter is told: for one parameter, or for a batch.
 enum class ParamCall { kSingle, kBatch };
 
-Result<> put_tag(db::Connection& connection, KeyIds& keys, int64_t run, std::string_view key, std::string_view value) {
-  TRY(connection.run("INSERT INTO tags (run, key, value) VALUES (?, ?, ?) "
+Result<> put_tag(db::Connection& connection, KeyIds& keys, int64_t run, std::string_view key,
+                 std::string_view value) {
+  TRY(
+      connection.run("INSERT INTO tags (run, key, value) VALUES (?, ?, ?) "
                      "ON CONFLICT (run, key) DO UPDATE SET value = excluded.value",
                      run, TRY(keys.id(connection, key)), cut(value, kMaxTagChars)));
   if (key != kRunNameTag) return {};
@@ -77,17 +79,20 @@ Result<std::optional<ParamChange>> put_param(db::Connection& connection, KeyIds&
 
 Error params_changed(ParamCall call, const std::vector<ParamChange>& changes, std::string_view run_id) {
   if (call == ParamCall::kSingle)
-    return {Code::kInvalid,
-            fmt::format("Changing param values is not allowed. Param with key='{}' was already logged with value='{}' "
-                        "for run ID='{}'. Attempted logging new value '{}'.",
-                        changes[0].key, changes[0].old_value, run_id, changes[0].new_value)};
+    return {
+        Code::kInvalid,
+        fmt::format(
+            "Changing param values is not allowed. Param with key='{}' was already logged with value='{}' "
+            "for run ID='{}'. Attempted logging new value '{}'.",
+            changes[0].key, changes[0].old_value, run_id, changes[0].new_value)};
   std::vector<std::string> entries;
   for (const ParamChange& change : changes)
     entries.push_back(fmt::format("{{'key': {}, 'old_value': {}, 'new_value': {}}}", python_repr(change.key),
                                   python_repr(change.old_value), python_repr(change.new_value)));
-  return {Code::kInvalid, fmt::format("Changing param values is not allowed. Params were already logged='[{}]' for run "
-                                      "ID='{}'.",
-                                      join(entries, ", "), run_id)};
+  return {Code::kInvalid,
+          fmt::format("Changing param values is not allowed. Params were already logged='[{}]' for run "
+                      "ID='{}'.",
+                      join(entries, ", "), run_id)};
 }
 
 Result<> put_batch(db::Connection& connection, WriteCache& cache, std::string_view run_id, const Batch& batch,
@@ -130,19 +135,22 @@ Result<> insert_run(db::Connection& connection, KeyIds& keys, Run& run) {
   int64_t experiment = TRY(parse_experiment_id(run.info.experiment_id));
   db::Statement parent =
       TRY(connection.prepare("SELECT artifact_location, lifecycle FROM experiments WHERE id = ?"));
-  if (!TRY(parent.bind(experiment).step())) return tl::unexpected<Error>(no_experiment(run.info.experiment_id));
+  if (!TRY(parent.bind(experiment).step()))
+    return tl::unexpected<Error>(no_experiment(run.info.experiment_id));
   if (static_cast<Lifecycle>(parent.integer(1)) != Lifecycle::kActive)
     return tl::unexpected<Error>(not_active("experiment", run.info.experiment_id));
   run.info.artifact_uri = fmt::format("{}/{}/artifacts", parent.text(0), run.info.id);
-  db::Statement insert =
-      TRY(connection.prepare("INSERT INTO runs (uuid, experiment, lifecycle, status, start_time, name, user_id, "
-                             "artifact_uri) VALUES (?, ?, 0, ?, ?, ?, ?, ?) RETURNING id"));
-  TRY(insert.bind(run.info.id, experiment, static_cast<int>(run.info.status), run.info.start_time, run.info.name,
-                  run.info.user, run.info.artifact_uri)
+  db::Statement insert = TRY(
+      connection.prepare("INSERT INTO runs (uuid, experiment, lifecycle, status, start_time, name, user_id, "
+                         "artifact_uri) VALUES (?, ?, 0, ?, ?, ?, ?, ?) RETURNING id"));
+  TRY(insert
+          .bind(run.info.id, experiment, static_cast<int>(run.info.status), run.info.start_time,
+                run.info.name, run.info.user, run.info.artifact_uri)
           .step());
   int64_t row = insert.integer(0);
   for (const auto& [key, value] : run.tags)
-    TRY(connection.run("INSERT INTO tags (run, key, value) VALUES (?, ?, ?) "
+    TRY(
+        connection.run("INSERT INTO tags (run, key, value) VALUES (?, ?, ?) "
                        "ON CONFLICT (run, key) DO UPDATE SET value = excluded.value",
                        row, TRY(keys.id(connection, key)), cut(value, kMaxTagChars)));
   return {};
@@ -181,10 +189,12 @@ Result<RunInfo> Store::update_run(const UpdateRun& update) {
   TRY(state_->commits.run([&](db::Connection& connection) -> Result<> {
     RunRow run = TRY(state_->cache.active_run(connection, update.run_id));
     if (update.status) {
-      TRY(connection.run("UPDATE runs SET status = ? WHERE id = ?", static_cast<int>(*update.status), run.row));
+      TRY(connection.run("UPDATE runs SET status = ? WHERE id = ?", static_cast<int>(*update.status),
+                         run.row));
       if (is_terminal(*update.status)) TRY(state_->cache.metrics.seal(connection, run.row));
     }
-    if (update.end_time) TRY(connection.run("UPDATE runs SET end_time = ? WHERE id = ?", *update.end_time, run.row));
+    if (update.end_time)
+      TRY(connection.run("UPDATE runs SET end_time = ? WHERE id = ?", *update.end_time, run.row));
     if (update.name && !update.name->empty())
       TRY(put_tag(connection, state_->cache.keys, run.row, kRunNameTag, *update.name));
     db::Statement row =
@@ -250,7 +260,8 @@ Result<> Store::set_tag(std::string_view run_id, std::string_view key, std::stri
 Result<> Store::delete_tag(std::string_view run_id, std::string_view key) {
   return state_->commits.run([&](db::Connection& connection) -> Result<> {
     RunRow run = TRY(state_->cache.active_run(connection, run_id));
-    TRY(connection.run("DELETE FROM tags WHERE run = ? AND key = (SELECT id FROM keys WHERE name = ?)", run.row, key));
+    TRY(connection.run("DELETE FROM tags WHERE run = ? AND key = (SELECT id FROM keys WHERE name = ?)",
+                       run.row, key));
     if (connection.changes() == 0)
       return fail(Code::kNotFound, "No tag with name: {} in run with id {}", key, run_id);
     return {};
@@ -281,10 +292,10 @@ Result<Page<Metric>> Store::metric_history(std::string_view run_id, std::string_
 Result<std::vector<Run>> Store::running_runs_with_tag(std::string_view tag_key) {
   return state_->read<std::vector<Run>>([&](Reader& reader) -> Result<std::vector<Run>> {
     std::vector<Run> runs;
-    db::Statement row = TRY(reader.connection->prepare(
-        fmt::format("SELECT {} FROM runs r WHERE r.status = 1 AND EXISTS (SELECT 1 FROM tags t WHERE t.run = r.id "
-                    "AND t.key = (SELECT id FROM keys WHERE name = ?)) ORDER BY r.id",
-                    kRunColumns)));
+    db::Statement row = TRY(reader.connection->prepare(fmt::format(
+        "SELECT {} FROM runs r WHERE r.status = 1 AND EXISTS (SELECT 1 FROM tags t WHERE t.run = r.id "
+        "AND t.key = (SELECT id FROM keys WHERE name = ?)) ORDER BY r.id",
+        kRunColumns)));
     row.bind(tag_key);
     while (TRY(row.step())) {
       runs.push_back({.info = read_run_info(row), .metrics = {}, .params = {}, .tags = {}});
@@ -298,9 +309,10 @@ Result<> Store::record_artifacts(std::string_view run_id, const std::vector<Arti
   return state_->commits.run([&](db::Connection& connection) -> Result<> {
     RunRow run = TRY(state_->cache.active_run(connection, run_id));
     for (const ArtifactEntry& entry : entries)
-      TRY(connection.run("INSERT INTO artifacts (run, path, size, sha256) VALUES (?, ?, ?, ?) ON CONFLICT (run, path) "
-                         "DO UPDATE SET size = excluded.size, sha256 = excluded.sha256",
-                         run.row, entry.path, static_cast<int64_t>(entry.size), entry.sha256));
+      TRY(connection.run(
+          "INSERT INTO artifacts (run, path, size, sha256) VALUES (?, ?, ?, ?) ON CONFLICT (run, path) "
+          "DO UPDATE SET size = excluded.size, sha256 = excluded.sha256",
+          run.row, entry.path, static_cast<int64_t>(entry.size), entry.sha256));
     return {};
   });
 }

@@ -40,14 +40,22 @@ class Query {
 
 std::string_view symbol(Op op) {
   switch (op) {
-    case Op::kEq: return " = ?";
-    case Op::kNe: return " <> ?";
-    case Op::kGt: return " > ?";
-    case Op::kGe: return " >= ?";
-    case Op::kLt: return " < ?";
-    case Op::kLe: return " <= ?";
-    case Op::kLike: return " LIKE ?";
-    default: return "";
+    case Op::kEq:
+      return " = ?";
+    case Op::kNe:
+      return " <> ?";
+    case Op::kGt:
+      return " > ?";
+    case Op::kGe:
+      return " >= ?";
+    case Op::kLt:
+      return " < ?";
+    case Op::kLe:
+      return " <= ?";
+    case Op::kLike:
+      return " LIKE ?";
+    default:
+      return "";
   }
 }
 
@@ -58,7 +66,8 @@ std::string_view run_column(std::string_view attribute) {
   if (attribute == "artifact_uri") return "r.artifact_uri";
   if (attribute == "start_time") return "r.start_time";
   if (attribute == "end_time") return "r.end_time";
-  return "CASE r.status WHEN 1 THEN 'RUNNING' WHEN 2 THEN 'SCHEDULED' WHEN 3 THEN 'FINISHED' WHEN 4 THEN 'FAILED' "
+  return "CASE r.status WHEN 1 THEN 'RUNNING' WHEN 2 THEN 'SCHEDULED' WHEN 3 THEN 'FINISHED' WHEN 4 THEN "
+         "'FAILED' "
          "ELSE 'KILLED' END";
 }
 
@@ -123,7 +132,8 @@ Result<> add_run_clause(Query& query, db::Connection& connection, const Clause& 
 }
 
 // Adds the joins that the order needs and returns the ORDER BY clause.
-Result<std::string> add_run_order(Query& query, db::Connection& connection, const std::vector<OrderKey>& keys) {
+Result<std::string> add_run_order(Query& query, db::Connection& connection,
+                                  const std::vector<OrderKey>& keys) {
   std::vector<std::string> terms;
   bool by_start = false;
   for (const OrderKey& key : keys) {
@@ -140,10 +150,14 @@ Result<std::string> add_run_order(Query& query, db::Connection& connection, cons
     std::string name = fmt::format("o{}", terms.size());
     bool metric = key.entity == Entity::kMetric;
     query.add(fmt::format(" LEFT JOIN {0} {1} ON {1}.run = r.id AND {1}.key = ?",
-                          metric ? "metrics" : key.entity == Entity::kParam ? "params" : "tags", name),
+                          metric                         ? "metrics"
+                          : key.entity == Entity::kParam ? "params"
+                                                         : "tags",
+                          name),
               *id);
-    terms.push_back(metric ? fmt::format("CASE WHEN {0}.is_nan = 1 THEN 1 WHEN {0}.value IS NULL THEN 2 ELSE 0 END", name)
-                           : fmt::format("{}.value IS NULL", name));
+    terms.push_back(
+        metric ? fmt::format("CASE WHEN {0}.is_nan = 1 THEN 1 WHEN {0}.value IS NULL THEN 2 ELSE 0 END", name)
+               : fmt::format("{}.value IS NULL", name));
     terms.push_back(fmt::format("{}.value{}", name, direction));
   }
   if (!by_start) terms.emplace_back("r.start_time DESC");
@@ -158,8 +172,8 @@ void add_lifecycle(Query& query, std::string_view column, ViewType view) {
                                                          : " IN (0, 1)"));
 }
 
-Result<Query> run_query(db::Connection& connection, const SearchRuns& search, const std::vector<int64_t>& experiments,
-                        int64_t offset) {
+Result<Query> run_query(db::Connection& connection, const SearchRuns& search,
+                        const std::vector<int64_t>& experiments, int64_t offset) {
   std::vector<Clause> clauses = TRY(parse_filter(search.filter, Subject::kRuns));
   std::vector<OrderKey> order = TRY(parse_order(search.order_by, Subject::kRuns));
   Query query;
@@ -218,8 +232,10 @@ Result<Query> experiment_query(const SearchExperiments& search, int64_t offset) 
     terms.push_back(fmt::format("{}{}", experiment_column(key.key), key.descending ? " DESC" : ""));
     by_id = by_id || key.key == "experiment_id";
   }
-  if (order.empty()) terms = {"e.created DESC", "e.id"};
-  else if (!by_id) terms.emplace_back("e.id DESC");
+  if (order.empty())
+    terms = {"e.created DESC", "e.id"};
+  else if (!by_id)
+    terms.emplace_back("e.id DESC");
   query.add(fmt::format(" ORDER BY {} LIMIT ? OFFSET ?", join(terms, ", ")), search.max_results + 1, offset);
   return query;
 }
@@ -228,23 +244,27 @@ Result<Query> experiment_query(const SearchExperiments& search, int64_t offset) 
 
 Result<Page<Run>> Store::search_runs(const SearchRuns& search) {
   if (search.max_results < 0 || search.max_results > kMaxResults)
-    return fail(Code::kInvalid,
-                "Invalid value {} for parameter 'max_results' supplied:  Hint: Value was of type 'int'. See the API "
-                "docs for more information about request parameters.",
-                search.max_results);
+    return fail(
+        Code::kInvalid,
+        "Invalid value {} for parameter 'max_results' supplied:  Hint: Value was of type 'int'. See the API "
+        "docs for more information about request parameters.",
+        search.max_results);
   int64_t offset = TRY(parse_page_token(search.page_token));
   std::vector<int64_t> experiments;
   for (const std::string& id : search.experiment_ids) experiments.push_back(TRY(parse_experiment_id(id)));
   if (experiments.empty()) return Page<Run>{};
-  return state_->read<Page<Run>>([&](Reader& reader) { return find_runs(reader, search, experiments, offset); });
+  return state_->read<Page<Run>>(
+      [&](Reader& reader) { return find_runs(reader, search, experiments, offset); });
 }
 
 Result<Page<Experiment>> Store::search_experiments(const SearchExperiments& search) {
   if (search.max_results <= 0)
-    return fail(Code::kInvalid, "Invalid value {} for parameter 'max_results' supplied. It must be a positive integer",
+    return fail(Code::kInvalid,
+                "Invalid value {} for parameter 'max_results' supplied. It must be a positive integer",
                 search.max_results);
   if (search.max_results > kMaxResults)
-    return fail(Code::kInvalid, "Invalid value {} for parameter 'max_results' supplied. It must be at most {}",
+    return fail(Code::kInvalid,
+                "Invalid value {} for parameter 'max_results' supplied. It must be at most {}",
                 search.max_results, kMaxResults);
   int64_t offset = TRY(parse_page_token(search.page_token));
   Query query = TRY(experiment_query(search, offset));

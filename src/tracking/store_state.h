@@ -79,7 +79,8 @@ struct Store::State {
 
 // The columns that read_run_info expects, in this order, of runs r.
 inline constexpr std::string_view kRunColumns =
-    "r.id, r.uuid, r.name, r.experiment, r.user_id, r.status, r.start_time, r.end_time, r.artifact_uri, r.lifecycle";
+    "r.id, r.uuid, r.name, r.experiment, r.user_id, r.status, r.start_time, r.end_time, r.artifact_uri, "
+    "r.lifecycle";
 RunInfo read_run_info(const db::Statement& row);
 
 // Fills metrics, params and tags of the run with this row id.

@@ -20,10 +20,10 @@ bool is_word(uint32_t c) {
   struct Range {
     uint32_t first, last;
   };
-  constexpr Range kSigns[] = {{0x80, 0xA9},     {0xAB, 0xB1},     {0xB4, 0xB4},     {0xB6, 0xB8},
-                              {0xBB, 0xBB},     {0xBF, 0xBF},     {0xD7, 0xD7},     {0xF7, 0xF7},
-                              {0x2000, 0x206F}, {0x20A0, 0x20CF}, {0x2190, 0x245F}, {0x2500, 0x2BFF},
-                              {0x3000, 0x3004}, {0x3008, 0x3020}, {0xD800, 0xF8FF}, {0xFE10, 0xFE6F},
+  constexpr Range kSigns[] = {{0x80, 0xA9},     {0xAB, 0xB1},      {0xB4, 0xB4},     {0xB6, 0xB8},
+                              {0xBB, 0xBB},     {0xBF, 0xBF},      {0xD7, 0xD7},     {0xF7, 0xF7},
+                              {0x2000, 0x206F}, {0x20A0, 0x20CF},  {0x2190, 0x245F}, {0x2500, 0x2BFF},
+                              {0x3000, 0x3004}, {0x3008, 0x3020},  {0xD800, 0xF8FF}, {0xFE10, 0xFE6F},
                               {0xFF00, 0xFF0F}, {0x1F000, 0x1FAFF}};
   for (const Range& range : kSigns)
     if (c >= range.first && c <= range.last) return false;
@@ -40,8 +40,8 @@ uint32_t next_code_point(std::string_view text, size_t& at) {
 }
 
 size_t count_chars(std::string_view text) {
-  return static_cast<size_t>(
-      std::count_if(text.begin(), text.end(), [](char c) { return (static_cast<unsigned char>(c) & 0xC0) != 0x80; }));
+  return static_cast<size_t>(std::count_if(
+      text.begin(), text.end(), [](char c) { return (static_cast<unsigned char>(c) & 0xC0) != 0x80; }));
 }
 
 bool has_good_characters(std::string_view name) {
@@ -99,14 +99,16 @@ std::string json_text(std::string_view text) {
 Result<> check_name(std::string_view name, std::string_view path, std::string_view member) {
   if (!has_good_characters(name))
     return fail(Code::kInvalid,
-                "Invalid value {} for parameter '{}' supplied: Names may only contain alphanumerics, underscores (_), "
+                "Invalid value {} for parameter '{}' supplied: Names may only contain alphanumerics, "
+                "underscores (_), "
                 "dashes (-), periods (.), spaces ( ), colon(:) and slashes (/).",
                 json_text(name), at_path(path, member));
   if (!is_plain_path(name))
-    return fail(Code::kInvalid,
-                "Invalid value {} for parameter '{}' supplied: Names may be treated as files in certain cases, and "
-                "must not resolve to other names when treated as such. This name would resolve to {}",
-                json_text(name), at_path(path, member), python_repr(normal_path(name)));
+    return fail(
+        Code::kInvalid,
+        "Invalid value {} for parameter '{}' supplied: Names may be treated as files in certain cases, and "
+        "must not resolve to other names when treated as such. This name would resolve to {}",
+        json_text(name), at_path(path, member), python_repr(normal_path(name)));
   return {};
 }
 
@@ -117,10 +119,11 @@ Result<> check_length(std::string_view what, std::string_view text, size_t max_c
 
 Result<> check_count(std::string_view what, size_t limit, size_t count) {
   if (count <= limit) return {};
-  return fail(Code::kInvalid,
-              "A batch logging request can contain at most {} {}. Got {} {}. Please split up {} across multiple "
-              "requests and try again.",
-              limit, what, count, what, what);
+  return fail(
+      Code::kInvalid,
+      "A batch logging request can contain at most {} {}. Got {} {}. Please split up {} across multiple "
+      "requests and try again.",
+      limit, what, count, what, what);
 }
 
 Result<> check_unique_params(const std::vector<KeyValue>& params) {
@@ -129,10 +132,11 @@ Result<> check_unique_params(const std::vector<KeyValue>& params) {
   for (const auto& [key, value] : params)
     if (!seen.insert(key).second) twice.push_back(python_repr(key));
   if (twice.empty()) return {};
-  return fail(Code::kInvalid,
-              "Duplicate parameter keys have been submitted: [{}]. Please ensure the request contains only one param "
-              "value per param key.",
-              join(twice, ", "));
+  return fail(
+      Code::kInvalid,
+      "Duplicate parameter keys have been submitted: [{}]. Please ensure the request contains only one param "
+      "value per param key.",
+      join(twice, ", "));
 }
 
 }  // namespace
@@ -141,7 +145,8 @@ Result<> check_metric(const Metric& metric, std::string_view path) {
   TRY(check_name(metric.key, path, "name"));
   if (metric.timestamp < 0)
     return fail(Code::kInvalid,
-                "Invalid value {} for parameter '{}' supplied: metric '{}' (value={}). Timestamp must be a nonnegative "
+                "Invalid value {} for parameter '{}' supplied: metric '{}' (value={}). Timestamp must be a "
+                "nonnegative "
                 "long (64-bit integer) ",
                 metric.timestamp, at_path(path, "timestamp"), metric.key, python_repr(metric.value));
   return check_length("Metric name", metric.key, kMaxKeyChars);
@@ -198,9 +203,10 @@ Result<> check_artifact_location(std::string_view location) {
   if (location.find_first_of("#;") != std::string_view::npos)
     return fail(Code::kInvalid, "'artifact_location' URL can't include fragments or params.");
   if (count_chars(location) > kMaxArtifactLocationChars)
-    return fail(Code::kInvalid,
-                "Invalid artifact path length. The length of the artifact path cannot be greater than {} characters.",
-                kMaxArtifactLocationChars);
+    return fail(
+        Code::kInvalid,
+        "Invalid artifact path length. The length of the artifact path cannot be greater than {} characters.",
+        kMaxArtifactLocationChars);
   return {};
 }
 
@@ -216,12 +222,14 @@ std::string_view cut(std::string_view text, size_t max_chars) {
   if (text.size() <= max_chars) return text;
   size_t chars = 0;
   for (size_t at = 0; at < text.size(); ++at)
-    if ((static_cast<unsigned char>(text[at]) & 0xC0) != 0x80 && ++chars > max_chars) return text.substr(0, at);
+    if ((static_cast<unsigned char>(text[at]) & 0xC0) != 0x80 && ++chars > max_chars)
+      return text.substr(0, at);
   return text;
 }
 
 std::string python_repr(std::string_view text) {
-  char quote = text.find('\'') != std::string_view::npos && text.find('"') == std::string_view::npos ? '"' : '\'';
+  char quote =
+      text.find('\'') != std::string_view::npos && text.find('"') == std::string_view::npos ? '"' : '\'';
   std::string out(1, quote);
   for (char c : text) {
     if (c == quote || c == '\\') {
