@@ -1,0 +1,65 @@
+#include "serving/grpc_server.h"
+
+#include <grpc/support/log.h>
+#include <grpcpp/grpcpp.h>
+
+#include "base/log.h"
+#include "serving/grpc_health.h"
+#include "serving/grpc_predict.h"
+#include "serving/grpc_v2.h"
+
+namespace tidemill::serving {
+
+namespace {
+// gRPC logs what it also reports through its interface; keep it for those who ask for detail.
+void forward_log(gpr_log_func_args* args) { log_debug("gRPC: {}", args->message); }
+}  // namespace
+
+struct GrpcServer::State {
+  explicit State(Model& model) : predict(model), v2(model) {}
+
+  HealthService health{{"onnxruntime.server.PredictionService", "inference.GRPCInferenceService"}};
+  PredictService predict;
+  V2Service v2;
+  std::unique_ptr<grpc::Server> server;
+  int port = 0;
+};
+
+Result<std::unique_ptr<GrpcServer>> GrpcServer::start(const GrpcOptions& options, Model& model) {
+  gpr_set_log_function(forward_log);
+  auto state = std::make_unique<State>(model);
+  const bool ipv6 = options.address.find(':') != std::string::npos;
+  const std::string target = fmt::format("{0}{1}{2}:{3}", ipv6 ? "[" : "", options.address, ipv6 ? "]" : "", options.port);
+  grpc::ServerBuilder builder;
+  // Without this two servers would share a port and each get some of the requests.
+  builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
+  builder.AddListeningPort(target, grpc::InsecureServerCredentials(), &state->port);
+  builder.SetMaxReceiveMessageSize(static_cast<int>(std::min<uint64_t>(options.max_request_bytes, INT32_MAX)));
+  builder.SetMaxSendMessageSize(-1);
+  builder.RegisterService(&state->predict);
+  builder.RegisterService(&state->v2);
+  builder.RegisterService(&state->health);
+  state->server = builder.BuildAndStart();
+  if (!state->server || state->port == 0)
+    return fail(Code::kUnavailable,
+                "cannot listen on {} for gRPC: the port is taken or not allowed; choose another with --grpc_port", target);
+  return std::unique_ptr<GrpcServer>(new GrpcServer(std::move(state)));
+}
+
+GrpcServer::GrpcServer(std::unique_ptr<State> state) : state_(std::move(state)) {}
+GrpcServer::~GrpcServer() { stop(Clock::now()); }
+
+uint16_t GrpcServer::port() const { return static_cast<uint16_t>(state_->port); }
+
+void GrpcServer::set_ready(bool ready) {
+  state_->health.set_ready(ready);
+  state_->v2.set_ready(ready);
+}
+
+void GrpcServer::stop(Clock::time_point deadline) {
+  state_->health.end_watches();
+  state_->server->Shutdown(std::chrono::system_clock::now() +
+                           std::chrono::duration_cast<std::chrono::system_clock::duration>(deadline - Clock::now()));
+}
+
+}  // namespace tidemill::serving

@@ -1,0 +1,75 @@
+// The model that is served: one session, a bounded queue before it, one worker thread for each core.
+#pragma once
+
+#include <chrono>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "serving/metrics.h"
+#include "serving/session.h"
+#include "serving/tensor.h"
+
+namespace tidemill::serving {
+
+using Clock = std::chrono::steady_clock;
+
+// One request on its way through the model. Whoever makes it keeps the viewed memory alive until `done`.
+struct InferenceCall {
+  std::vector<TensorView> inputs;
+  std::vector<std::string> outputs;  // names; empty: all
+  Clock::time_point deadline = Clock::time_point::max();
+  std::function<bool()> cancelled;  // the client has gone; may be empty
+  // Called exactly once: on a worker thread, or from submit() when the queue refuses the call.
+  std::function<void(Result<std::vector<OutputTensor>>)> done;
+  Clock::time_point queued_at;  // set by submit()
+};
+
+struct ModelOptions {
+  std::string name = "default";
+  std::string version = "1";
+  int workers = 0;             // 0: one for each core this process may use
+  size_t max_queue_size = 256;  // calls that wait; above it kUnavailable
+  SessionOptions session;
+};
+
+class Model {
+ public:
+  static Result<std::unique_ptr<Model>> load(const fs::path& path, const ModelOptions& options);
+  ~Model();
+
+  const std::string& name() const { return options_.name; }
+  const std::string& version() const { return options_.version; }
+  const std::vector<TensorInfo>& inputs() const { return session_->inputs(); }
+  const std::vector<TensorInfo>& outputs() const { return session_->outputs(); }
+  // kNotFound with the contract's text unless this is the served model; an empty version is any.
+  Result<> check_name(std::string_view name, std::string_view version) const;
+
+  // Queues the call. done gets kUnavailable when the queue is full or closed, kTimeout when the deadline passes
+  // before a worker takes it, kCancelled when the client has gone by then.
+  void submit(std::unique_ptr<InferenceCall> call);
+  size_t queued() const;
+  Metrics& metrics() { return metrics_; }
+
+  // Takes no more calls, answers those it has, and returns true once all are answered. At the deadline it makes
+  // ONNX Runtime give up, answers the rest with kUnavailable and returns false.
+  bool drain(Clock::time_point deadline);
+
+ private:
+  struct Queue;
+  Model(ModelOptions options, std::unique_ptr<Session> session);
+  void work();
+  void run(InferenceCall& call);
+
+  ModelOptions options_;
+  std::unique_ptr<Session> session_;
+  Metrics metrics_;
+  std::unique_ptr<Queue> queue_;
+  std::vector<std::thread> workers_;
+};
+
+// Cores that this process may run on.
+int usable_cores();
+
+}  // namespace tidemill::serving

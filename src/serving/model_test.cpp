@@ -1,0 +1,130 @@
+#include "serving/model.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <future>
+
+#include "serving/test_model.h"
+
+namespace tidemill::serving {
+namespace {
+
+using testing::HasSubstr;
+using Outputs = Result<std::vector<OutputTensor>>;
+
+class ModelTest : public testing::Test {
+ protected:
+  void load(int workers, size_t max_queue_size) {
+    ModelOptions options;
+    options.workers = workers;
+    options.max_queue_size = max_queue_size;
+    model_ = Model::load(file_.path(), options).value();
+  }
+  std::unique_ptr<InferenceCall> call(std::promise<Outputs>& answer) {
+    auto out = std::make_unique<InferenceCall>();
+    out->inputs = {{"input", ElementType::kFloat, {1, 4}, {reinterpret_cast<const char*>(x_.data()), sizeof x_}, {}}};
+    out->done = [&answer](Outputs outputs) { answer.set_value(std::move(outputs)); };
+    return out;
+  }
+  // A call that keeps its worker until release_ is set, and tells when it has one.
+  std::unique_ptr<InferenceCall> blocking_call(std::promise<Outputs>& answer, std::promise<void>& taken) {
+    auto out = call(answer);
+    out->cancelled = [this, &taken] {
+      taken.set_value();
+      release_.get_future().wait();
+      return false;
+    };
+    return out;
+  }
+
+  ModelFile file_{gemm_model()};
+  std::array<float, 4> x_{1, 2, 3, 4};
+  std::promise<void> release_;
+  std::unique_ptr<Model> model_;
+};
+
+TEST_F(ModelTest, a_call_gets_the_models_answer) {
+  load(2, 8);
+  std::promise<Outputs> answer;
+  model_->submit(call(answer));
+  Outputs outputs = answer.get_future().get();
+  ASSERT_TRUE(outputs) << outputs.error().message;
+  std::array<float, 3> y;
+  std::memcpy(y.data(), (*outputs)[0].bytes().data(), sizeof y);
+  EXPECT_EQ(y, gemm(x_));
+}
+
+TEST_F(ModelTest, a_full_queue_refuses_and_what_waits_is_still_answered) {
+  load(1, 1);
+  std::promise<Outputs> running, waiting, refused;
+  std::promise<void> taken;
+  model_->submit(blocking_call(running, taken));
+  taken.get_future().wait();
+  model_->submit(call(waiting));
+  model_->submit(call(refused));
+  EXPECT_EQ(refused.get_future().get().error().code, Code::kUnavailable);
+  release_.set_value();
+  EXPECT_TRUE(running.get_future().get());
+  EXPECT_TRUE(waiting.get_future().get());
+}
+
+TEST_F(ModelTest, a_call_that_waited_past_its_deadline_or_whose_client_has_gone_does_not_run) {
+  load(1, 8);
+  std::promise<Outputs> running, late, gone;
+  std::promise<void> taken;
+  model_->submit(blocking_call(running, taken));
+  taken.get_future().wait();
+  auto late_call = call(late);
+  late_call->deadline = Clock::now();
+  auto gone_call = call(gone);
+  gone_call->cancelled = [] { return true; };
+  model_->submit(std::move(late_call));
+  model_->submit(std::move(gone_call));
+  release_.set_value();
+  EXPECT_EQ(late.get_future().get().error().code, Code::kTimeout);
+  EXPECT_EQ(gone.get_future().get().error().code, Code::kCancelled);
+}
+
+TEST_F(ModelTest, draining_answers_what_runs_and_what_waits) {
+  load(1, 8);
+  std::promise<Outputs> running, waiting;
+  std::promise<void> taken;
+  model_->submit(blocking_call(running, taken));
+  taken.get_future().wait();
+  model_->submit(call(waiting));
+  auto drained = std::async(std::launch::async, [&] { return model_->drain(Clock::time_point::max()); });
+  release_.set_value();
+  EXPECT_TRUE(drained.get());
+  EXPECT_TRUE(running.get_future().get());
+  EXPECT_TRUE(waiting.get_future().get());
+}
+
+TEST_F(ModelTest, when_the_time_to_drain_is_up_what_waits_is_refused) {
+  load(1, 8);
+  std::promise<Outputs> running, waiting, late;
+  std::promise<void> taken;
+  model_->submit(blocking_call(running, taken));
+  taken.get_future().wait();
+  model_->submit(call(waiting));
+  auto drained = std::async(std::launch::async, [&] { return model_->drain(Clock::now()); });
+  EXPECT_EQ(waiting.get_future().get().error().code, Code::kUnavailable);
+  model_->submit(call(late));
+  EXPECT_THAT(late.get_future().get().error().message, HasSubstr("shutting down"));
+  release_.set_value();
+  EXPECT_FALSE(drained.get());
+  running.get_future().get();
+}
+
+TEST_F(ModelTest, bad_model_files_are_named) {
+  EXPECT_EQ(Model::load("/no/such.onnx", {}).error().code, Code::kNotFound);
+  ModelFile damaged(gemm_model().substr(0, 60));
+  auto error = Model::load(damaged.path(), {}).error();
+  EXPECT_THAT(error.message, HasSubstr(damaged.path().string()));
+  EXPECT_THAT(error.message, HasSubstr("ONNX Runtime Status Code: 7."));
+  ModelFile empty("");
+  EXPECT_FALSE(Model::load(empty.path(), {}));
+}
+
+}  // namespace
+}  // namespace tidemill::serving
