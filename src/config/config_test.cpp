@@ -108,6 +108,13 @@ TEST_F(PipelineFile, ReadsStepsInOrder) {
   EXPECT_EQ(pipeline->steps[1].arguments[0].value.references()[0], (Reference{"steps", "prepare", "artifacts"}));
 }
 
+TEST_F(PipelineFile, ReadsTheFiguresToShow) {
+  auto pipeline = load("steps:\n  train: {project: train, figures: [accuracy, loss]}\n");
+  ASSERT_TRUE(pipeline) << pipeline.error().message;
+  EXPECT_EQ(pipeline->steps[0].figures, (std::vector<std::string>{"accuracy", "loss"}));
+  EXPECT_THAT(error_of("steps:\n  train: {project: train, figures: accuracy}\n"), HasSubstr("figures must be a list"));
+}
+
 TEST_F(PipelineFile, NamesThePlaceAndTheNearestNameOfAMistake) {
   EXPECT_THAT(error_of("stepz: {}\n"), HasSubstr("pipeline.yaml:1:1: unknown key 'stepz' in the pipeline (did you mean 'steps'?)"));
   EXPECT_THAT(error_of("steps:\n  train: {project: trian}\n"), HasSubstr("pipeline.yaml:2:20: step 'train': there is no folder"));

@@ -29,6 +29,7 @@ struct Step {
   std::vector<StepArgument> arguments;
   std::vector<Need> needs;  // as written; references add more
   std::optional<std::chrono::seconds> timeout;
+  std::vector<std::string> figures;  // names of metrics, tags or parameters to show when the run has ended
   Place place;
 };
 

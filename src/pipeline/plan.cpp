@@ -181,7 +181,7 @@ Result<Plan> make_plan(const Pipeline& pipeline, const Arguments& given) {
   for (size_t i = 0; i < order.size(); ++i) position[order[i]] = i;
   for (size_t index : order) {
     const Step& step = pipeline.steps[index];
-    PlannedStep planned{step.name, step.project, step.entry, step.arguments, {}, step.timeout};
+    PlannedStep planned{step.name, step.project, step.entry, step.arguments, {}, step.timeout, step.figures};
     for (size_t need : graph.needs[index]) planned.needs.push_back(position[need]);
     plan.steps.push_back(std::move(planned));
   }

@@ -18,6 +18,7 @@ struct PlannedStep {
   std::vector<config::StepArgument> arguments;
   std::vector<size_t> needs;  // indexes into Plan::steps, all smaller than this step's own
   std::optional<std::chrono::seconds> timeout;
+  std::vector<std::string> figures;  // see config::Step
 };
 
 struct Plan {
