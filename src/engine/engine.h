@@ -56,6 +56,9 @@ struct RunFinished {
 using Event = std::variant<RunStarted, StepStarted, StepProgress, StepFinished, RunFinished>;
 using Listener = std::function<void(const Event&)>;
 
+// Whether a project's declared environment (python_env, conda_env, docker_env) is wanted, or the machine as it is.
+enum class EnvironmentManager { kDeclared, kLocal };
+
 struct Options {
   std::string tracking_uri;  // MLflow REST endpoint over the same store: http://127.0.0.1:PORT
   fs::path program_dir;      // put first in the steps' PATH; "" for none
@@ -63,6 +66,7 @@ struct Options {
   std::string run_name;      // "": the plan's name
   int max_parallel = 0;      // 0: the plan's, else one for each core
   std::chrono::milliseconds kill_grace{10'000};  // between SIGTERM and SIGKILL
+  EnvironmentManager environment = EnvironmentManager::kDeclared;
   std::map<std::string, std::string> extra_env;
 };
 

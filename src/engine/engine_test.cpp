@@ -1,0 +1,245 @@
+#include "engine/engine.h"
+
+#include <gmock/gmock.h>
+#include <signal.h>
+#include <sys/wait.h>
+
+#include <fstream>
+
+#include "base/hash.h"
+#include "base/time.h"
+#include "config/pipeline_file.h"
+#include "engine/artifact_index.h"
+#include "engine/run_record.h"
+#include "sys/signals.h"
+
+namespace tidemill::engine {
+namespace {
+
+using testing::HasSubstr;
+using tracking::RunStatus;
+
+// Pipelines of small shell steps in a folder of their own, run against a real store.
+class Engine : public testing::Test {
+ protected:
+  void SetUp() override { open_store(); }
+
+  void open_store() {
+    store_.reset();
+    auto opened = tracking::Store::open({.file = dir_.path() / "tidemill.db", .default_artifact_root = (dir_.path() / "artifacts").string()});
+    ASSERT_TRUE(opened) << opened.error().message;
+    store_.emplace(std::move(*opened));
+  }
+
+  void add_step(const std::string& name, const std::string& command, const std::string& parameters = "{}") {
+    ASSERT_TRUE(make_dirs(dir_.path() / name));
+    ASSERT_TRUE(write_file_atomic(dir_.path() / name / "MLproject",
+                                  fmt::format("entry_points:\n  main:\n    parameters: {}\n    command: |\n      {}\n", parameters, command)));
+  }
+
+  pipeline::Plan plan(const std::string& yaml) {
+    EXPECT_TRUE(write_file_atomic(dir_.path() / "pipeline.yaml", yaml));
+    auto loaded = config::load_pipeline(dir_.path() / "pipeline.yaml");
+    EXPECT_TRUE(loaded) << loaded.error().message;
+    auto made = pipeline::make_plan(*loaded, {});
+    EXPECT_TRUE(made) << made.error().message;
+    return *made;
+  }
+
+  Result<Outcome> run(const std::string& yaml, int max_parallel = 0) {
+    events_.clear();
+    return execute(plan(yaml), *store_, {.tracking_uri = "http://127.0.0.1:9", .max_parallel = max_parallel},
+                   [this](const Event& event) { events_.push_back(event); });
+  }
+
+  const StepFinished* finished(const std::string& step) const {
+    for (const auto& event : events_)
+      if (const auto* done = std::get_if<StepFinished>(&event); done != nullptr && done->step == step) return done;
+    return nullptr;
+  }
+
+  std::string text_of(const fs::path& relative) { return read_file(dir_.path() / relative).value_or("(missing)"); }
+  RunStatus status_of(const std::string& run_id) { return store_->run(run_id)->info.status; }
+
+  TempDir dir_ = TempDir::create().value();
+  std::optional<tracking::Store> store_;
+  std::vector<Event> events_;
+};
+
+constexpr const char* kTwoSteps = "name: demo\nsteps:\n  a: {project: a}\n  b: {project: b, params: {input: '${steps.a.artifacts}/out.txt'}}\n";
+
+TEST_F(Engine, RecordsOneParentAndAChildForEachStepAndPassesOutputsOn) {
+  add_step("a", "echo hello > $TIDEMILL_OUTPUT_DIR/out.txt; echo $MLFLOW_RUN_ID > id");
+  add_step("b", "cat {input} > result", "{input: path}");
+  auto outcome = run(kTwoSteps);
+  ASSERT_TRUE(outcome) << outcome.error().message;
+  EXPECT_EQ(outcome->status, RunStatus::kFinished);
+  EXPECT_EQ(text_of("b/result"), "hello\n");
+
+  tracking::Run parent = store_->run(outcome->run_id).value();
+  EXPECT_EQ(parent.info.status, RunStatus::kFinished);
+  EXPECT_EQ(parent.info.name, "demo");
+  EXPECT_EQ(parent.tag("tidemill.step.b"), "finished");
+  tracking::Run a = store_->run(outcome->steps[0].run_id).value(), b = store_->run(outcome->steps[1].run_id).value();
+  EXPECT_EQ(text_of("a/id"), a.info.id + "\n");
+  EXPECT_EQ(a.tag("mlflow.parentRunId"), parent.info.id);
+  EXPECT_EQ(a.tag("mlflow.source.type"), "PROJECT");
+  EXPECT_THAT(std::string(b.param("input")), testing::EndsWith("/out.txt"));
+  EXPECT_TRUE(b.info.end_time.has_value());
+  auto files = store_->artifacts(a.info.id).value();
+  ASSERT_EQ(files.size(), 1u);
+  EXPECT_EQ(files[0].path, "out.txt");
+  EXPECT_EQ(files[0].sha256, sha256_hex("hello\n"));
+}
+
+TEST_F(Engine, AFailingStepIsShownWithItsLastLinesAndTheRestIsSkipped) {
+  add_step("a", "for i in $(seq 100); do echo line $i; done; exit 3");
+  add_step("b", "touch ran", "{input: string}");
+  auto outcome = run(kTwoSteps);
+  ASSERT_TRUE(outcome);
+  EXPECT_EQ(outcome->status, RunStatus::kFailed);
+  EXPECT_EQ(status_of(outcome->run_id), RunStatus::kFailed);
+  EXPECT_EQ(status_of(outcome->steps[0].run_id), RunStatus::kFailed);
+  const StepFinished* a = finished("a");
+  ASSERT_NE(a, nullptr);
+  EXPECT_EQ(a->reason, "exit status 3");
+  EXPECT_EQ(a->last_lines.size(), 20u);
+  EXPECT_EQ(a->last_lines.back(), "line 100");
+  EXPECT_THAT(a->command, HasSubstr("exit 3"));
+  EXPECT_TRUE(fs::exists(a->log));
+  EXPECT_EQ(finished("b")->state, StepState::kSkipped);
+  EXPECT_EQ(finished("b")->reason, "needs a, which failed");
+  EXPECT_FALSE(fs::exists(dir_.path() / "b/ran"));
+  EXPECT_EQ(store_->run(outcome->run_id)->tag("tidemill.step.b"), "skipped");
+}
+
+TEST_F(Engine, IndependentStepsRunAtTheSameTime) {
+  // Each waits for the other's file: one after another, neither would end.
+  add_step("a", "touch here; for i in $(seq 500); do [ -e ../b/here ] && exit 0; sleep 0.01; done; exit 1");
+  add_step("b", "touch here; for i in $(seq 500); do [ -e ../a/here ] && exit 0; sleep 0.01; done; exit 1");
+  EXPECT_EQ(run("steps:\n  a: {project: a}\n  b: {project: b}\n", 2)->status, RunStatus::kFinished);
+}
+
+TEST_F(Engine, AStepThatTakesTooLongIsStopped) {
+  add_step("a", "sleep 1000");
+  auto outcome = run("steps:\n  a: {project: a, timeout: 1}\n");
+  EXPECT_EQ(outcome->status, RunStatus::kFailed);
+  EXPECT_THAT(finished("a")->reason, HasSubstr("timeout of 1 s"));
+}
+
+TEST_F(Engine, NothingIsRecordedWhenAParameterCannotFit) {
+  add_step("a", "echo {n}", "{n: {type: int}}");
+  auto outcome = run("steps:\n  a: {project: a, params: {n: many}}\n");
+  ASSERT_FALSE(outcome);
+  EXPECT_EQ(outcome.error().code, Code::kInvalid);
+  EXPECT_THAT(outcome.error().message, HasSubstr("'n' must be a whole number"));
+  EXPECT_THAT(run("steps:\n  a: {project: a}\n").error().message, HasSubstr("does not pass parameter 'n'"));
+  EXPECT_TRUE(store_->search_runs({.experiment_ids = {"0", "1"}})->items.empty());
+}
+
+TEST_F(Engine, AMetricThatWasNotLoggedFailsTheStepThatRefersToIt) {
+  add_step("a", "true");
+  add_step("b", "true", "{x: string}");
+  auto outcome = run("steps:\n  a: {project: a}\n  b: {project: b, params: {x: '${steps.a.metrics.accuracy}'}}\n");
+  ASSERT_TRUE(outcome);
+  EXPECT_EQ(outcome->status, RunStatus::kFailed);
+  EXPECT_THAT(finished("b")->reason, HasSubstr("logged no metric 'accuracy'"));
+}
+
+TEST_F(Engine, AProjectWithAnEnvironmentIsRefusedUnlessTheLocalOneIsAskedFor) {
+  add_step("a", "true");
+  std::ofstream(dir_.path() / "a/MLproject", std::ios::app) << "python_env: python_env.yaml\n";
+  EXPECT_THAT(run("steps:\n  a: {project: a}\n").error().message, HasSubstr("--env-manager local"));
+}
+
+// Runs the pipeline in a child process, so that the child can be interrupted or killed.
+pid_t run_in_child(const std::function<int()>& body) {
+  pid_t pid = fork();
+  if (pid == 0) _exit(body());
+  return pid;
+}
+
+bool eventually(const std::function<bool()>& condition) {
+  for (int i = 0; i < 1000; ++i) {
+    if (condition()) return true;
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  }
+  return false;
+}
+
+bool is_running(pid_t pid) {
+  auto stat = read_file(fmt::format("/proc/{}/stat", pid));
+  return stat && stat->find(") Z") == std::string::npos;
+}
+
+class EngineInterrupted : public Engine {
+ protected:
+  void SetUp() override { add_step("a", "sleep 1000 & echo $! > pid; echo ready > ready; wait"); }
+
+  pid_t start() {
+    pid_t runner = run_in_child([this] {
+      catch_interrupts();
+      open_store();
+      auto outcome = run("steps:\n  a: {project: a}\n");
+      return outcome && outcome->status == RunStatus::kKilled ? 130 : 1;
+    });
+    EXPECT_TRUE(eventually([&] { return text_of("a/ready") == "ready\n"; }));
+    EXPECT_TRUE(std::ifstream(dir_.path() / "a/pid") >> grandchild_);
+    return runner;
+  }
+  std::vector<tracking::Run> runs() { return store_->search_runs({.experiment_ids = {"0", "1"}})->items; }
+  pid_t grandchild_ = 0;
+};
+
+TEST_F(EngineInterrupted, CtrlCEndsEveryProcessAndMarksTheRunsKilled) {
+  pid_t runner = start();
+  kill(runner, SIGINT);
+  int status = 0;
+  waitpid(runner, &status, 0);
+  EXPECT_EQ(WEXITSTATUS(status), 130);
+  EXPECT_TRUE(eventually([&] { return !is_running(grandchild_); }));
+  open_store();
+  ASSERT_EQ(runs().size(), 2u);
+  for (const auto& run : runs()) EXPECT_EQ(run.info.status, RunStatus::kKilled) << run.info.name;
+}
+
+TEST_F(EngineInterrupted, AKilledRunnerLeavesNoProcessAndItsRunsAreEndedByTheNextCommand) {
+  pid_t runner = start();
+  kill(runner, SIGKILL);
+  waitpid(runner, nullptr, 0);
+  EXPECT_TRUE(eventually([&] { return !is_running(grandchild_); }));
+  open_store();
+  auto ended = end_orphaned_runs(*store_);
+  ASSERT_TRUE(ended) << ended.error().message;
+  EXPECT_EQ(ended->size(), 2u);
+  for (const auto& run : runs()) {
+    EXPECT_EQ(run.info.status, RunStatus::kFailed);
+    EXPECT_THAT(std::string(run.tag("tidemill.failure")), HasSubstr("runner ended"));
+  }
+  EXPECT_TRUE(end_orphaned_runs(*store_)->empty());
+}
+
+TEST_F(Engine, RunsOfALivingRunnerAreNotOrphans) {
+  auto run = store_->create_run({.tags = {{std::string(kRunnerTag), this_runner()}}});
+  ASSERT_TRUE(run);
+  EXPECT_TRUE(end_orphaned_runs(*store_)->empty());
+  EXPECT_FALSE(runner_is_alive("another-boot:1:1"));
+}
+
+TEST(ArtifactIndex, ListsRegularFilesWithHashesAndLeavesLinksOut) {
+  TempDir dir = TempDir::create().value();
+  ASSERT_TRUE(make_dirs(dir.path() / "sub"));
+  ASSERT_TRUE(write_file_atomic(dir.path() / "sub/b", std::string(1 << 20, 'x')));
+  ASSERT_TRUE(write_file_atomic(dir.path() / "a", ""));
+  fs::create_symlink("/etc/passwd", dir.path() / "link");
+  auto files = index_artifacts(dir.path()).value();
+  ASSERT_EQ(files.size(), 2u);
+  EXPECT_EQ(files[0].path, "a");
+  EXPECT_EQ(files[1].path, "sub/b");
+  EXPECT_EQ(files[1].size, 1u << 20);
+  EXPECT_EQ(files[1].sha256, sha256_hex(std::string(1 << 20, 'x')));
+  EXPECT_TRUE(index_artifacts(dir.path() / "missing")->empty());
+}
+
+}  // namespace
+}  // namespace tidemill::engine

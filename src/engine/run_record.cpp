@@ -1,0 +1,95 @@
+#include "engine/run_record.h"
+
+#include <pwd.h>
+#include <unistd.h>
+
+#include "base/text.h"
+#include "base/time.h"
+#include "engine/engine.h"
+#include "sys/process.h"
+
+namespace tidemill::engine {
+namespace {
+
+std::string boot_id() {
+  auto id = read_file("/proc/sys/kernel/random/boot_id");
+  return id ? std::string(trim(*id)) : "unknown";
+}
+
+// Field 22 of /proc/PID/stat: clock ticks after boot. With the pid it names a process for good.
+std::string start_time(std::string_view pid) {
+  auto stat = read_file(fmt::format("/proc/{}/stat", pid));
+  if (!stat) return "";
+  size_t after_name = stat->rfind(')');
+  if (after_name == std::string::npos) return "";
+  std::vector<std::string> fields = split(std::string_view(*stat).substr(after_name + 2), ' ');
+  return fields.size() > 19 && fields[0] != "Z" ? fields[19] : "";
+}
+
+struct GitState {
+  std::string root, commit, remote;
+};
+
+std::optional<GitState> git_state(const fs::path& folder) {
+  auto git = [&](std::vector<std::string> arguments) -> std::string {
+    std::vector<std::string> argv = {"git", "-C", folder.string()};
+    argv.insert(argv.end(), arguments.begin(), arguments.end());
+    auto run = run_command(argv, std::chrono::seconds(5));
+    return run && run->exit.ok() ? run->output : "";
+  };
+  std::vector<std::string> lines = split(git({"rev-parse", "--show-toplevel", "HEAD"}), '\n');
+  if (lines.size() < 2) return std::nullopt;
+  return GitState{lines[0], lines[1], std::string(trim(git({"config", "--get", "remote.origin.url"})))};
+}
+
+}  // namespace
+
+std::string this_runner() {
+  std::string pid = std::to_string(getpid());
+  return fmt::format("{}:{}:{}", boot_id(), pid, start_time(pid));
+}
+
+bool runner_is_alive(std::string_view runner) {
+  std::vector<std::string> parts = split(runner, ':');
+  return parts.size() == 3 && parts[0] == boot_id() && !parts[2].empty() && start_time(parts[1]) == parts[2];
+}
+
+std::string user_name() {
+  if (const passwd* entry = getpwuid(getuid())) return entry->pw_name;
+  return std::to_string(getuid());
+}
+
+std::vector<tracking::KeyValue> source_tags(const fs::path& folder, std::string_view entry_point) {
+  std::vector<tracking::KeyValue> tags = {{"mlflow.source.type", "PROJECT"},
+                                          {"mlflow.project.backend", "local"},
+                                          {"mlflow.project.entryPoint", std::string(entry_point)},
+                                          {"mlflow.user", user_name()},
+                                          {std::string(kRunnerTag), this_runner()}};
+  std::string source = folder.string();
+  if (auto git = git_state(folder)) {
+    source = fmt::format("file://{}#{}", git->root, folder.lexically_relative(git->root).string());
+    tags.emplace_back("mlflow.source.git.commit", git->commit);
+    if (!git->remote.empty()) tags.emplace_back("mlflow.source.git.repoURL", git->remote);
+  }
+  tags.emplace_back("mlflow.source.name", source);
+  return tags;
+}
+
+std::optional<fs::path> local_artifact_folder(std::string_view uri) {
+  if (uri.rfind("file://", 0) == 0) return fs::path(url_decode(uri.substr(7)));
+  if (!uri.empty() && uri[0] == '/') return fs::path(uri);
+  return std::nullopt;
+}
+
+Result<std::vector<std::string>> end_orphaned_runs(tracking::Store& store) {
+  std::vector<std::string> ended;
+  for (const auto& run : TRY(store.running_runs_with_tag(kRunnerTag))) {
+    if (runner_is_alive(run.tag(kRunnerTag))) continue;
+    TRY(store.set_tag(run.info.id, "tidemill.failure", "its runner ended without finishing it (killed, or the machine went down)"));
+    TRY(store.update_run({.run_id = run.info.id, .status = tracking::RunStatus::kFailed, .end_time = now_ms()}));
+    ended.push_back(run.info.id);
+  }
+  return ended;
+}
+
+}  // namespace tidemill::engine

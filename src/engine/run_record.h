@@ -1,0 +1,28 @@
+// The runs that the engine creates, and the tags that say where they come from and who runs them.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "pipeline/plan.h"
+#include "tracking/store.h"
+
+namespace tidemill::engine {
+
+// The tag that names the process which runs a run: "<boot id>:<pid>:<start time>".
+inline constexpr std::string_view kRunnerTag = "tidemill.runner";
+
+std::string this_runner();
+// Whether that process still runs on this machine.
+bool runner_is_alive(std::string_view runner);
+
+std::string user_name();
+
+// Tags as MLflow sets them for a project run (mlflow.source.*, mlflow.project.*, mlflow.user), and our own.
+std::vector<tracking::KeyValue> source_tags(const fs::path& folder, std::string_view entry_point);
+
+// The folder of a run's artifacts when it is on this machine: a path or a file:// URI.
+std::optional<fs::path> local_artifact_folder(std::string_view artifact_uri);
+
+}  // namespace tidemill::engine

@@ -1,0 +1,42 @@
+#include "engine/step_check.h"
+
+namespace tidemill::engine {
+namespace {
+
+using config::EnvironmentKind;
+
+bool is_known_before_the_run(const config::Template& value) {
+  for (const auto& reference : value.references())
+    if (reference[0] != "params" && reference[0] != "pipeline") return false;
+  return true;
+}
+
+Result<> check_environment(const pipeline::PlannedStep& step, const Options& options) {
+  const auto& project = step.project;
+  if (project.environment == EnvironmentKind::kNone || options.environment == EnvironmentManager::kLocal) return {};
+  return config::fail_at(project.environment_place,
+                         "the project of step '{}' declares an environment, and making environments is not supported yet; "
+                         "run it in the environment at hand with --env-manager local", step.name);
+}
+
+}  // namespace
+
+Result<> check_step(const pipeline::Plan& plan, const pipeline::PlannedStep& step, const Options& options) {
+  TRY(check_environment(step, options));
+  config::Arguments known, all;
+  pipeline::PlannedStep static_part = step;
+  std::erase_if(static_part.arguments, [](const auto& argument) { return !is_known_before_the_run(argument.value); });
+  known = TRY(pipeline::resolve(plan, static_part, {}, {}));
+  for (const auto& parameter : step.entry.parameters) {
+    bool passed = false;
+    for (const auto& argument : step.arguments) passed = passed || argument.name == parameter.name;
+    if (!passed && !parameter.default_value)
+      return config::fail_at(parameter.place, "step '{}' does not pass parameter '{}', which has no default", step.name, parameter.name);
+    for (const auto& [name, value] : known)
+      if (name == parameter.name && parameter.type != config::ParameterType::kPath)
+        TRY_IN(parameter.place.to_string(), config::check_value(parameter, value));
+  }
+  return config::command_line(step.entry, {}).map([](const std::string&) {});
+}
+
+}  // namespace tidemill::engine
