@@ -77,7 +77,8 @@ class Unpacker {
       path += (path.empty() ? "" : "/") + part;
       auto next = descend(root_, path);
       if (!next && next.error().code == Code::kNotFound) {
-        if (::mkdirat(current.get(), part.c_str(), 0755) != 0)
+        if (::mkdirat(current.get(), part.c_str(), 0755) != 0 ||
+            ::fchmodat(current.get(), part.c_str(), 0755, 0) != 0)  // whatever the umask is
           return tl::unexpected(errno_error("mkdir " + path, errno));
         next = descend(root_, path);
       }

@@ -1,0 +1,166 @@
+// podman run on the image's unpacked files (--rootfs): nothing is copied into podman's store, which would take longer
+// than unpacking and starting together.
+#include <signal.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "base/time.h"
+#include "oci/runtime_parts.h"
+#include "sys/signals.h"
+
+namespace tidemill::oci {
+namespace {
+
+constexpr std::chrono::seconds kPatience{30};
+// podman ends a container by itself after this time, should everything else have failed.
+constexpr int kLongestRunSeconds = 6 * 3600;
+
+// For machines where podman's own settings do not fit: no systemd, no journal, no crun, limits that may not be raised.
+constexpr std::string_view kPlainSettings =
+    "[containers]\ndefault_ulimits = [\"nofile=1024:1024\", \"nproc=4096:4096\"]\n"
+    "[engine]\nruntime = \"runc\"\ncgroup_manager = \"cgroupfs\"\nevents_logger = \"file\"\n";
+
+class PodmanContainer : public Container {
+ public:
+  PodmanContainer(std::string podman, std::string name, std::string description, Unpacked files, Process process)
+      : podman_(std::move(podman)),
+        name_(std::move(name)),
+        description_(std::move(description)),
+        files_(std::move(files)),
+        process_(std::move(process)) {}
+  ~PodmanContainer() override { stop(std::chrono::seconds(3)); }
+
+  std::string description() const override { return description_; }
+
+  std::optional<Exit> ended() override {
+    if (!exit_) exit_ = process_.wait_for(std::chrono::milliseconds(0));
+    return exit_;
+  }
+
+  void stop(std::chrono::milliseconds grace) override {
+    if (stopped_) return;
+    stopped_ = true;
+    // podman hands the signal on and removes the container when it ends (--rm); forced only when that has failed.
+    bool clean = ended().has_value();
+    if (!clean) {
+      process_.signal_group(SIGTERM);
+      exit_ = process_.wait_for(grace);
+      clean = exit_.has_value();
+    }
+    if (!clean || exit_->signal != 0) {
+      (void)run_command({podman_, "rm", "-f", "-t", "0", name_}, kPatience);
+      if (!exit_) exit_ = process_.stop(std::chrono::seconds(5));
+    }
+  }
+
+ private:
+  std::string podman_, name_, description_;
+  Unpacked files_;
+  Process process_;
+  std::optional<Exit> exit_;
+  bool stopped_ = false;
+};
+
+// The limits this process has: containers may not have higher ones without a right we may lack.
+void add_limits(std::vector<std::string>& argv) {
+  auto add = [&argv](std::string_view name, decltype(RLIMIT_NOFILE) which, rlim_t most) {
+    rlimit limit{};
+    if (::getrlimit(which, &limit) != 0) return;
+    rlim_t value = std::min(limit.rlim_max, most);
+    argv.insert(argv.end(), {"--ulimit", fmt::format("{}={}:{}", name, value, value)});
+  };
+  add("nofile", RLIMIT_NOFILE, 65536);
+  add("nproc", RLIMIT_NPROC, 65536);
+}
+
+std::vector<std::string> run_arguments(const std::string& podman, const std::string& name, const Unpacked& files,
+                                       const ContainerSpec& spec, const std::vector<std::string>& command) {
+  std::vector<std::string> argv = {podman,
+                                   "run",
+                                   "--rm",
+                                   "--name",
+                                   name,
+                                   "--label",
+                                   fmt::format("{}={}", kOwnerLabel, owner_mark()),
+                                   "--pidfile",
+                                   (files.dir.path() / "pid").string(),
+                                   "--network",
+                                   "host",
+                                   "--log-driver",
+                                   "none",
+                                   "--timeout",
+                                   std::to_string(kLongestRunSeconds),
+                                   "--security-opt",
+                                   "label=disable"};
+  add_limits(argv);
+  const ImageConfig& config = files.config;
+  if (!config.user.empty()) argv.insert(argv.end(), {"--user", config.user});
+  if (!config.working_dir.empty()) argv.insert(argv.end(), {"--workdir", config.working_dir});
+  if (!config.stop_signal.empty()) argv.insert(argv.end(), {"--stop-signal", config.stop_signal});
+  for (const auto& [key, value] : merged_env(config, spec)) argv.insert(argv.end(), {"--env", key + "=" + value});
+  argv.insert(argv.end(), {"--rootfs", files.root.string()});
+  argv.insert(argv.end(), command.begin(), command.end());
+  return argv;
+}
+
+// Waits for podman to say that the container's first process runs.
+Result<> wait_started(Process& process, const fs::path& pid_file, const fs::path& log) {
+  Stopwatch waited;
+  while (true) {
+    std::error_code error;
+    auto size = fs::file_size(pid_file, error);
+    if (!error && size > 0) return {};
+    if (process.wait_for(std::chrono::milliseconds(3)))
+      return fail(Code::kUnavailable, "cannot start a container: {}", last_lines(log, 1));
+    if (interrupted()) return fail(Code::kCancelled, "interrupted");
+    if (waited.seconds() > std::chrono::duration<double>(kPatience).count())
+      return fail(Code::kTimeout, "the container did not start in {} s", kPatience.count());
+  }
+}
+
+class Podman : public ContainerRuntime {
+ public:
+  std::string name() const override { return "podman"; }
+
+  Result<std::unique_ptr<Container>> start(const ContainerSpec& spec) override {
+    auto program = find_program("podman");
+    if (!program) return fail(Code::kUnavailable, "not installed (Debian packages podman and runc)");
+    Unpacked files = TRY(unpack_for_run(spec.archive));
+    std::vector<std::string> command = TRY(command_of(files.config, spec));
+    std::string container_name = fmt::format("tidemill-{}", owner_mark());
+    auto argv = run_arguments(program->string(), container_name, files, spec, command);
+
+    auto process = attempt(argv, {}, files, spec);
+    if (!process && process.error().code == Code::kUnavailable && !std::getenv("CONTAINERS_CONF")) {
+      log_debug("podman with its own settings: {}", process.error().message);
+      fs::path settings = files.dir.path() / "containers.conf";
+      TRY(write_file_atomic(settings, kPlainSettings, Durable::no));
+      process = attempt(argv, {{"CONTAINERS_CONF", settings.string()}}, files, spec);
+    }
+    if (!process) {
+      (void)run_command({program->string(), "rm", "-f", "-t", "0", container_name}, kPatience);
+      return tl::unexpected(std::move(process).error());
+    }
+    return std::make_unique<PodmanContainer>(program->string(), container_name, "podman, from the unpacked image",
+                                             std::move(files), std::move(*process));
+  }
+
+ private:
+  static Result<Process> attempt(const std::vector<std::string>& argv, std::map<std::string, std::string> env,
+                                 const Unpacked& files, const ContainerSpec& spec) {
+    ProcessOptions options;
+    options.argv = bound_to_us(argv);
+    options.extra_env = std::move(env);
+    options.output_file = spec.log_file;
+    Process process = TRY(Process::start(options));
+    TRY(wait_started(process, files.dir.path() / "pid", spec.log_file));
+    return process;
+  }
+};
+
+}  // namespace
+
+std::unique_ptr<ContainerRuntime> podman_runtime() { return std::make_unique<Podman>(); }
+
+}  // namespace tidemill::oci
