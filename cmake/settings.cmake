@@ -29,7 +29,9 @@ endif()
 add_library(tidemill_settings INTERFACE)
 target_include_directories(tidemill_settings INTERFACE ${CMAKE_SOURCE_DIR}/src)
 target_compile_options(tidemill_settings INTERFACE
-  -Wall -Wextra -Wpedantic -Wshadow -Wnon-virtual-dtor -Wno-missing-field-initializers -Wno-maybe-uninitialized -fpch-preprocess -ffunction-sections -fdata-sections)
+  -Wall -Wextra -Wpedantic -Wshadow -Wnon-virtual-dtor -Wno-missing-field-initializers -ffunction-sections -fdata-sections
+  # ccache needs -fpch-preprocess; GCC 12 sees uninitialised members in std::optional where there are none.
+  "$<$<CXX_COMPILER_ID:GNU>:-fpch-preprocess;-Wno-maybe-uninitialized>")
 target_link_options(tidemill_settings INTERFACE -Wl,--gc-sections)
 if(TIDEMILL_WERROR)
   target_compile_options(tidemill_settings INTERFACE -Werror)
