@@ -1,5 +1,5 @@
-// How fast the tracking store takes points and answers searches, beside a plain table with a row for every point
-// and a commit for every batch, on the same disk.
+// How fast the tracking store takes points and answers searches, beside a plain table with a row for every
+// point and a commit for every batch, on the same disk.
 //   store_bench [folder] [points per thread]
 #include <sqlite3.h>
 
@@ -74,7 +74,8 @@ double seconds_to_write(const std::vector<std::vector<std::vector<Metric>>>& wor
   return watch.seconds();
 }
 
-Figures bench_store(const fs::path& file, const std::vector<std::vector<std::vector<Metric>>>& work, double points) {
+Figures bench_store(const fs::path& file, const std::vector<std::vector<std::vector<Metric>>>& work,
+                    double points) {
   double seconds;
   {
     Store store = need(Store::open({.file = file, .default_artifact_root = ""}));
@@ -94,16 +95,21 @@ class RowPerPoint {
  public:
   explicit RowPerPoint(const fs::path& file) {
     if (sqlite3_open(file.c_str(), &handle_) != SQLITE_OK) give_up(file.string(), sqlite3_errmsg(handle_));
-    execute("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;"
-            "CREATE TABLE metrics (key TEXT NOT NULL, value REAL NOT NULL, timestamp INTEGER NOT NULL, run TEXT NOT NULL,"
-            "step INTEGER NOT NULL, is_nan INTEGER NOT NULL, PRIMARY KEY (key, timestamp, step, run, value, is_nan));"
-            "CREATE INDEX metrics_by_run ON metrics (run, key, step);"
-            "CREATE TABLE latest_metrics (key TEXT NOT NULL, value REAL, timestamp INTEGER, step INTEGER, is_nan INTEGER,"
-            "run TEXT NOT NULL, PRIMARY KEY (key, run))");
+    execute(
+        "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;"
+        "CREATE TABLE metrics (key TEXT NOT NULL, value REAL NOT NULL, timestamp INTEGER NOT NULL, run TEXT "
+        "NOT NULL,"
+        "step INTEGER NOT NULL, is_nan INTEGER NOT NULL, PRIMARY KEY (key, timestamp, step, run, value, "
+        "is_nan));"
+        "CREATE INDEX metrics_by_run ON metrics (run, key, step);"
+        "CREATE TABLE latest_metrics (key TEXT NOT NULL, value REAL, timestamp INTEGER, step INTEGER, is_nan "
+        "INTEGER,"
+        "run TEXT NOT NULL, PRIMARY KEY (key, run))");
     insert_ = prepare("INSERT OR IGNORE INTO metrics VALUES (?1, ?2, ?3, ?4, ?5, 0)");
-    latest_ = prepare("INSERT INTO latest_metrics VALUES (?1, ?2, ?3, ?5, 0, ?4) ON CONFLICT (key, run) DO UPDATE SET "
-                      "value = excluded.value, timestamp = excluded.timestamp, step = excluded.step "
-                      "WHERE excluded.step >= step");
+    latest_ = prepare(
+        "INSERT INTO latest_metrics VALUES (?1, ?2, ?3, ?5, 0, ?4) ON CONFLICT (key, run) DO UPDATE SET "
+        "value = excluded.value, timestamp = excluded.timestamp, step = excluded.step "
+        "WHERE excluded.step >= step");
   }
   ~RowPerPoint() {
     sqlite3_finalize(insert_);
@@ -123,11 +129,13 @@ class RowPerPoint {
 
  private:
   void execute(const char* sql) {
-    if (sqlite3_exec(handle_, sql, nullptr, nullptr, nullptr) != SQLITE_OK) give_up(sql, sqlite3_errmsg(handle_));
+    if (sqlite3_exec(handle_, sql, nullptr, nullptr, nullptr) != SQLITE_OK)
+      give_up(sql, sqlite3_errmsg(handle_));
   }
   sqlite3_stmt* prepare(const char* sql) {
     sqlite3_stmt* statement = nullptr;
-    if (sqlite3_prepare_v2(handle_, sql, -1, &statement, nullptr) != SQLITE_OK) give_up(sql, sqlite3_errmsg(handle_));
+    if (sqlite3_prepare_v2(handle_, sql, -1, &statement, nullptr) != SQLITE_OK)
+      give_up(sql, sqlite3_errmsg(handle_));
     return statement;
   }
   void step(sqlite3_stmt* statement, const std::string& run, const Metric& metric) {
@@ -146,7 +154,8 @@ class RowPerPoint {
   std::mutex mutex_;
 };
 
-Figures bench_rows(const fs::path& file, const std::vector<std::vector<std::vector<Metric>>>& work, double points) {
+Figures bench_rows(const fs::path& file, const std::vector<std::vector<std::vector<Metric>>>& work,
+                   double points) {
   double seconds;
   {
     RowPerPoint rival(file);
@@ -211,14 +220,14 @@ int main(int argc, char** argv) {
   std::vector<std::vector<std::vector<Metric>>> work;
   for (unsigned t = 0; t < kThreads; ++t) work.push_back(batches(per_thread, t));
   double points = static_cast<double>(per_thread) * kThreads;
-  fmt::print("{} threads, batches of {} points, {} points, every batch on disk before its call returns\n\n", kThreads,
-             kBatch, points);
+  fmt::print("{} threads, batches of {} points, {} points, every batch on disk before its call returns\n\n",
+             kThreads, kBatch, points);
   Figures ours = bench_store(folder.path() / "tidemill.db", work, points);
   Figures rows = bench_rows(folder.path() / "rows.db", work, points);
   fmt::print("{:38}{:>12}{:>16}{:>9}\n", "", "Tidemill", "row per point", "ratio");
-  fmt::print("{:38}{:12.0f}{:16.0f}{:8.1f}x\n", "durable points/s", ours.points_per_second, rows.points_per_second,
-             ours.points_per_second / rows.points_per_second);
-  fmt::print("{:38}{:12.2f}{:16.2f}{:8.1f}x\n\n", "bytes a point on disk", ours.bytes_per_point, rows.bytes_per_point,
-             rows.bytes_per_point / ours.bytes_per_point);
+  fmt::print("{:38}{:12.0f}{:16.0f}{:8.1f}x\n", "durable points/s", ours.points_per_second,
+             rows.points_per_second, ours.points_per_second / rows.points_per_second);
+  fmt::print("{:38}{:12.2f}{:16.2f}{:8.1f}x\n\n", "bytes a point on disk", ours.bytes_per_point,
+             rows.bytes_per_point, rows.bytes_per_point / ours.bytes_per_point);
   bench_search(folder.path() / "search.db");
 }

@@ -227,6 +227,30 @@ TEST_F(SearchTest, pages_meet_without_gap_or_overlap) {
             "for more information about request parameters.");
 }
 
+TEST_F(SearchTest, runs_that_lie_between_on_disk_lend_nothing) {
+  CreateRun create;
+  create.experiment_id = store.create_experiment("other").value();
+  for (int i = 0; i < 12; ++i) {
+    // Two apart, so that one walk passes over the strangers, then far apart.
+    for (int k = 0; k < (i < 6 ? 1 : 9); ++k) {
+      std::string stranger = store.create_run(create).value().info.id;
+      ASSERT_TRUE(store.log_batch(
+          stranger, {.metrics = {{"m", -1, 1, 0}}, .params = {{"p", "x"}}, .tags = {{"t", "x"}}}));
+    }
+    std::string n = std::to_string(i);
+    add(n.c_str(), 10'000 + i, {.metrics = {{"m", 1.0 * i, 1, 0}}, .params = {{"p", n}}, .tags = {{"t", n}}});
+  }
+  auto page = store.search_runs(search_for("start_time >= 10000")).value();
+  ASSERT_EQ(page.items.size(), 12u);
+  for (const auto& run : page.items) {
+    EXPECT_EQ(run.param("p"), run.info.name);
+    EXPECT_EQ(run.tag("t"), run.info.name);
+    EXPECT_EQ(run.metrics.size(), 1u);
+    EXPECT_EQ(run.metric("m"), std::stod(run.info.name));
+    EXPECT_EQ(run.tags.size(), 2u);
+  }
+}
+
 TEST_F(SearchTest, deleted_runs_are_found_only_when_asked_for) {
   ASSERT_TRUE(store.delete_run(ids[1]));
   SearchRuns search = search_for("");

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <deque>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -27,13 +28,21 @@ class KeyIds {
   std::unordered_map<std::string, int64_t, Hash, std::equal_to<>> ids_;
 };
 
-// For readers: one per connection. kNotFound never happens in an undamaged store.
+// For readers: one per connection.
 class KeyNames {
  public:
-  Result<const std::string*> name(db::Connection& connection, int64_t id);
+  // kInternal when no name has this number.
+  Result<const std::string*> name(db::Connection& connection, int64_t id) {
+    if (static_cast<uint64_t>(id) < names_.size() && !names_[static_cast<size_t>(id)].empty())
+      return &names_[static_cast<size_t>(id)];
+    return read(connection, id);
+  }
 
  private:
-  std::unordered_map<int64_t, std::string> names_;
+  Result<const std::string*> read(db::Connection& connection, int64_t id);
+
+  std::deque<std::string> names_;                       // by id; "" not read yet
+  std::unordered_map<int64_t, std::string> far_names_;  // of ids that are too large for that
 };
 
 // Nothing when no run has ever used the name.

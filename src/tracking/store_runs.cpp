@@ -1,4 +1,6 @@
+#include <algorithm>
 #include <limits>
+#include <span>
 
 #include "base/id.h"
 #include "base/text.h"
@@ -24,25 +26,63 @@ RunInfo read_run_info(const db::Statement& row) {
           .lifecycle = static_cast<Lifecycle>(row.integer(9))};
 }
 
-static Result<> load_pairs(Reader& reader, std::string_view sql, int64_t row, std::vector<KeyValue>& out) {
-  db::Statement pairs = TRY(reader.connection->prepare(sql));
-  pairs.bind(row);
-  while (TRY(pairs.step()))
-    out.emplace_back(*TRY(reader.names.name(*reader.connection, pairs.integer(0))), pairs.text(1));
+namespace {
+
+// Runs of a page whose row ids lie close together: one walk over the range reads them all, past the few
+// strangers.
+using RunSpan = std::span<const RowOf>;
+constexpr int64_t kMaxGap = 4;
+
+// Calls each(run, row) for the rows of a table (columns: run, then what the caller wants) that belong to the
+// runs.
+template <class Each>
+Result<> walk_rows(Reader& reader, std::string_view sql, RunSpan runs, Each each) {
+  db::Statement row = TRY(reader.connection->prepare(sql));
+  row.bind(runs.front().row, runs.back().row);
+  auto at = runs.begin();
+  while (TRY(row.step())) {
+    int64_t owner = row.integer(0);
+    while (at != runs.end() && at->row < owner) ++at;
+    if (at == runs.end()) return {};
+    if (at->row == owner) TRY(each(*at->run, row));
+  }
   return {};
 }
 
-Result<> load_run_data(Reader& reader, int64_t row, Run& run) {
-  db::Statement metrics = TRY(
-      reader.connection->prepare("SELECT key, value, is_nan, timestamp, step FROM metrics WHERE run = ?"));
-  metrics.bind(row);
-  while (TRY(metrics.step())) {
-    double value = metrics.integer(2) ? std::numeric_limits<double>::quiet_NaN() : metrics.real(1);
-    run.metrics.push_back({*TRY(reader.names.name(*reader.connection, metrics.integer(0))), value,
-                           metrics.integer(3), metrics.integer(4)});
+Result<> load_pairs(Reader& reader, std::string_view sql, RunSpan runs, std::vector<KeyValue> Run::* pairs) {
+  return walk_rows(reader, sql, runs, [&](Run& run, const db::Statement& row) -> Result<> {
+    (run.*pairs).emplace_back(*TRY(reader.names.name(*reader.connection, row.integer(1))), row.text(2));
+    return {};
+  });
+}
+
+Result<> load_span(Reader& reader, RunSpan runs) {
+  constexpr std::string_view kMetrics =
+      "SELECT run, key, value, is_nan, timestamp, step FROM metrics WHERE run BETWEEN ? AND ? ORDER BY run, "
+      "key";
+  TRY(walk_rows(reader, kMetrics, runs, [&](Run& run, const db::Statement& row) -> Result<> {
+    double value = row.integer(3) ? std::numeric_limits<double>::quiet_NaN() : row.real(2);
+    run.metrics.push_back(
+        {*TRY(reader.names.name(*reader.connection, row.integer(1))), value, row.integer(4), row.integer(5)});
+    return {};
+  }));
+  TRY(load_pairs(reader, "SELECT run, key, value FROM params WHERE run BETWEEN ? AND ? ORDER BY run, key",
+                 runs, &Run::params));
+  return load_pairs(reader, "SELECT run, key, value FROM tags WHERE run BETWEEN ? AND ? ORDER BY run, key",
+                    runs, &Run::tags);
+}
+
+}  // namespace
+
+Result<> load_run_data(Reader& reader, std::vector<RowOf> runs) {
+  std::sort(runs.begin(), runs.end(), [](const RowOf& a, const RowOf& b) { return a.row < b.row; });
+  for (auto first = runs.begin(); first != runs.end();) {
+    auto last = first + 1;
+    while (last != runs.end() && last->row - (last - 1)->row <= kMaxGap) ++last;
+    TRY(load_span(reader, RunSpan(first, last)));
+    first = last;
   }
-  TRY(load_pairs(reader, "SELECT key, value FROM params WHERE run = ?", row, run.params));
-  return load_pairs(reader, "SELECT key, value FROM tags WHERE run = ?", row, run.tags);
+  return {};
 }
 
 namespace {
@@ -113,7 +153,7 @@ Result<Run> read_run(Reader& reader, std::string_view run_id) {
       TRY(reader.connection->prepare(fmt::format("SELECT {} FROM runs r WHERE r.uuid = ?", kRunColumns)));
   if (!TRY(row.bind(run_id).step())) return tl::unexpected<Error>(no_run(run_id));
   Run run{.info = read_run_info(row), .metrics = {}, .params = {}, .tags = {}};
-  TRY(load_run_data(reader, row.integer(0), run));
+  TRY(load_run_data(reader, {{row.integer(0), &run}}));
   return run;
 }
 
@@ -291,44 +331,14 @@ Result<Page<Metric>> Store::metric_history(std::string_view run_id, std::string_
 
 Result<std::vector<Run>> Store::running_runs_with_tag(std::string_view tag_key) {
   return state_->read<std::vector<Run>>([&](Reader& reader) -> Result<std::vector<Run>> {
-    std::vector<Run> runs;
     db::Statement row = TRY(reader.connection->prepare(fmt::format(
         "SELECT {} FROM runs r WHERE r.status = 1 AND EXISTS (SELECT 1 FROM tags t WHERE t.run = r.id "
         "AND t.key = (SELECT id FROM keys WHERE name = ?)) ORDER BY r.id",
         kRunColumns)));
     row.bind(tag_key);
-    while (TRY(row.step())) {
-      runs.push_back({.info = read_run_info(row), .metrics = {}, .params = {}, .tags = {}});
-      TRY(load_run_data(reader, row.integer(0), runs.back()));
-    }
-    return runs;
-  });
-}
-
-Result<> Store::record_artifacts(std::string_view run_id, const std::vector<ArtifactEntry>& entries) {
-  return state_->commits.run([&](db::Connection& connection) -> Result<> {
-    RunRow run = TRY(state_->cache.active_run(connection, run_id));
-    for (const ArtifactEntry& entry : entries)
-      TRY(connection.run(
-          "INSERT INTO artifacts (run, path, size, sha256) VALUES (?, ?, ?, ?) ON CONFLICT (run, path) "
-          "DO UPDATE SET size = excluded.size, sha256 = excluded.sha256",
-          run.row, entry.path, static_cast<int64_t>(entry.size), entry.sha256));
-    return {};
-  });
-}
-
-Result<std::vector<ArtifactEntry>> Store::artifacts(std::string_view run_id) {
-  return state_->read<std::vector<ArtifactEntry>>([&](Reader& reader) -> Result<std::vector<ArtifactEntry>> {
-    db::Statement run = TRY(reader.connection->prepare("SELECT id FROM runs WHERE uuid = ?"));
-    if (!TRY(run.bind(run_id).step())) return tl::unexpected<Error>(no_run(run_id));
-    db::Statement row = TRY(
-        reader.connection->prepare("SELECT path, size, sha256 FROM artifacts WHERE run = ? ORDER BY path"));
-    row.bind(run.integer(0));
-    std::vector<ArtifactEntry> entries;
-    while (TRY(row.step()))
-      entries.push_back(
-          {std::string(row.text(0)), static_cast<uint64_t>(row.integer(1)), std::string(row.text(2))});
-    return entries;
+    RunRows runs;
+    while (TRY(row.step())) runs.add(row);
+    return runs.load(reader);
   });
 }
 

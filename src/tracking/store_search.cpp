@@ -192,15 +192,16 @@ Result<Page<Run>> find_runs(Reader& reader, const SearchRuns& search, const std:
                             int64_t offset) {
   Query query = TRY(run_query(*reader.connection, search, experiments, offset));
   Page<Run> page;
+  RunRows runs;
   db::Statement row = TRY(query.prepare(*reader.connection));
   while (TRY(row.step())) {
-    if (static_cast<int64_t>(page.items.size()) == search.max_results) {
+    if (static_cast<int64_t>(runs.size()) == search.max_results) {
       page.next_page_token = make_page_token(offset + search.max_results);
       break;
     }
-    page.items.push_back({.info = read_run_info(row), .metrics = {}, .params = {}, .tags = {}});
-    TRY(load_run_data(reader, row.integer(0), page.items.back()));
+    runs.add(row);
   }
+  page.items = TRY(runs.load(reader));
   return page;
 }
 

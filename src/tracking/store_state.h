@@ -83,8 +83,33 @@ inline constexpr std::string_view kRunColumns =
     "r.lifecycle";
 RunInfo read_run_info(const db::Statement& row);
 
-// Fills metrics, params and tags of the run with this row id.
-Result<> load_run_data(Reader& reader, int64_t row, Run& run);
+// A run and its row id.
+struct RowOf {
+  int64_t row;
+  Run* run;
+};
+// Fills metrics, params and tags of the runs.
+Result<> load_run_data(Reader& reader, std::vector<RowOf> runs);
+
+// Collects runs from rows with kRunColumns, then loads the data of all at once.
+class RunRows {
+ public:
+  void add(const db::Statement& row) {
+    rows_.push_back(row.integer(0));
+    runs_.push_back({.info = read_run_info(row), .metrics = {}, .params = {}, .tags = {}});
+  }
+  size_t size() const { return runs_.size(); }
+  Result<std::vector<Run>> load(Reader& reader) {
+    std::vector<RowOf> all;
+    for (size_t i = 0; i < runs_.size(); ++i) all.push_back({rows_[i], &runs_[i]});
+    TRY(load_run_data(reader, std::move(all)));
+    return std::move(runs_);
+  }
+
+ private:
+  std::vector<int64_t> rows_;
+  std::vector<Run> runs_;
+};
 
 // The columns that read_experiment expects, in this order, of experiments e.
 inline constexpr std::string_view kExperimentColumns =
