@@ -238,7 +238,8 @@ Result<Outgoing> HttpClient::State::prepare(const ClientRequest& request) const 
     out.size = static_cast<uint64_t>(info.st_size);
     out.body = {};
   }
-  out.head = fmt::format("{} {}{} HTTP/1.1\r\nHost: {}\r\n", request.method, prefix, request.target, host);
+  out.head = fmt::format("{} {}{} HTTP/1.1\r\nHost: {}\r\n", request.method, prefix, request.target,
+                         request.host.empty() ? host : request.host);
   if (!request.headers.has("User-Agent")) out.head += "User-Agent: tidemill/" TIDEMILL_VERSION "\r\n";
   if (!authorization.empty() && !request.headers.has("Authorization"))
     out.head += fmt::format("Authorization: {}\r\n", authorization);
@@ -249,6 +250,7 @@ Result<Outgoing> HttpClient::State::prepare(const ClientRequest& request) const 
       return fail(Code::kInvalid, "the value of header {} has a line break in it", name);
     out.head += fmt::format("{}: {}\r\n", name, value);
   }
+  if (request.host.find_first_of(" \r\n") != std::string::npos) return fail(Code::kInvalid, "bad host '{}'", request.host);
   if (out.head.find_first_of(" \r\n", request.method.size() + 1) < out.head.find(" HTTP/1.1\r\n"))
     return fail(Code::kInvalid, "'{}' is not a request target; encode spaces as %20", request.target);
   out.head += "\r\n";

@@ -16,6 +16,7 @@ struct ClientRequest {
   std::string method = "GET";
   std::string target = "/";
   Headers headers = {};
+  std::string host = {};  // of the Host header; the base URL's when empty
   std::string body = {};
   fs::path body_file = {};  // sent instead of body when not empty
   fs::path save_to = {};    // the response's body is written to this file (2xx only) when not empty: from its start,
