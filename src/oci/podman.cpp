@@ -62,7 +62,8 @@ class PodmanContainer : public Container {
   bool stopped_ = false;
 };
 
-// The limits this process has: containers may not have higher ones without a right we may lack.
+// The limits this process has: containers may not have higher ones without a right we may lack. podman lowers its own
+// to 32768 processes.
 void add_limits(std::vector<std::string>& argv) {
   auto add = [&argv](std::string_view name, decltype(RLIMIT_NOFILE) which, rlim_t most) {
     rlimit limit{};
@@ -71,7 +72,7 @@ void add_limits(std::vector<std::string>& argv) {
     argv.insert(argv.end(), {"--ulimit", fmt::format("{}={}:{}", name, value, value)});
   };
   add("nofile", RLIMIT_NOFILE, 65536);
-  add("nproc", RLIMIT_NPROC, 65536);
+  add("nproc", RLIMIT_NPROC, 32768);
 }
 
 std::vector<std::string> run_arguments(const std::string& podman, const std::string& name, const Unpacked& files,

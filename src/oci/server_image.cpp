@@ -149,8 +149,13 @@ Result<ImageSpec> server_image(const ServerImageOptions& options) {
   image.layers.push_back(std::move(model));
 
   image.entrypoint = {"/" + std::string(kServerPath)};
-  image.env = {"PATH=/usr/bin",  "HTTP_PORT=8001",          "GRPC_PORT=50051",
-               "LOGLEVEL=info", "MODEL_PATH=/model/" + model_name, "ORT_DISABLE_TELEMETRY=1"};
+  image.env = {"PATH=/usr/bin",
+               "HTTP_PORT=8001",
+               "GRPC_PORT=50051",
+               "LOGLEVEL=info",
+               "MODEL_PATH=/model/" + model_name,
+               "TIDEMILL_ORT_LIBRARY=/" + folder + "/libonnxruntime.so",
+               "ORT_DISABLE_TELEMETRY=1"};
   image.ports = {8001, 50051};
   image.labels = {{"ml.tidemill.version", TIDEMILL_VERSION}, {"ml.tidemill.model.digest", "sha256:" + model_digest}};
   for (const auto& label : options.labels) image.labels.push_back(label);
