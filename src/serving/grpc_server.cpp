@@ -1,5 +1,6 @@
 #include "serving/grpc_server.h"
 
+#include <google/protobuf/stubs/logging.h>
 #include <grpc/support/log.h>
 #include <grpcpp/grpcpp.h>
 
@@ -11,8 +12,12 @@
 namespace tidemill::serving {
 
 namespace {
-// gRPC logs what it also reports through its interface; keep it for those who ask for detail.
-void forward_log(gpr_log_func_args* args) { log_debug("gRPC: {}", args->message); }
+// Both libraries log what they also report through their interfaces, so a client's bad bytes could fill the log:
+// kept for those who ask for detail.
+void forward_grpc_log(gpr_log_func_args* args) { log_debug("gRPC: {}", args->message); }
+void forward_protobuf_log(google::protobuf::LogLevel, const char*, int, const std::string& message) {
+  log_debug("protobuf: {}", message);
+}
 }  // namespace
 
 struct GrpcServer::State {
@@ -26,7 +31,8 @@ struct GrpcServer::State {
 };
 
 Result<std::unique_ptr<GrpcServer>> GrpcServer::start(const GrpcOptions& options, Model& model) {
-  gpr_set_log_function(forward_log);
+  gpr_set_log_function(forward_grpc_log);
+  google::protobuf::SetLogHandler(forward_protobuf_log);
   auto state = std::make_unique<State>(model);
   const bool ipv6 = options.address.find(':') != std::string::npos;
   const std::string target = fmt::format("{0}{1}{2}:{3}", ipv6 ? "[" : "", options.address, ipv6 ? "]" : "", options.port);

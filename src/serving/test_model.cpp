@@ -84,19 +84,17 @@ std::string loop_model() {
   onnx::GraphProto* graph = out.mutable_graph();
   describe(graph->add_input(), "trips", 7, {"1"});
   describe(graph->add_output(), "output", 1, {"1"});
-  auto constant = [&](const std::string& name, int type, float value) {
+  for (float value : {0.0f, 1.0f}) {
     auto* tensor = graph->add_initializer();
-    tensor->set_name(name);
-    tensor->set_data_type(type);
+    tensor->set_name(value == 0 ? "zero" : "one");
+    tensor->set_data_type(onnx::TensorProto::FLOAT);
     tensor->add_dims(1);
-    if (type == 1)
-      tensor->add_float_data(value);
-    else
-      tensor->add_int32_data(1);
-  };
-  constant("zero", 1, 0);
-  constant("one", 1, 1);
-  constant("yes", 9, 1);
+    tensor->add_float_data(value);
+  }
+  auto* yes = graph->add_initializer();
+  yes->set_name("yes");
+  yes->set_data_type(onnx::TensorProto::BOOL);
+  yes->add_int32_data(1);
   node(graph, "Loop", {"trips", "yes", "zero"}, {"output"});
   auto* body = graph->mutable_node(0)->add_attribute();
   body->set_name("body");
