@@ -5,40 +5,40 @@
 namespace tidemill::nn {
 namespace {
 
+constexpr int64_t kInputShape[] = {NetSpec::kChannels, NetSpec::kImageSize, NetSpec::kImageSize};
+
 class Exporter {
  public:
-  Exporter(std::span<const NamedTensor> tensors, std::span<const int64_t> input_shape,
-           const OnnxOptions& options)
-      : graph_(options.graph_name, "input", input_shape, options.weights), options_(options) {
+  Exporter(const NetSpec& net, std::span<const NamedTensor> tensors, const OnnxOptions& options)
+      : graph_(options.graph_name, "input", kInputShape, options.weights), classes_(net.classes) {
     for (const NamedTensor& tensor : tensors) by_name_[tensor.name] = &tensor;
     for (const auto& [key, value] : options.metadata) graph_.note(key, value);
   }
 
-  Result<> add(const OnnxLayer& layer) {
-    switch (layer.op) {
-      case OnnxOp::kConv:
+  Result<> add(const Layer& layer) {
+    switch (layer.kind) {
+      case LayerKind::kConv:
         return add_conv(layer);
-      case OnnxOp::kBatchNorm:
+      case LayerKind::kBatchNorm:
         return add_batch_norm(layer);
-      case OnnxOp::kLinear:
+      case LayerKind::kLinear:
         return add_linear(layer);
-      case OnnxOp::kRelu:
+      case LayerKind::kRelu:
         graph_.relu(layer.name);
-        return {};
-      case OnnxOp::kMaxPool:
-        graph_.max_pool(layer.name, layer.size, layer.size);
-        return {};
-      case OnnxOp::kFlatten:
+        break;
+      case LayerKind::kMaxPool:
+        graph_.max_pool(layer.name, layer.kernel, layer.kernel);
+        break;
+      case LayerKind::kFlatten:
         graph_.flatten(layer.name);
-        return {};
+        break;
+      case LayerKind::kDropout:
+        break;
     }
-    return fail(Code::kInternal, "unknown layer kind");
+    return {};
   }
 
-  Result<std::string> finish() {
-    if (classes_ == 0) return fail(Code::kInvalid, "the net has no linear layer to give its output");
-    return graph_.finish("output", classes_);
-  }
+  Result<std::string> finish() { return graph_.finish("output", classes_); }
 
  private:
   const NamedTensor* find(const std::string& name) const {
@@ -46,69 +46,64 @@ class Exporter {
     return found == by_name_.end() ? nullptr : found->second;
   }
 
-  Result<const NamedTensor*> need(const std::string& name, size_t rank) const {
+  Result<std::span<const float>> need(const std::string& name, std::span<const int64_t> shape) const {
     const NamedTensor* tensor = find(name);
     if (!tensor) return fail(Code::kNotFound, "the model has no tensor '{}'", name);
     int64_t count = 1;
-    for (int64_t extent : tensor->shape) count *= extent;
-    if (tensor->shape.size() != rank || static_cast<size_t>(count) != tensor->values.size())
-      return fail(Code::kInvalid, "tensor '{}' has the wrong shape ({} dimensions, {} values)", name,
-                  tensor->shape.size(), tensor->values.size());
-    return tensor;
-  }
-
-  // A vector of a layer with as many values as the layer has outputs.
-  Result<std::span<const float>> vector(const std::string& name, int64_t size) const {
-    const NamedTensor* tensor = TRY(need(name, 1));
-    if (tensor->shape[0] != size)
-      return fail(Code::kInvalid, "tensor '{}' has {} values, not {}", name, tensor->shape[0], size);
+    for (int64_t extent : shape) count *= extent;
+    if (!std::equal(shape.begin(), shape.end(), tensor->shape.begin(), tensor->shape.end()) ||
+        static_cast<size_t>(count) != tensor->values.size())
+      return fail(Code::kInvalid, "tensor '{}' has the shape [{}], not [{}]", name,
+                  fmt::join(tensor->shape, ", "), fmt::join(shape, ", "));
     return std::span<const float>(tensor->values);
   }
 
-  Result<> add_conv(const OnnxLayer& layer) {
-    const NamedTensor* weight = TRY(need(layer.name + ".weight", 4));
+  // One value for each output of the layer.
+  Result<std::span<const float>> vector(const Layer& layer, std::string_view part) const {
+    const int64_t shape[] = {layer.out};
+    return need(fmt::format("{}.{}", layer.name, part), shape);
+  }
+
+  Result<> add_conv(const Layer& layer) {
+    const int64_t shape[] = {layer.out, layer.in, layer.kernel, layer.kernel};
+    auto weight = TRY(need(layer.name + ".weight", shape));
     std::span<const float> bias;
-    if (find(layer.name + ".bias")) bias = TRY(vector(layer.name + ".bias", weight->shape[0]));
-    graph_.conv(layer.name, weight->values, weight->shape, bias, layer.padding);
+    if (find(layer.name + ".bias")) bias = TRY(vector(layer, "bias"));
+    graph_.conv(layer.name, weight, shape, bias, layer.padding);
     return {};
   }
 
-  Result<> add_batch_norm(const OnnxLayer& layer) {
-    const int64_t size = TRY(need(layer.name + ".weight", 1))->shape[0];
-    auto part = [&](std::string_view suffix) {
-      return vector(fmt::format("{}.{}", layer.name, suffix), size);
-    };
-    graph_.batch_norm(layer.name, TRY(part("weight")), TRY(part("bias")), TRY(part("running_mean")),
-                      TRY(part("running_var")), options_.batch_norm_epsilon);
+  Result<> add_batch_norm(const Layer& layer) {
+    graph_.batch_norm(layer.name, TRY(vector(layer, "weight")), TRY(vector(layer, "bias")),
+                      TRY(vector(layer, "running_mean")), TRY(vector(layer, "running_var")),
+                      kBatchNormEpsilon);
     return {};
   }
 
-  Result<> add_linear(const OnnxLayer& layer) {
-    const NamedTensor* weight = TRY(need(layer.name + ".weight", 2));
-    const int64_t out = weight->shape[0], in = weight->shape[1];
-    graph_.linear(layer.name, weight->values, out, in, TRY(vector(layer.name + ".bias", out)));
-    classes_ = out;
+  Result<> add_linear(const Layer& layer) {
+    const int64_t shape[] = {layer.out, layer.in};
+    auto weight = TRY(need(layer.name + ".weight", shape));
+    graph_.linear(layer.name, weight, layer.out, layer.in, TRY(vector(layer, "bias")));
     return {};
   }
 
   OnnxGraph graph_;
-  const OnnxOptions& options_;
   std::map<std::string, const NamedTensor*, std::less<>> by_name_;
-  int64_t classes_ = 0;
+  int64_t classes_;
 };
 
 }  // namespace
 
-Result<std::string> to_onnx(std::span<const OnnxLayer> layers, std::span<const NamedTensor> tensors,
-                            std::span<const int64_t> input_shape, const OnnxOptions& options) {
-  Exporter exporter(tensors, input_shape, options);
-  for (const OnnxLayer& layer : layers) TRY(exporter.add(layer));
+Result<std::string> to_onnx(const NetSpec& net, std::span<const NamedTensor> tensors,
+                            const OnnxOptions& options) {
+  Exporter exporter(net, tensors, options);
+  for (const Layer& layer : net.layers) TRY(exporter.add(layer));
   return exporter.finish();
 }
 
-Result<> write_onnx(std::span<const OnnxLayer> layers, std::span<const NamedTensor> tensors,
-                    std::span<const int64_t> input_shape, const OnnxOptions& options, const fs::path& path) {
-  return write_file_atomic(path, TRY(to_onnx(layers, tensors, input_shape, options)));
+Result<> write_onnx(const NetSpec& net, std::span<const NamedTensor> tensors, const OnnxOptions& options,
+                    const fs::path& path) {
+  return write_file_atomic(path, TRY(to_onnx(net, tensors, options)));
 }
 
 }  // namespace tidemill::nn

@@ -34,8 +34,8 @@ def module():
             super().__init__()
             self.features = nn.Sequential(
                 nn.Conv2d(3, 8, 3, padding=1, bias=False), nn.BatchNorm2d(8), nn.ReLU(), nn.MaxPool2d(2),
-                nn.Conv2d(8, 300, 5, padding=2), nn.ReLU(), nn.MaxPool2d(2))
-            self.classifier = nn.Sequential(nn.Linear(1200, 16), nn.ReLU(), nn.Linear(16, 10))
+                nn.Conv2d(8, 20, 5, padding=2), nn.ReLU(), nn.MaxPool2d(2))
+            self.classifier = nn.Sequential(nn.Linear(1280, 16), nn.ReLU(), nn.Dropout(0.5), nn.Linear(16, 10))
 
         def forward(self, x):
             return self.classifier(self.features(x).flatten(1))
@@ -81,12 +81,12 @@ def check_onnx():
         options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_BASIC
         session = ort.InferenceSession(path(name), options, providers=["CPUExecutionProvider"])
         assert session.get_inputs()[0].name == "input" and session.get_outputs()[0].name == "output"
-        assert session.get_inputs()[0].shape == ["N", 3, 8, 8], session.get_inputs()[0].shape
+        assert session.get_inputs()[0].shape == ["N", 3, 32, 32], session.get_inputs()[0].shape
         assert session.get_outputs()[0].shape == ["N", 10], session.get_outputs()[0].shape
         ops = [node.op_type for node in onnx.load(path("optimized.onnx")).graph.node]
         assert "Cast" not in ops and "BatchNormalization" not in ops, f"{name}: not folded: {ops}"
         for batch in (1, 5):
-            x = torch.randn(batch, 3, 8, 8, generator=torch.Generator().manual_seed(1))
+            x = torch.randn(batch, 3, 32, 32, generator=torch.Generator().manual_seed(1))
             (got,) = session.run(None, {"input": x.numpy()})
             want = net(x).detach().numpy()
             assert np.allclose(got, want, atol=1e-4, rtol=1e-4), f"{name}: {np.abs(got - want).max()}"

@@ -14,12 +14,20 @@ namespace tidemill::nn {
 namespace {
 
 // A small net with every kind of layer, named as the matching module in formats_check.py.
-const std::vector<OnnxLayer> kLayers = {
-    {OnnxOp::kConv, "features.0", 1}, {OnnxOp::kBatchNorm, "features.1"}, {OnnxOp::kRelu, "features.2"},
-    {OnnxOp::kMaxPool, "features.3"}, {OnnxOp::kConv, "features.4", 2},   {OnnxOp::kRelu, "features.5"},
-    {OnnxOp::kMaxPool, "features.6"}, {OnnxOp::kFlatten, "flatten"},      {OnnxOp::kLinear, "classifier.0"},
-    {OnnxOp::kRelu, "classifier.1"},  {OnnxOp::kLinear, "classifier.2"}};
-const int64_t kInput[] = {3, 8, 8};
+const NetSpec kNet{ModelType::kSimple,
+                   10,
+                   {{LayerKind::kConv, "features.0", 3, 8, 3, 1},
+                    {LayerKind::kBatchNorm, "features.1", 8, 8},
+                    {LayerKind::kRelu, "features.2", 8, 8},
+                    {LayerKind::kMaxPool, "features.3", 8, 8, 2},
+                    {LayerKind::kConv, "features.4", 8, 20, 5, 2},
+                    {LayerKind::kRelu, "features.5", 20, 20},
+                    {LayerKind::kMaxPool, "features.6", 20, 20, 2},
+                    {LayerKind::kFlatten, "flatten", 20, 1280},
+                    {LayerKind::kLinear, "classifier.0", 1280, 16},
+                    {LayerKind::kRelu, "classifier.1", 16, 16},
+                    {LayerKind::kDropout, "classifier.2", 16, 16},
+                    {LayerKind::kLinear, "classifier.3", 16, 10}}};
 
 NamedTensor random_tensor(std::string name, std::vector<int64_t> shape, float low, float high) {
   std::mt19937 random(static_cast<uint32_t>(std::hash<std::string>{}(name)));
@@ -37,12 +45,12 @@ std::vector<NamedTensor> random_net() {
           random_tensor("features.1.bias", {8}, -1, 1),
           random_tensor("features.1.running_mean", {8}, -1, 1),
           random_tensor("features.1.running_var", {8}, 0.1F, 2),
-          random_tensor("features.4.weight", {300, 8, 5, 5}, -0.2F, 0.2F),
-          random_tensor("features.4.bias", {300}, -1, 1),
-          random_tensor("classifier.0.weight", {16, 1200}, -0.1F, 0.1F),
+          random_tensor("features.4.weight", {20, 8, 5, 5}, -0.2F, 0.2F),
+          random_tensor("features.4.bias", {20}, -1, 1),
+          random_tensor("classifier.0.weight", {16, 1280}, -0.1F, 0.1F),
           random_tensor("classifier.0.bias", {16}, -1, 1),
-          random_tensor("classifier.2.weight", {10, 16}, -0.3F, 0.3F),
-          random_tensor("classifier.2.bias", {10}, -1, 1)};
+          random_tensor("classifier.3.weight", {10, 16}, -0.3F, 0.3F),
+          random_tensor("classifier.3.bias", {10}, -1, 1)};
 }
 
 std::string python() {
@@ -86,9 +94,9 @@ TEST_F(Formats, OnnxPassesTheCheckerAndOnnxRuntimeGivesTorchsLogits) {
   ASSERT_TRUE(write_pth(net, path("net.pth")));
   OnnxOptions options;
   options.metadata = {{"classes", "a,b"}};
-  ASSERT_TRUE(write_onnx(kLayers, net, kInput, options, path("f32.onnx")));
+  ASSERT_TRUE(write_onnx(kNet, net, options, path("f32.onnx")));
   options.weights = OnnxWeights::kBf16;
-  ASSERT_TRUE(write_onnx(kLayers, net, kInput, options, path("bf16.onnx")));
+  ASSERT_TRUE(write_onnx(kNet, net, options, path("bf16.onnx")));
   EXPECT_EQ(check("onnx", dir_.path()), "");
   EXPECT_LT(fs::file_size(path("bf16.onnx")) * 10, fs::file_size(path("f32.onnx")) * 6);
 }
@@ -108,7 +116,7 @@ TEST_F(Formats, TensorBoardReadsTheEvents) {
 TEST(ExportOnnx, AMissingTensorIsNamed) {
   auto net = random_net();
   net.erase(net.begin() + 3);
-  auto model = to_onnx(kLayers, net, kInput, {});
+  auto model = to_onnx(kNet, net, {});
   ASSERT_FALSE(model);
   EXPECT_EQ(model.error().code, Code::kNotFound);
   EXPECT_THAT(model.error().message, testing::HasSubstr("features.1.running_mean"));
@@ -117,9 +125,9 @@ TEST(ExportOnnx, AMissingTensorIsNamed) {
 TEST(ExportOnnx, ATensorOfAnotherShapeIsNamed) {
   auto net = random_net();
   net.back().shape = {5, 2};
-  auto model = to_onnx(kLayers, net, kInput, {});
+  auto model = to_onnx(kNet, net, {});
   ASSERT_FALSE(model);
-  EXPECT_THAT(model.error().message, testing::HasSubstr("classifier.2.bias"));
+  EXPECT_THAT(model.error().message, testing::HasSubstr("classifier.3.bias"));
 }
 
 TEST(TensorBoard, ChecksumIsCastagnolisMasked) {
