@@ -1,0 +1,112 @@
+#include "artifacts/artifact_repository.h"
+
+#include "base/text.h"
+#include "cli/commands.h"
+#include "cli/format.h"
+#include "sys/terminal.h"
+
+#include <CLI/CLI.hpp>
+
+namespace tidemill::cli {
+namespace {
+
+struct Options {
+  std::string run_id;
+  std::string path;
+  bool recursive = false;
+  fs::path output;
+};
+
+Result<artifacts::ArtifactRepository> repository_of(const Context& context, const std::string& run_id) {
+  auto store = TRY(context.open_store());
+  auto run = TRY(store.run(run_id));
+  if (auto folder = artifacts::local_folder(run.info.artifact_uri)) return artifacts::ArtifactRepository(*folder);
+  if (auto path = artifacts::proxied_path(run.info.artifact_uri))
+    return artifacts::ArtifactRepository(context.artifact_root() / *path);
+  return fail(Code::kInvalid, "the artifacts of run {} lie in {}, which this program cannot read", run_id,
+              run.info.artifact_uri);
+}
+
+struct Entry {
+  std::string path;
+  bool is_folder;
+  uint64_t size;
+};
+
+Result<> collect(const artifacts::ArtifactRepository& repository, const std::string& folder, bool recursive,
+                 std::vector<Entry>& out) {
+  for (const auto& file : TRY(repository.list(folder))) {
+    std::string path = folder.empty() ? file.name : folder + "/" + file.name;
+    out.push_back({path, file.is_folder, file.size});
+    if (file.is_folder && recursive) TRY(collect(repository, path, recursive, out));
+  }
+  return {};
+}
+
+Result<int> list_artifacts(const Context& context, const Options& options) {
+  auto repository = TRY(repository_of(context, options.run_id));
+  std::vector<Entry> entries;
+  TRY(collect(repository, options.path, options.recursive, entries));
+  if (context.json) {
+    Json json = Json::array();
+    for (const auto& entry : entries) {
+      Json item{{"path", entry.path}, {"is_dir", entry.is_folder}};
+      if (!entry.is_folder) item["file_size"] = entry.size;
+      json.push_back(std::move(item));
+    }
+    TRY(print(dump_json(json, 2) + "\n"));
+    return 0;
+  }
+  Table table({"PATH", "SIZE"});
+  for (const auto& entry : entries)
+    table.add({entry.path + (entry.is_folder ? "/" : ""), entry.is_folder ? "" : human_bytes(entry.size)});
+  TRY(print(table.to_string()));
+  return 0;
+}
+
+Result<int> download_artifacts(const Context& context, const Options& options) {
+  auto repository = TRY(repository_of(context, options.run_id));
+  fs::path source = repository.root();
+  if (!options.path.empty()) source = TRY(path_inside(repository.root(), options.path));
+  std::error_code error;
+  if (!fs::exists(source, error))
+    return fail(Code::kNotFound, "run {} has no artifact '{}'", options.run_id, options.path);
+  fs::path target = options.output / (options.path.empty() ? fs::path(options.run_id) : source.filename());
+  TRY(make_dirs(options.output));
+  fs::copy(source, target, fs::copy_options::recursive | fs::copy_options::overwrite_existing, error);
+  if (error) return tl::unexpected<Error>(errno_error(fmt::format("copy to {}", target.string()), error.value()));
+  if (context.json) {
+    TRY(print(dump_json(Json{{"path", target.string()}}) + "\n"));
+  } else {
+    TRY(print(target.string() + "\n"));
+  }
+  return 0;
+}
+
+}  // namespace
+
+void add_artifacts(CLI::App& app, Context& context) {
+  CLI::App* command = app.add_subcommand("artifacts", "Files that runs have written");
+  command->require_subcommand(1);
+  auto options = std::make_shared<Options>();
+
+  CLI::App* list = command->add_subcommand("list", "Files of a run");
+  list->add_option("RUN", options->run_id, "The run's id")->required();
+  list->add_option("PATH", options->path, "A folder in its artifacts");
+  list->add_flag("-r,--recursive", options->recursive, "Also what is in folders");
+  add_common_options(*list, context);
+  list->footer("Example: tidemill artifacts list RUN -r");
+  list->callback(
+      [&context, options] { context.action = [&context, options] { return list_artifacts(context, *options); }; });
+
+  CLI::App* download = command->add_subcommand("download", "Copy a file or a folder; prints where it is");
+  download->add_option("RUN", options->run_id, "The run's id")->required();
+  download->add_option("PATH", options->path, "A file or a folder in its artifacts; all of them when left out");
+  download->add_option("-o,--output", options->output, "Folder to write to")->default_val(".");
+  add_common_options(*download, context);
+  download->footer("Example: tidemill artifacts download RUN model.onnx -o /tmp");
+  download->callback(
+      [&context, options] { context.action = [&context, options] { return download_artifacts(context, *options); }; });
+}
+
+}  // namespace tidemill::cli

@@ -1,0 +1,48 @@
+// The commands of the program, one .cpp file each, and what they share.
+#pragma once
+
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "base/files.h"
+#include "base/result.h"
+#include "tracking/store.h"
+
+namespace CLI {
+class App;
+}
+
+namespace tidemill::cli {
+
+enum class Create { no, yes };
+
+struct Context {
+  std::string store_file = "tidemill.db";  // --store, TIDEMILL_STORE
+  bool json = false;                       // --json
+  fs::path program;                        // the absolute path of this program
+  // The command that was chosen; set by a CLI11 callback, called by main once all of the command line is read.
+  // Returns the exit status.
+  std::function<Result<int>()> action;
+
+  // Where the files of runs lie: the folder mlartifacts beside the store.
+  fs::path artifact_root() const;
+  // Opens the store and marks the runs FAILED whose runner has died.
+  Result<tracking::Store> open_store(Create create = Create::no) const;
+};
+
+// Each adds its command with options, help and examples to the program.
+void add_run(CLI::App& app, Context& context);
+void add_runs(CLI::App& app, Context& context);
+void add_experiments(CLI::App& app, Context& context);
+void add_artifacts(CLI::App& app, Context& context);
+void add_server(CLI::App& app, Context& context);
+void add_image(CLI::App& app, Context& context);
+void add_serve(CLI::App& app, Context& context);
+
+// What every command understands: --store and --json.
+void add_common_options(CLI::App& command, Context& context);
+// To stdout; a closed or full output is an error (kUnavailable).
+Result<> print(std::string_view text);
+
+}  // namespace tidemill::cli

@@ -1,0 +1,18 @@
+// How experiments and runs are printed.
+#pragma once
+
+#include <string>
+
+#include "base/json.h"
+#include "tracking/entities.h"
+
+namespace tidemill::cli {
+
+Json to_json(const tracking::Experiment& experiment);
+Json to_json(const tracking::Run& run);
+
+std::string duration_of(const tracking::RunInfo& run);  // "" while it runs
+std::string coloured(tracking::RunStatus status, bool colour);
+std::string number(double value);  // up to six digits: "0.912", "50000"
+
+}  // namespace tidemill::cli

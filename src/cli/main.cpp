@@ -1,0 +1,63 @@
+// tidemill: training pipelines for machine learning. Reads the command line and calls one command.
+#include <unistd.h>
+
+#include "base/log.h"
+#include "cli/commands.h"
+#include "cli/usage.h"
+#include "sys/signals.h"
+
+#include <CLI/CLI.hpp>
+
+namespace tidemill::cli {
+namespace {
+
+constexpr std::string_view kExamples = R"(Examples:
+  tidemill run examples/cifar10 -P epochs=2     run a pipeline
+  tidemill runs list                            what has run
+  tidemill runs show RUN                        parameters, metrics and tags of one run
+  tidemill server                               MLflow's REST interface on http://127.0.0.1:5000
+  tidemill serve --model_path model.onnx        answer predictions over HTTP and gRPC
+Help on one command: tidemill COMMAND --help)";
+
+int report(const Error& error) {
+  fmt::print(stderr, "tidemill: {}\n", error.message);
+  return exit_code(error.code);
+}
+
+int run_program(int argc, char** argv) {
+  Context context;
+  std::error_code ignored;
+  context.program = fs::read_symlink("/proc/self/exe", ignored);
+  CLI::App app{"Training pipelines for machine learning, in one program that speaks MLflow.", "tidemill"};
+  app.set_version_flag("--version,-V", "tidemill " TIDEMILL_VERSION, "Print the version and exit");
+  app.footer(std::string(kExamples));
+  app.require_subcommand(1);
+  app.get_formatter()->column_width(32);
+  add_run(app, context);
+  add_runs(app, context);
+  add_experiments(app, context);
+  add_artifacts(app, context);
+  add_server(app, context);
+  add_serve(app, context);
+  add_image(app, context);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    return report_usage(app, error, argc, argv);
+  }
+  catch_interrupts();
+  Result<int> status = context.action();
+  return status ? *status : report(status.error());
+}
+
+}  // namespace
+}  // namespace tidemill::cli
+
+int main(int argc, char** argv) {
+  try {
+    return tidemill::cli::run_program(argc, argv);
+  } catch (const std::exception& error) {
+    tidemill::log_error("a bug in tidemill: {}", error.what());
+    return 1;
+  }
+}

@@ -1,0 +1,220 @@
+#include <unistd.h>
+
+#include <cstdlib>
+
+#include "api/endpoint.h"
+#include "base/log.h"
+#include "base/text.h"
+#include "cli/commands.h"
+#include "cli/format.h"
+#include "cli/run_printer.h"
+#include "config/mlproject.h"
+#include "config/pipeline_file.h"
+#include "engine/engine.h"
+#include "engine/step_check.h"
+#include "pipeline/plan.h"
+
+#include <CLI/CLI.hpp>
+
+namespace tidemill::cli {
+namespace {
+
+struct RunOptions {
+  fs::path target;
+  std::vector<std::string> params;
+  std::string entry_point;
+  std::string experiment;
+  std::string run_name;
+  std::string env_manager;
+  int max_parallel = 0;
+  bool dry_run = false;
+};
+
+enum class Kind { kPipeline, kProject };
+struct Work {
+  Kind kind;
+  pipeline::Plan plan;
+};
+
+Result<config::Arguments> read_params(const std::vector<std::string>& texts) {
+  config::Arguments arguments;
+  for (const auto& text : texts) {
+    size_t equals = text.find('=');
+    if (equals == std::string::npos || equals == 0)
+      return fail(Code::kInvalid, "Invalid format for -P parameter: '{}'. Use -P name=value.", text);
+    std::string name = text.substr(0, equals);
+    for (const auto& [given, value] : arguments)
+      if (given == name) return fail(Code::kInvalid, "Repeated parameter: '{}'", name);
+    arguments.emplace_back(std::move(name), text.substr(equals + 1));
+  }
+  return arguments;
+}
+
+// The pipeline's file, when the target is one or a folder with one.
+std::optional<fs::path> pipeline_file(const fs::path& target) {
+  std::error_code ignored;
+  if (fs::is_regular_file(target, ignored)) return target;
+  for (const char* name : {"pipeline.yaml", "pipeline.yml"})
+    if (fs::is_regular_file(target / name, ignored)) return target / name;
+  return std::nullopt;
+}
+
+Result<Work> load_work(const RunOptions& options) {
+  std::error_code ignored;
+  if (!fs::exists(options.target, ignored))
+    return fail(Code::kInvalid, "there is no {}: give a folder with a pipeline.yaml or an MLproject",
+                options.target.string());
+  auto arguments = TRY(read_params(options.params));
+  auto file = pipeline_file(options.target);
+  if (file && options.entry_point.empty())
+    return Work{Kind::kPipeline, TRY(pipeline::make_plan(TRY(config::load_pipeline(*file)), arguments))};
+  if (!fs::is_directory(options.target, ignored))
+    return fail(Code::kInvalid, "{} is a file: -e needs the folder of an MLproject", options.target.string());
+  auto project = TRY(config::load_project(options.target));
+  if (project.file.empty() && options.entry_point.empty())
+    return fail(Code::kInvalid, "{} has neither a pipeline.yaml nor an MLproject", options.target.string());
+  auto entry = TRY(config::entry_point(project, options.entry_point.empty() ? "main" : options.entry_point));
+  return Work{Kind::kProject, pipeline::plan_of_project(project, entry, arguments)};
+}
+
+engine::EnvironmentManager environment_manager(const RunOptions& options) {
+  return options.env_manager == "local" ? engine::EnvironmentManager::kLocal : engine::EnvironmentManager::kDeclared;
+}
+
+Result<int> show_plan(const Context& context, const RunOptions& options, const pipeline::Plan& plan) {
+  engine::Options how;
+  how.environment = environment_manager(options);
+  for (const auto& step : plan.steps) TRY(engine::check_step(plan, step, how));
+  if (context.json) {
+    Json steps = Json::array();
+    for (const auto& step : plan.steps) {
+      Json needs = Json::array();
+      for (size_t need : step.needs) needs.push_back(plan.steps[need].name);
+      steps.push_back({{"step", step.name},
+                       {"project", step.project.folder.string()},
+                       {"entry_point", step.entry.name},
+                       {"needs", needs},
+                       {"command", step.entry.command}});
+    }
+    Json params = Json::object();
+    for (const auto& [name, value] : plan.params) params[name] = value;
+    TRY(print(dump_json(
+                  Json{{"name", plan.name}, {"experiment", plan.experiment}, {"params", params}, {"steps", steps}}, 2) +
+              "\n"));
+    return 0;
+  }
+  Table table({"STEP", "NEEDS", "ENTRY POINT", "COMMAND"});
+  for (const auto& step : plan.steps) {
+    std::vector<std::string> needs;
+    for (size_t need : step.needs) needs.push_back(plan.steps[need].name);
+    table.add({step.name, join(needs, ", "), step.entry.name, step.entry.command});
+  }
+  TRY(print(table.to_string()));
+  return 0;
+}
+
+constexpr size_t kMostFigures = 4;  // of a step that names none
+
+// "accuracy 0.912, loss 0.31": what the step asks to be shown, else its first metrics.
+std::string figures_of(const tracking::Run& run, const std::vector<std::string>& wanted) {
+  std::vector<std::string> parts;
+  for (const auto& name : wanted) {
+    if (auto metric = run.metric(name)) {
+      parts.push_back(fmt::format("{} {}", name, name.ends_with("_bytes") ? human_bytes(static_cast<uint64_t>(*metric))
+                                                                            : number(*metric)));
+    } else if (auto tag = run.tag(name); !tag.empty()) {
+      parts.push_back(fmt::format("{} {}", name, tag));
+    } else if (auto param = run.param(name); !param.empty()) {
+      parts.push_back(fmt::format("{} {}", name, param));
+    }
+  }
+  if (wanted.empty())
+    for (const auto& metric : run.metrics)
+      if (parts.size() < kMostFigures) parts.push_back(fmt::format("{} {}", metric.key, number(metric.value)));
+  return join(parts, ", ");
+}
+
+Result<> print_summary(tracking::Store& store, const pipeline::Plan& plan, const engine::Outcome& outcome,
+                       const Context& context) {
+  Table table({"STEP", "STATUS", "TIME", "FIGURES"});
+  for (size_t i = 0; i < outcome.steps.size(); ++i) {
+    const auto& step = outcome.steps[i];
+    std::string figures;
+    if (!step.run_id.empty())
+      if (auto run = store.run(step.run_id)) figures = figures_of(*run, plan.steps[i].figures);
+    std::string time = step.state == engine::StepState::kSkipped ? "" : human_duration(step.seconds);
+    table.add({step.step, std::string(engine::to_string(step.state)), time, figures});
+  }
+  TRY(print("\n" + table.to_string()));
+  std::string store_option =
+      context.store_file == "tidemill.db" ? "" : " --store " + shell_quote(context.store_file);
+  fmt::print(stderr, "\nNext:\n  tidemill runs show {}{}\n  tidemill artifacts list {} -r{}\n  tidemill server{}\n",
+             outcome.run_id, store_option, outcome.run_id, store_option, store_option);
+  return {};
+}
+
+int exit_status(tracking::RunStatus status) {
+  if (status == tracking::RunStatus::kFinished) return 0;
+  return status == tracking::RunStatus::kKilled ? exit_code(Code::kCancelled) : 1;
+}
+
+Result<engine::Outcome> execute(const Context& context, const RunOptions& options, const Work& work,
+                                tracking::Store& store, const engine::Listener& listener) {
+  auto endpoint = TRY(api::Endpoint::start(
+      store, {.artifacts_destination = context.artifact_root(), .readable_roots = {context.artifact_root()}}));
+  engine::Options how{.tracking_uri = endpoint.url(),
+                      .program_dir = context.program.parent_path(),
+                      .experiment = options.experiment,
+                      .run_name = options.run_name,
+                      .max_parallel = options.max_parallel,
+                      .environment = environment_manager(options),
+                      .extra_env = {}};
+  return work.kind == Kind::kPipeline ? engine::execute(work.plan, store, how, listener)
+                                      : engine::execute_project(work.plan, store, how, listener);
+}
+
+Result<int> run(const Context& context, const RunOptions& options) {
+  Work work = TRY(load_work(options));
+  if (options.dry_run) return show_plan(context, options, work.plan);
+  if (const char* uri = std::getenv("MLFLOW_TRACKING_URI"); uri != nullptr && *uri != '\0')
+    log_warning("MLFLOW_TRACKING_URI is not used: this run is recorded in {}", context.store_file);
+  auto store = TRY(context.open_store(Create::yes));
+  std::optional<RunPrinter> printer;
+  engine::Listener listener = [](const engine::Event& event) { (void)print(event_json(event) + "\n"); };
+  if (!context.json) {
+    printer.emplace();
+    listener = [&printer](const engine::Event& event) { printer->on(event); };
+  }
+  auto outcome = TRY(execute(context, options, work, store, listener));
+  printer.reset();
+  if (!context.json) TRY(print_summary(store, work.plan, outcome, context));
+  return exit_status(outcome.status);
+}
+
+}  // namespace
+
+void add_run(CLI::App& app, Context& context) {
+  CLI::App* command = app.add_subcommand("run", "Run a pipeline, or a single MLflow Project");
+  auto options = std::make_shared<RunOptions>();
+  command->add_option("PATH", options->target, "A pipeline.yaml, or a folder with a pipeline.yaml or an MLproject")
+      ->required();
+  command->add_option("-P,--param-list", options->params, "A parameter, NAME=VALUE; repeatable")->allow_extra_args(false);
+  command->add_option("-e,--entry-point", options->entry_point, "Of an MLproject (default: main)");
+  command->add_option("--experiment-name", options->experiment, "Record under this experiment")
+      ->envname("MLFLOW_EXPERIMENT_NAME");
+  command->add_option("--run-name", options->run_name, "Name of the run");
+  command->add_option("--env-manager", options->env_manager, "local: use what is installed on this machine")
+      ->check(CLI::IsMember({"local"}));
+  command->add_option("--max-parallel", options->max_parallel, "Steps at a time (default: the pipeline's, or one a core)")
+      ->check(CLI::Range(1, 1024));
+  command->add_flag("-n,--dry-run", options->dry_run, "Only check, and show what would run");
+  add_common_options(*command, context);
+  command->footer(
+      "Examples:\n"
+      "  tidemill run examples/cifar10 -P epochs=2 -P batch_size=64\n"
+      "  tidemill run examples/cifar10 --dry-run\n"
+      "  tidemill run examples/cifar10/train -P data=/data/cifar10");
+  command->callback([&context, options] { context.action = [&context, options] { return run(context, *options); }; });
+}
+
+}  // namespace tidemill::cli

@@ -1,0 +1,123 @@
+#include <unistd.h>
+
+#include "base/text.h"
+#include "base/time.h"
+#include "cli/commands.h"
+#include "cli/format.h"
+#include "sys/terminal.h"
+
+#include <CLI/CLI.hpp>
+
+namespace tidemill::cli {
+namespace {
+
+struct ListOptions {
+  std::string experiment;
+  std::string filter;
+  std::vector<std::string> order_by;
+  int64_t limit = 20;
+};
+
+// "" stands for all of them.
+Result<std::map<std::string, std::string>> experiment_names(tracking::Store& store, const std::string& wanted) {
+  std::map<std::string, std::string> names;
+  if (!wanted.empty()) {
+    auto experiment = store.experiment_by_name(wanted);
+    if (!experiment) experiment = store.experiment(wanted);
+    if (!experiment) return fail(Code::kNotFound, "there is no experiment '{}'", wanted);
+    names[experiment->id] = experiment->name;
+    return names;
+  }
+  tracking::SearchExperiments search;
+  do {
+    auto page = TRY(store.search_experiments(search));
+    for (const auto& experiment : page.items) names[experiment.id] = experiment.name;
+    search.page_token = page.next_page_token;
+  } while (!search.page_token.empty());
+  return names;
+}
+
+Result<int> list_runs(const Context& context, const ListOptions& options) {
+  auto store = TRY(context.open_store());
+  auto experiments = TRY(experiment_names(store, options.experiment));
+  tracking::SearchRuns search{
+      .filter = options.filter, .max_results = options.limit, .order_by = options.order_by, .page_token = ""};
+  for (const auto& [id, name] : experiments) search.experiment_ids.push_back(id);
+  auto page = TRY(store.search_runs(search));
+  if (context.json) {
+    Json runs = Json::array();
+    for (const auto& run : page.items) runs.push_back(to_json(run));
+    TRY(print(dump_json(runs, 2) + "\n"));
+    return 0;
+  }
+  Table table({"RUN", "NAME", "EXPERIMENT", "STATUS", "STARTED", "TIME"});
+  const bool colour = use_colour(STDOUT_FILENO);
+  for (const auto& run : page.items) {
+    std::string name = run.tag("mlflow.parentRunId").empty() ? run.info.name : "  " + run.info.name;
+    table.add({run.info.id, name, experiments[run.info.experiment_id], coloured(run.info.status, colour),
+               format_local(run.info.start_time), duration_of(run.info)});
+  }
+  TRY(print(table.to_string()));
+  if (page.items.empty()) fmt::print(stderr, "no runs\n");
+  if (!page.next_page_token.empty()) fmt::print(stderr, "the newest {}; more with --limit\n", options.limit);
+  return 0;
+}
+
+void add_section(std::string& out, std::string_view title, std::vector<std::vector<std::string>> rows) {
+  if (rows.empty()) return;
+  Table table({std::string(title), ""});
+  for (auto& row : rows) table.add(std::move(row));
+  out += "\n" + table.to_string();
+}
+
+std::string describe(const tracking::Run& run) {
+  std::string out = fmt::format("{}  {}  {}\n", styled(run.info.name, Style::kBold, use_colour(STDOUT_FILENO)),
+                                coloured(run.info.status, use_colour(STDOUT_FILENO)), run.info.id);
+  std::string time = duration_of(run.info);
+  out += fmt::format("experiment {}, started {}{}\n", run.info.experiment_id, format_local(run.info.start_time),
+                     time.empty() ? "" : ", took " + time);
+  out += fmt::format("artifacts  {}\n", run.info.artifact_uri);
+  std::vector<std::vector<std::string>> params, metrics, tags;
+  for (const auto& [key, value] : run.params) params.push_back({key, value});
+  for (const auto& metric : run.metrics) metrics.push_back({metric.key, number(metric.value)});
+  for (const auto& [key, value] : run.tags) tags.push_back({key, value});
+  add_section(out, "PARAMETER", std::move(params));
+  add_section(out, "METRIC", std::move(metrics));
+  add_section(out, "TAG", std::move(tags));
+  return out;
+}
+
+Result<int> show_run(const Context& context, const std::string& id) {
+  auto store = TRY(context.open_store());
+  auto run = TRY(store.run(id));
+  TRY(print(context.json ? dump_json(to_json(run), 2) + "\n" : describe(run)));
+  return 0;
+}
+
+}  // namespace
+
+void add_runs(CLI::App& app, Context& context) {
+  CLI::App* runs = app.add_subcommand("runs", "Runs that were recorded");
+  runs->require_subcommand(1);
+
+  auto options = std::make_shared<ListOptions>();
+  CLI::App* list = runs->add_subcommand("list", "Runs, the newest first");
+  list->add_option("-e,--experiment", options->experiment, "Only of this experiment (name or id)");
+  list->add_option("-f,--filter", options->filter, "MLflow's search language: \"metrics.accuracy > 0.8\"");
+  list->add_option("-o,--order-by", options->order_by, "\"metrics.accuracy DESC\"");
+  list->add_option("-n,--limit", options->limit, "At most this many")
+      ->check(CLI::Range(int64_t{1}, int64_t{50'000}))
+      ->capture_default_str();
+  add_common_options(*list, context);
+  list->footer("Example: tidemill runs list -e cifar10 -f \"metrics.accuracy > 0.7\" -o \"metrics.accuracy DESC\"");
+  list->callback([&context, options] { context.action = [&context, options] { return list_runs(context, *options); }; });
+
+  auto id = std::make_shared<std::string>();
+  CLI::App* show = runs->add_subcommand("show", "Parameters, metrics and tags of one run");
+  show->add_option("RUN", *id, "The run's id")->required();
+  add_common_options(*show, context);
+  show->footer("Example: tidemill runs show 0d9f2f5a7c5f4d1c9f5a8e7b6c5d4e3f --json");
+  show->callback([&context, id] { context.action = [&context, id] { return show_run(context, *id); }; });
+}
+
+}  // namespace tidemill::cli
