@@ -65,6 +65,10 @@ Error not_active(std::string_view kind, std::string_view id) {
 }
 
 static Result<> add_default_experiment(db::Connection& connection, const std::string& artifact_root) {
+  {
+    db::Statement present = TRY(connection.prepare("SELECT 1 FROM experiments WHERE id = 0"));
+    if (TRY(present.step())) return {};
+  }
   int64_t now = now_ms();
   return connection.run(
       "INSERT INTO experiments (id, name, artifact_location, lifecycle, created, updated) "
@@ -79,9 +83,8 @@ Result<Store> Store::open(StoreOptions options) {
   while (options.default_artifact_root.size() > 1 && options.default_artifact_root.ends_with('/'))
     options.default_artifact_root.pop_back();
   auto connection = TRY(db::open_sqlite({.file = options.file}));
-  bool is_new = TRY(connection->schema_mark()).empty;
   TRY(db::migrate(*connection, store_schema()));
-  if (is_new) TRY(add_default_experiment(*connection, options.default_artifact_root));
+  TRY(add_default_experiment(*connection, options.default_artifact_root));
   return Store(std::make_unique<State>(std::move(options), std::move(connection)));
 }
 
