@@ -2,6 +2,7 @@
 
 #include <unordered_map>
 
+#include "api/batch_reader.h"
 #include "api/host_check.h"
 #include "api/replies.h"
 #include "api/service.h"
@@ -72,6 +73,11 @@ HttpResponse answer_call(Service& service, const HttpRequest& request, std::stri
   if (route == routes().end()) return no_such_page();
   unsigned method = request.method == "GET" ? kGet : request.method == "POST" ? kPost : 0u;
   if ((route->second.methods & method) == 0) return method_not_allowed();
+  bool is_json = request.headers.get("Content-Type").starts_with("application/json");
+  if (BatchBody batch; route->second.call == log_batch && is_json && read_plain_batch(request.body, batch)) {
+    auto logged = service.store.log_batch(batch.run_id, batch.batch);
+    return logged ? json_reply("{}") : error_reply(logged.error());
+  }
   auto params = Params::of(request);
   if (!params) return error_reply(params.error());
   Result<std::string> body = route->second.call(service, *params);

@@ -1,0 +1,47 @@
+// The plain reader of runs/log-batch must agree with the general one wherever it claims to understand a body.
+#include <cstdint>
+#include <cstdlib>
+
+#include "api/batch_reader.h"
+#include "api/params.h"
+
+using namespace tidemill;
+
+static void check(bool same) {
+  if (!same) abort();
+}
+
+static void compare_pairs(const api::Params& params, std::string_view list, const std::vector<tracking::KeyValue>& read) {
+  auto pairs = params.objects(list);
+  check(pairs && pairs->size() == read.size());
+  for (size_t i = 0; i < read.size(); ++i) {
+    check((*pairs)[i].required_text("key") == read[i].first);
+    check((*pairs)[i].text("value") == read[i].second);
+  }
+}
+
+extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
+  std::string body(reinterpret_cast<const char*>(data), size);
+  api::BatchBody read;
+  bool plain = api::read_plain_batch(body, read);
+  HttpRequest request;
+  request.method = "POST";
+  request.headers.add("Content-Type", "application/json");
+  request.body = body;
+  auto params = api::Params::of(request);
+  if (!plain) return 0;
+  check(params && params->run_id() == read.run_id);
+  auto metrics = params->objects("metrics");
+  check(metrics && metrics->size() == read.batch.metrics.size());
+  for (size_t i = 0; i < metrics->size(); ++i) {
+    const tracking::Metric& metric = read.batch.metrics[i];
+    check((*metrics)[i].required_text("key") == metric.key);
+    check((*metrics)[i].required_number("value") == metric.value);
+    check((*metrics)[i].required_integer("timestamp") == metric.timestamp);
+    auto step = (*metrics)[i].integer("step");
+    check(step && step->value_or(0) == metric.step);
+  }
+  compare_pairs(*params, "params", read.batch.params);
+  compare_pairs(*params, "tags", read.batch.tags);
+  return 0;
+}
