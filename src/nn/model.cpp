@@ -22,7 +22,7 @@ class Builder {
   }
   void keep(LayerKind kind, int kernel = 0) { add(kind, width_, kernel); }
   void flatten(int positions) {
-    net_.layers.push_back({LayerKind::kFlatten, "", width_, width_ * positions, 0, 0});
+    net_.layers.push_back({LayerKind::kFlatten, "flatten", width_, width_ * positions, 0, 0});
     width_ *= positions;
   }
 
@@ -86,15 +86,19 @@ Result<ModelType> parse_model_type(std::string_view text) {
 
 Result<NetSpec> make_net(ModelType type, int classes) {
   if (classes != 10 && classes != 100)
-    return fail(Code::kInvalid, "a net of {} classes is not supported: use 10 (CIFAR-10) or 100 (CIFAR-100)", classes);
+    return fail(Code::kInvalid, "a net of {} classes is not supported: use 10 (CIFAR-10) or 100 (CIFAR-100)",
+                classes);
   NetSpec net{type, classes, {}};
   switch (type) {
-    case ModelType::kSimple: build_simple(net); break;
+    case ModelType::kSimple:
+      build_simple(net);
+      break;
     case ModelType::kVgg11:
       build_vgg(net, {64, kPool, 128, kPool, 256, 256, kPool, 512, 512, kPool, 512, 512, kPool});
       break;
     case ModelType::kVgg16:
-      build_vgg(net, {64, 64, kPool, 128, 128, kPool, 256, 256, 256, kPool, 512, 512, 512, kPool, 512, 512, 512, kPool});
+      build_vgg(net, {64, 64, kPool, 128, 128, kPool, 256, 256, 256, kPool, 512, 512, 512, kPool, 512, 512,
+                      512, kPool});
       break;
   }
   return net;

@@ -7,16 +7,9 @@
 #include <vector>
 
 #include "base/result.h"
+#include "nn/named_tensor.h"
 
 namespace tidemill::nn {
-
-// One parameter or buffer of a PyTorch state_dict, row-major: convolution weights [out][in][kh][kw], linear weights
-// [out][in], everything else one-dimensional; num_batches_tracked has an empty shape and one value.
-struct NamedTensor {
-  std::string name;  // "features.0.weight"
-  std::vector<int64_t> shape;
-  std::vector<float> values;
-};
 
 enum class ModelType { kSimple, kVgg11, kVgg16 };
 std::string_view to_string(ModelType type);
@@ -25,8 +18,8 @@ Result<ModelType> parse_model_type(std::string_view text);
 
 enum class LayerKind { kConv, kBatchNorm, kRelu, kMaxPool, kFlatten, kDropout, kLinear };
 
-// One module of nn.Sequential, with the name it has there. kFlatten stands between `features` and `classifier` and has
-// no name.
+// One module of nn.Sequential, with the name it has there. kFlatten stands between `features` and
+// `classifier`.
 struct Layer {
   LayerKind kind;
   std::string name;
@@ -37,7 +30,8 @@ struct Layer {
 };
 
 // A chain: images [N][3][32][32] -> logits [N][classes]. PyTorch's module is
-//   nn.Sequential(OrderedDict(features=nn.Sequential(...), flatten=nn.Flatten(), classifier=nn.Sequential(...))).
+//   nn.Sequential(OrderedDict(features=nn.Sequential(...), flatten=nn.Flatten(),
+//   classifier=nn.Sequential(...))).
 struct NetSpec {
   ModelType type = ModelType::kVgg11;
   int classes = 10;

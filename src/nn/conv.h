@@ -1,0 +1,48 @@
+// One convolution of the plan: forward, both gradients, and its weights in the layouts each of them wants.
+#pragma once
+
+#include <memory>
+
+#include "nn/buffer.h"
+#include "nn/kernels.h"
+#include "nn/plan.h"
+
+namespace tidemill::nn {
+
+// Packed operands of the own backward-weights product; one pair serves all layers.
+struct PackSpace {
+  Buffer<uint32_t> x, dy;
+};
+
+template <class T>
+class Conv {
+ public:
+  // x and y are the activations it reads and writes; dx may be null in the first block. All outlive it.
+  // Throws dnnl::error where the processor has no such convolution.
+  Conv(const BlockPlan& plan, int batch, const Kernels<T>& kernels, PackSpace& space, T* x, T* y, T* dx);
+  ~Conv();
+  Conv(Conv&&) noexcept;
+
+  void forward();
+  // dy lies in y.
+  void backward_data();
+  void backward_weights();  // into weights().g
+  // backward_weights by oneDNN whatever the plan says: the reference of tests.
+  void backward_weights_by_library();
+  // Adam (step null: none) and the copies that forward and backward_data read.
+  void update(const AdamStep* step);
+
+  Param& weights();
+  const BlockPlan& plan() const;
+
+  static size_t pack_elements(const BlockPlan& plan, int batch, int channels);
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+extern template class Conv<float>;
+extern template class Conv<Bf16>;
+
+}  // namespace tidemill::nn

@@ -1,0 +1,14 @@
+#include <immintrin.h>
+
+#include "nn/kernel_tables.h"
+
+namespace tidemill::nn {
+namespace {
+#include "nn/simd_avx512.h"
+// After the lanes it is written over.
+#include "nn/kernels_impl.h"
+}  // namespace
+
+const Kernels<float> kAvx512F32 = table<float>();
+
+}  // namespace tidemill::nn

@@ -1,0 +1,14 @@
+#include <immintrin.h>
+
+#include "nn/kernel_tables.h"
+
+namespace tidemill::nn {
+namespace {
+#include "nn/simd_avx512.h"
+// After the lanes it is written over.
+#include "nn/kernels_impl.h"
+}  // namespace
+
+const Kernels<Bf16> kAvx512Bf16 = table<Bf16>();
+
+}  // namespace tidemill::nn

@@ -1,0 +1,13 @@
+#include "nn/kernel_tables.h"
+
+namespace tidemill::nn {
+namespace {
+#include "nn/simd_portable.h"
+// After the lanes it is written over.
+#include "nn/kernels_impl.h"
+}  // namespace
+
+const Kernels<float> kPortableF32 = table<float>();
+const Kernels<Bf16> kPortableBf16 = table<Bf16>();
+
+}  // namespace tidemill::nn
