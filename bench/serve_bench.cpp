@@ -1,10 +1,12 @@
-// What the model server costs: single images of a VGG11-shaped model with random weights through gRPC Predict, beside
-// ONNX Runtime called in this process on the same cores. The four ways take turns, so that other load hits all alike.
+// What the model server costs: single images of a VGG11-shaped model with random weights through gRPC
+// Predict, beside ONNX Runtime called in this process on the same cores. The four ways take turns, so that
+// other load hits all alike.
 //
 //   serve_bench [--requests N] [--rounds N] [--tiny]
 //
-// Prints medians over all requests of a way, the time a request spends beyond ONNX Runtime's own, and the ratio of the
-// times for N requests with two callers. --tiny takes a model of a few microseconds, which leaves the overhead alone.
+// Prints medians over all requests of a way, the time a request spends beyond ONNX Runtime's own, and the
+// ratio of the times for N requests with two callers. --tiny takes a model of a few microseconds, which
+// leaves the overhead alone.
 #include <grpcpp/grpcpp.h>
 
 #include <cstdio>
@@ -65,7 +67,8 @@ class Network {
 
  private:
   onnx::GraphProto& graph() { return *model_.mutable_graph(); }
-  static void describe(onnx::ValueInfoProto* info, const std::string& name, const std::vector<std::string>& shape) {
+  static void describe(onnx::ValueInfoProto* info, const std::string& name,
+                       const std::vector<std::string>& shape) {
     info->set_name(name);
     auto* tensor = info->mutable_type()->mutable_tensor_type();
     tensor->set_elem_type(onnx::TensorProto::FLOAT);
@@ -96,7 +99,8 @@ class Network {
     tensor->set_data_type(onnx::TensorProto::FLOAT);
     size_t count = 1;
     for (int dim : dims) tensor->add_dims(dim), count *= static_cast<size_t>(dim);
-    std::normal_distribution<float> normal(0, std::sqrt(2.0f * static_cast<float>(dims[0]) / static_cast<float>(count)));
+    std::normal_distribution<float> normal(
+        0, std::sqrt(2.0f * static_cast<float>(dims[0]) / static_cast<float>(count)));
     for (size_t i = 0; i < count; ++i) tensor->add_float_data(normal(random_));
     return tensor->name();
   }
@@ -109,7 +113,8 @@ class Network {
 std::string vgg11() {
   Network net;
   int channels = 3;
-  for (const std::vector<int>& block : std::vector<std::vector<int>>{{64}, {128}, {256, 256}, {512, 512}, {512, 512}}) {
+  for (const std::vector<int>& block :
+       std::vector<std::vector<int>>{{64}, {128}, {256, 256}, {512, 512}, {512, 512}}) {
     for (int out : block) net.conv(channels, out), channels = out;
     net.pool();
   }
@@ -169,14 +174,18 @@ int wait_for_port(const fs::path& log) {
     if (std::regex_search(text, match, line)) return std::stoi(match[1]);
     std::this_thread::sleep_for(std::chrono::milliseconds(10));
   }
-  std::fprintf(stderr, "serve_bench: tidemill-serve did not start: %s\n", read_file(log).value_or("").c_str());
+  std::fprintf(stderr, "serve_bench: tidemill-serve did not start: %s\n",
+               read_file(log).value_or("").c_str());
   std::exit(1);
 }
 
 std::function<void()> raw_caller(serving::Session& session, const std::vector<float>& image) {
   return [&] {
-    serving::TensorView view{"input", serving::ElementType::kFloat, {1, 3, 32, 32},
-                             {reinterpret_cast<const char*>(image.data()), image.size() * sizeof(float)}, {}};
+    serving::TensorView view{"input",
+                             serving::ElementType::kFloat,
+                             {1, 3, 32, 32},
+                             {reinterpret_cast<const char*>(image.data()), image.size() * sizeof(float)},
+                             {}};
     must(session.run({&view, 1}, {}));
   };
 }
@@ -184,8 +193,8 @@ std::function<void()> raw_caller(serving::Session& session, const std::vector<fl
 std::function<void()> served_caller(const std::string& target, const PredictRequest& request) {
   grpc::ChannelArguments own_connection;
   own_connection.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
-  std::shared_ptr<PredictionService::Stub> stub =
-      PredictionService::NewStub(grpc::CreateCustomChannel(target, grpc::InsecureChannelCredentials(), own_connection));
+  std::shared_ptr<PredictionService::Stub> stub = PredictionService::NewStub(
+      grpc::CreateCustomChannel(target, grpc::InsecureChannelCredentials(), own_connection));
   return [stub, &request] {
     grpc::ClientContext context;
     PredictResponse response;
@@ -199,11 +208,12 @@ std::function<void()> served_caller(const std::string& target, const PredictRequ
 void report(std::array<Way, 4>& ways, int requests) {
   std::printf("%-28s %10s %10s %10s %12s\n", "", "p50 us", "p99 us", "total s", "requests/s");
   for (Way& way : ways)
-    std::printf("%-28s %10.0f %10.0f %10.2f %12.0f\n", way.name, percentile(way.micros, 0.5), percentile(way.micros, 0.99),
-                way.seconds, requests / way.seconds);
+    std::printf("%-28s %10.0f %10.0f %10.2f %12.0f\n", way.name, percentile(way.micros, 0.5),
+                percentile(way.micros, 0.99), way.seconds, requests / way.seconds);
   std::printf("added by the server, 1 connection: %.0f us a request (p50)\n",
               percentile(ways[1].micros, 0.5) - percentile(ways[0].micros, 0.5));
-  std::printf("time with 2 connections / ONNX Runtime with 2 threads: %.3f\n", ways[3].seconds / ways[2].seconds);
+  std::printf("time with 2 connections / ONNX Runtime with 2 threads: %.3f\n",
+              ways[3].seconds / ways[2].seconds);
 }
 
 }  // namespace
@@ -221,7 +231,8 @@ int main(int argc, char** argv) {
   const fs::path path = dir.path() / "model.onnx";
   if (auto written = write_file_atomic(path, model, Durable::no); !written) return 1;
   ProcessOptions server;
-  server.argv = {TIDEMILL_SERVE, "--model_path", path.string(), "--address=127.0.0.1", "--http_port=0", "--grpc_port=0"};
+  server.argv = {TIDEMILL_SERVE,        "--model_path",  path.string(),
+                 "--address=127.0.0.1", "--http_port=0", "--grpc_port=0"};
   server.output_file = dir.path() / "log";
   Process process = must(Process::start(server));
   const std::string target = fmt::format("127.0.0.1:{}", wait_for_port(server.output_file));
@@ -236,8 +247,9 @@ int main(int argc, char** argv) {
 
   auto raw = [&] { return raw_caller(*session, image); };
   auto served = [&] { return served_caller(target, request); };
-  std::array<Way, 4> ways = {Way{"ONNX Runtime, 1 thread", 1, raw}, Way{"gRPC Predict, 1 connection", 1, served},
-                             Way{"ONNX Runtime, 2 threads", 2, raw}, Way{"gRPC Predict, 2 connections", 2, served}};
+  std::array<Way, 4> ways = {
+      Way{"ONNX Runtime, 1 thread", 1, raw}, Way{"gRPC Predict, 1 connection", 1, served},
+      Way{"ONNX Runtime, 2 threads", 2, raw}, Way{"gRPC Predict, 2 connections", 2, served}};
   for (int round = 0; round < rounds; ++round)
     for (Way& way : ways) run_round(way, std::max(1, requests / rounds));
   report(ways, std::max(1, requests / rounds) * rounds);

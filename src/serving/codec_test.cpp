@@ -13,9 +13,9 @@
 namespace tidemill::serving {
 namespace {
 
-using testing::HasSubstr;
 using ::onnxruntime::server::PredictRequest;
 using ::onnxruntime::server::PredictResponse;
+using testing::HasSubstr;
 
 template <class Response, class Request>
 Response round_trip(ElementType type, const Request& request) {
@@ -38,7 +38,9 @@ Response round_trip(ElementType type, const Request& request) {
 onnx::TensorProto echo(const onnx::TensorProto& tensor) {
   PredictRequest request;
   (*request.mutable_inputs())["input"] = tensor;
-  return round_trip<PredictResponse>(static_cast<ElementType>(tensor.data_type()), request).outputs().at("output");
+  return round_trip<PredictResponse>(static_cast<ElementType>(tensor.data_type()), request)
+      .outputs()
+      .at("output");
 }
 
 onnx::TensorProto vector_of(ElementType type, int64_t n) {
@@ -51,11 +53,20 @@ onnx::TensorProto vector_of(ElementType type, int64_t n) {
 std::string bytes(std::initializer_list<uint8_t> list) { return {list.begin(), list.end()}; }
 
 TEST(PredictCodec, raw_elements_of_every_type_come_back_raw) {
-  for (auto [type, size] : std::initializer_list<std::pair<ElementType, size_t>>{
-           {ElementType::kFloat, 4}, {ElementType::kDouble, 8}, {ElementType::kBool, 1}, {ElementType::kInt8, 1},
-           {ElementType::kInt16, 2}, {ElementType::kInt32, 4}, {ElementType::kInt64, 8}, {ElementType::kUint8, 1},
-           {ElementType::kUint16, 2}, {ElementType::kUint32, 4}, {ElementType::kUint64, 8}, {ElementType::kFloat16, 2},
-           {ElementType::kBfloat16, 2}}) {
+  for (auto [type, size] :
+       std::initializer_list<std::pair<ElementType, size_t>>{{ElementType::kFloat, 4},
+                                                             {ElementType::kDouble, 8},
+                                                             {ElementType::kBool, 1},
+                                                             {ElementType::kInt8, 1},
+                                                             {ElementType::kInt16, 2},
+                                                             {ElementType::kInt32, 4},
+                                                             {ElementType::kInt64, 8},
+                                                             {ElementType::kUint8, 1},
+                                                             {ElementType::kUint16, 2},
+                                                             {ElementType::kUint32, 4},
+                                                             {ElementType::kUint64, 8},
+                                                             {ElementType::kFloat16, 2},
+                                                             {ElementType::kBfloat16, 2}}) {
     onnx::TensorProto tensor = vector_of(type, 3);
     tensor.set_raw_data(std::string(3 * size, '\1'));
     onnx::TensorProto out = echo(tensor);
@@ -106,8 +117,9 @@ TEST(PredictCodec, damaged_tensors_get_the_contracts_errors) {
   };
   onnx::TensorProto tensor = vector_of(ElementType::kFloat, 2);
   tensor.set_raw_data("1234");
-  EXPECT_EQ(error(tensor), "ONNX Runtime Status Code: 2. UnpackTensor: the pre-allocated size does not match the raw data "
-                           "size, expected 8, got 4");
+  EXPECT_EQ(error(tensor),
+            "ONNX Runtime Status Code: 2. UnpackTensor: the pre-allocated size does not match the raw data "
+            "size, expected 8, got 4");
   tensor.clear_raw_data();
   EXPECT_THAT(error(tensor), HasSubstr("expected 2, got 0"));
   tensor.set_dims(0, -1);
@@ -127,52 +139,70 @@ TEST(PredictCodec, damaged_tensors_get_the_contracts_errors) {
 
 TEST(V2Codec, json_numbers_of_every_type_are_checked_and_come_back) {
   const std::pair<ElementType, const char*> good[] = {
-      {ElementType::kInt8, "[-128,127]"},     {ElementType::kUint8, "[0,255]"},
-      {ElementType::kInt16, "[-32768,32767]"}, {ElementType::kUint16, "[0,65535]"},
-      {ElementType::kInt32, "[-2147483648,2147483647]"}, {ElementType::kUint32, "[0,4294967295]"},
+      {ElementType::kInt8, "[-128,127]"},
+      {ElementType::kUint8, "[0,255]"},
+      {ElementType::kInt16, "[-32768,32767]"},
+      {ElementType::kUint16, "[0,65535]"},
+      {ElementType::kInt32, "[-2147483648,2147483647]"},
+      {ElementType::kUint32, "[0,4294967295]"},
       {ElementType::kInt64, "[-9223372036854775808,9223372036854775807]"},
-      {ElementType::kUint64, "[0,18446744073709551615]"}, {ElementType::kFloat, "[0.1,-1e-05]"},
-      {ElementType::kDouble, "[0.1,1e+300]"}, {ElementType::kBool, "[true,false]"},
+      {ElementType::kUint64, "[0,18446744073709551615]"},
+      {ElementType::kFloat, "[0.1,-1e-05]"},
+      {ElementType::kDouble, "[0.1,1e+300]"},
+      {ElementType::kBool, "[true,false]"},
       {ElementType::kString, "[\"a\\\"b\",\"\"]"}};
   for (const auto& [type, data] : good) {
     ModelFile file(identity_model(type));
     auto session = Session::load(file.path()).value();
-    const std::string body = fmt::format(
-        R"({{"id":"7","inputs":[{{"name":"input","shape":[2],"datatype":"{}","data":{}}}]}})", v2_name(type), data);
+    const std::string body =
+        fmt::format(R"({{"id":"7","inputs":[{{"name":"input","shape":[2],"datatype":"{}","data":{}}}]}})",
+                    v2_name(type), data);
     auto request = parse_v2(body, std::nullopt, session->inputs(), session->outputs()).value();
     auto outputs = session->run(request->inputs, {}).value();
-    EXPECT_EQ(print_v2("m", "1", *request, outputs).value().body,
-              fmt::format(R"({{"model_name":"m","model_version":"1","id":"7","outputs":[{{"name":"output","datatype":"{}",)"
-                          R"("shape":[2],"data":{}}}]}})",
-                          v2_name(type), data));
+    EXPECT_EQ(
+        print_v2("m", "1", *request, outputs).value().body,
+        fmt::format(
+            R"({{"model_name":"m","model_version":"1","id":"7","outputs":[{{"name":"output","datatype":"{}",)"
+            R"("shape":[2],"data":{}}}]}})",
+            v2_name(type), data));
   }
 }
 
 TEST(V2Codec, bad_requests_say_what_is_wrong) {
-  const std::vector<TensorInfo> inputs = {{"input", ElementType::kFloat, {-1, 2}}}, outputs = {{"output", ElementType::kFloat, {-1}}};
+  const std::vector<TensorInfo> inputs = {{"input", ElementType::kFloat, {-1, 2}}},
+                                outputs = {{"output", ElementType::kFloat, {-1}}};
   auto error = [&](std::string_view body, std::optional<uint64_t> length = std::nullopt) {
     auto request = parse_v2(body, length, inputs, outputs);
     return request ? "" : request.error().message;
   };
-  auto input = [](std::string_view rest) { return fmt::format(R"({{"inputs":[{{"name":"input",{}}}]}})", rest); };
+  auto input = [](std::string_view rest) {
+    return fmt::format(R"({{"inputs":[{{"name":"input",{}}}]}})", rest);
+  };
   EXPECT_THAT(error("{"), HasSubstr("not valid JSON at byte"));
   EXPECT_THAT(error("[]"), HasSubstr("must be a JSON object"));
   EXPECT_THAT(error("{}"), HasSubstr("'inputs' is missing"));
   EXPECT_THAT(error(std::string(100'000, '[')), HasSubstr("nested deeper"));
   EXPECT_THAT(error(input(R"("datatype":"FP32","data":[1])")), HasSubstr("'shape' is missing"));
-  EXPECT_THAT(error(input(R"("shape":[1],"datatype":"FP33","data":[1])")), HasSubstr("unknown datatype 'FP33'"));
-  EXPECT_THAT(error(input(R"("shape":[1099511627776],"datatype":"FP32","data":[1])")), HasSubstr("has 1 elements"));
-  EXPECT_THAT(error(input(R"("shape":[2],"datatype":"FP32","data":[1,"x"])")), HasSubstr("element 1 of 'data'"));
-  EXPECT_THAT(error(input(R"("shape":[1],"datatype":"INT8","data":[128])")), HasSubstr("does not fit its datatype"));
-  EXPECT_THAT(error(input(R"("shape":[1],"datatype":"FP16","data":[1])")), HasSubstr("only be sent as binary"));
-  EXPECT_THAT(error(input(R"("shape":[1],"datatype":"FP32","parameters":{"binary_data_size":4})")), HasSubstr("0 bytes are left"));
+  EXPECT_THAT(error(input(R"("shape":[1],"datatype":"FP33","data":[1])")),
+              HasSubstr("unknown datatype 'FP33'"));
+  EXPECT_THAT(error(input(R"("shape":[1099511627776],"datatype":"FP32","data":[1])")),
+              HasSubstr("has 1 elements"));
+  EXPECT_THAT(error(input(R"("shape":[2],"datatype":"FP32","data":[1,"x"])")),
+              HasSubstr("element 1 of 'data'"));
+  EXPECT_THAT(error(input(R"("shape":[1],"datatype":"INT8","data":[128])")),
+              HasSubstr("does not fit its datatype"));
+  EXPECT_THAT(error(input(R"("shape":[1],"datatype":"FP16","data":[1])")),
+              HasSubstr("only be sent as binary"));
+  EXPECT_THAT(error(input(R"("shape":[1],"datatype":"FP32","parameters":{"binary_data_size":4})")),
+              HasSubstr("0 bytes are left"));
   EXPECT_THAT(error("{}", 3), HasSubstr("Inference-Header-Content-Length is 3"));
   EXPECT_THAT(error("1234567", 0), HasSubstr("no multiple of 8"));
 }
 
 TEST(V2Codec, misaligned_binary_data_is_moved) {
   const std::vector<TensorInfo> infos = {{"input", ElementType::kFloat, {-1}}};
-  std::string json = R"({"inputs":[{"name":"input","shape":[1],"datatype":"FP32","parameters":{"binary_data_size":4}}]})";
+  std::string json =
+      R"({"inputs":[{"name":"input","shape":[1],"datatype":"FP32","parameters":{"binary_data_size":4}}]})";
   for (size_t padding = 0; padding < 4; ++padding) {
     const std::string text = json + std::string(padding, ' ');
     const std::string body = text + bytes({0, 0, 128, 63});
@@ -220,7 +250,8 @@ TEST(V2Codec, bytes_elements_carry_their_lengths) {
   EXPECT_THAT(split_bytes_tensor(raw, 2).value(), testing::ElementsAre("a", ""));
   EXPECT_FALSE(split_bytes_tensor(raw, 3));
   EXPECT_THAT(split_bytes_tensor(raw.substr(0, 7), 2).error().message, HasSubstr("ends inside a length"));
-  EXPECT_THAT(split_bytes_tensor(bytes({255, 255, 255, 255, 1}), 1).error().message, HasSubstr("4294967295 bytes, but 1 are left"));
+  EXPECT_THAT(split_bytes_tensor(bytes({255, 255, 255, 255, 1}), 1).error().message,
+              HasSubstr("4294967295 bytes, but 1 are left"));
 }
 
 }  // namespace

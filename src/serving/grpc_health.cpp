@@ -5,8 +5,8 @@ namespace tidemill::serving {
 using grpc::health::v1::HealthCheckRequest;
 using grpc::health::v1::HealthCheckResponse;
 
-// One Watch stream. All members are guarded by the service's mutex; gRPC's calls are made under it too, which is
-// safe because reactions never run inside them.
+// One Watch stream. All members are guarded by the service's mutex; gRPC's calls are made under it too, which
+// is safe because reactions never run inside them.
 class HealthService::Watcher final : public grpc::ServerWriteReactor<HealthCheckResponse> {
  public:
   Watcher(HealthService& owner, std::string service) : owner_(owner), service_(std::move(service)) {}
@@ -76,7 +76,8 @@ void HealthService::end_watches() {
   for (Watcher* watcher : watchers_) watcher->update();
 }
 
-grpc::ServerUnaryReactor* HealthService::Check(grpc::CallbackServerContext* context, const HealthCheckRequest* request,
+grpc::ServerUnaryReactor* HealthService::Check(grpc::CallbackServerContext* context,
+                                               const HealthCheckRequest* request,
                                                HealthCheckResponse* response) {
   std::lock_guard lock(mutex_);
   const Status status = status_of(request->service());

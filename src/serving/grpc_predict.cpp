@@ -22,7 +22,8 @@ class PredictCall final : public grpc::ServerUnaryReactor {
     context_.AddInitialMetadata("x-ms-request-id", new_uuid());
     const auto& metadata = context_.client_metadata();
     if (auto it = metadata.find("x-ms-client-request-id"); it != metadata.end())
-      context_.AddInitialMetadata("x-ms-client-request-id", std::string(it->second.data(), it->second.size()));
+      context_.AddInitialMetadata("x-ms-client-request-id",
+                                  std::string(it->second.data(), it->second.size()));
     auto inputs = tensors_of(request_, memory_);
     if (!inputs) return finish(&inputs.error());
     auto call = std::make_unique<InferenceCall>();
@@ -71,8 +72,8 @@ Clock::time_point deadline_of(const grpc::CallbackServerContext& context) {
                                        : Clock::now() + std::chrono::duration_cast<Clock::duration>(left);
 }
 
-grpc::ServerUnaryReactor* PredictService::Predict(grpc::CallbackServerContext* context, const PredictRequest* request,
-                                                  PredictResponse* response) {
+grpc::ServerUnaryReactor* PredictService::Predict(grpc::CallbackServerContext* context,
+                                                  const PredictRequest* request, PredictResponse* response) {
   auto call = std::make_unique<PredictCall>(model_, *context, *request, *response);
   call->start();
   return call.release();

@@ -12,8 +12,8 @@
 namespace tidemill::serving {
 
 namespace {
-// Both libraries log what they also report through their interfaces, so a client's bad bytes could fill the log:
-// kept for those who ask for detail.
+// Both libraries log what they also report through their interfaces, so a client's bad bytes could fill the
+// log: kept for those who ask for detail.
 void forward_grpc_log(gpr_log_func_args* args) { log_debug("gRPC: {}", args->message); }
 void forward_protobuf_log(google::protobuf::LogLevel, const char*, int, const std::string& message) {
   log_debug("protobuf: {}", message);
@@ -35,20 +35,24 @@ Result<std::unique_ptr<GrpcServer>> GrpcServer::start(const GrpcOptions& options
   google::protobuf::SetLogHandler(forward_protobuf_log);
   auto state = std::make_unique<State>(model);
   const bool ipv6 = options.address.find(':') != std::string::npos;
-  const std::string target = fmt::format("{0}{1}{2}:{3}", ipv6 ? "[" : "", options.address, ipv6 ? "]" : "", options.port);
+  const std::string target =
+      fmt::format("{0}{1}{2}:{3}", ipv6 ? "[" : "", options.address, ipv6 ? "]" : "", options.port);
   grpc::ServerBuilder builder;
   // Without this two servers would share a port and each get some of the requests.
   builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
   builder.AddListeningPort(target, grpc::InsecureServerCredentials(), &state->port);
-  builder.SetMaxReceiveMessageSize(static_cast<int>(std::min<uint64_t>(options.max_request_bytes, INT32_MAX)));
+  builder.SetMaxReceiveMessageSize(
+      static_cast<int>(std::min<uint64_t>(options.max_request_bytes, INT32_MAX)));
   builder.SetMaxSendMessageSize(-1);
   builder.RegisterService(&state->predict);
   builder.RegisterService(&state->v2);
   builder.RegisterService(&state->health);
   state->server = builder.BuildAndStart();
   if (!state->server || state->port == 0)
-    return fail(Code::kUnavailable,
-                "cannot listen on {} for gRPC: the port is taken or not allowed; choose another with --grpc_port", target);
+    return fail(
+        Code::kUnavailable,
+        "cannot listen on {} for gRPC: the port is taken or not allowed; choose another with --grpc_port",
+        target);
   return std::unique_ptr<GrpcServer>(new GrpcServer(std::move(state)));
 }
 
@@ -64,8 +68,9 @@ void GrpcServer::set_ready(bool ready) {
 
 void GrpcServer::stop(Clock::time_point deadline) {
   state_->health.end_watches();
-  state_->server->Shutdown(std::chrono::system_clock::now() +
-                           std::chrono::duration_cast<std::chrono::system_clock::duration>(deadline - Clock::now()));
+  state_->server->Shutdown(
+      std::chrono::system_clock::now() +
+      std::chrono::duration_cast<std::chrono::system_clock::duration>(deadline - Clock::now()));
 }
 
 }  // namespace tidemill::serving

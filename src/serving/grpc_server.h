@@ -1,5 +1,5 @@
-// The gRPC front: onnxruntime.server.PredictionService, inference.GRPCInferenceService and grpc.health.v1.Health
-// on one port, without TLS.
+// The gRPC front: onnxruntime.server.PredictionService, inference.GRPCInferenceService and
+// grpc.health.v1.Health on one port, without TLS.
 #pragma once
 
 #include <chrono>

@@ -9,7 +9,8 @@ namespace tidemill::serving {
 
 namespace {
 
-grpc::ServerUnaryReactor* answer(grpc::CallbackServerContext* context, const grpc::Status& status = grpc::Status::OK) {
+grpc::ServerUnaryReactor* answer(grpc::CallbackServerContext* context,
+                                 const grpc::Status& status = grpc::Status::OK) {
   grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
   reactor->Finish(status);
   return reactor;
@@ -83,7 +84,8 @@ void describe(std::span<const TensorInfo> infos, Field* out) {
 
 }  // namespace
 
-grpc::ServerUnaryReactor* V2Service::ServerLive(grpc::CallbackServerContext* context, const inference::ServerLiveRequest*,
+grpc::ServerUnaryReactor* V2Service::ServerLive(grpc::CallbackServerContext* context,
+                                                const inference::ServerLiveRequest*,
                                                 inference::ServerLiveResponse* response) {
   response->set_live(true);
   return answer(context);
@@ -99,7 +101,8 @@ grpc::ServerUnaryReactor* V2Service::ServerReady(grpc::CallbackServerContext* co
 grpc::ServerUnaryReactor* V2Service::ModelReady(grpc::CallbackServerContext* context,
                                                 const inference::ModelReadyRequest* request,
                                                 inference::ModelReadyResponse* response) {
-  if (auto ok = model_.check_name(request->name(), request->version()); !ok) return answer(context, to_v2_grpc(ok.error()));
+  if (auto ok = model_.check_name(request->name(), request->version()); !ok)
+    return answer(context, to_v2_grpc(ok.error()));
   response->set_ready(ready_);
   return answer(context);
 }
@@ -116,7 +119,8 @@ grpc::ServerUnaryReactor* V2Service::ServerMetadata(grpc::CallbackServerContext*
 grpc::ServerUnaryReactor* V2Service::ModelMetadata(grpc::CallbackServerContext* context,
                                                    const inference::ModelMetadataRequest* request,
                                                    inference::ModelMetadataResponse* response) {
-  if (auto ok = model_.check_name(request->name(), request->version()); !ok) return answer(context, to_v2_grpc(ok.error()));
+  if (auto ok = model_.check_name(request->name(), request->version()); !ok)
+    return answer(context, to_v2_grpc(ok.error()));
   response->set_name(model_.name());
   response->add_versions(model_.version());
   response->set_platform(std::string(kV2Platform));

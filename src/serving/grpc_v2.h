@@ -21,9 +21,11 @@ class V2Service final : public inference::GRPCInferenceService::CallbackService 
                                         inference::ServerReadyResponse*) override;
   grpc::ServerUnaryReactor* ModelReady(grpc::CallbackServerContext*, const inference::ModelReadyRequest*,
                                        inference::ModelReadyResponse*) override;
-  grpc::ServerUnaryReactor* ServerMetadata(grpc::CallbackServerContext*, const inference::ServerMetadataRequest*,
+  grpc::ServerUnaryReactor* ServerMetadata(grpc::CallbackServerContext*,
+                                           const inference::ServerMetadataRequest*,
                                            inference::ServerMetadataResponse*) override;
-  grpc::ServerUnaryReactor* ModelMetadata(grpc::CallbackServerContext*, const inference::ModelMetadataRequest*,
+  grpc::ServerUnaryReactor* ModelMetadata(grpc::CallbackServerContext*,
+                                          const inference::ModelMetadataRequest*,
                                           inference::ModelMetadataResponse*) override;
   grpc::ServerUnaryReactor* ModelInfer(grpc::CallbackServerContext*, const inference::ModelInferRequest*,
                                        inference::ModelInferResponse*) override;

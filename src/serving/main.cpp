@@ -1,4 +1,5 @@
-// tidemill-serve: the model server as a program. `tidemill serve` executes it, and it is what a container image runs.
+// tidemill-serve: the model server as a program. `tidemill serve` executes it, and it is what a container
+// image runs.
 #include <poll.h>
 #include <unistd.h>
 

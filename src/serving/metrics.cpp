@@ -61,8 +61,9 @@ void Histogram::print(std::string& out, std::string_view name, std::string_view 
     out += fmt::format("{}_bucket{{{}{}le=\"{}\"}} {}\n", name, labels, comma, kUpperMicros[i] / 1e6, total);
   }
   total += buckets_.back().load(std::memory_order_relaxed);
-  out += fmt::format("{0}_bucket{{{1}{2}le=\"+Inf\"}} {3}\n{0}_sum{4} {5:.9f}\n{0}_count{4} {3}\n", name, labels, comma,
-                     total, braces, static_cast<double>(sum_ns_.load(std::memory_order_relaxed)) / 1e9);
+  out +=
+      fmt::format("{0}_bucket{{{1}{2}le=\"+Inf\"}} {3}\n{0}_sum{4} {5:.9f}\n{0}_count{4} {3}\n", name, labels,
+                  comma, total, braces, static_cast<double>(sum_ns_.load(std::memory_order_relaxed)) / 1e9);
 }
 
 void Metrics::answered(Door door, const Error* error, std::chrono::nanoseconds duration) {
@@ -73,13 +74,15 @@ void Metrics::answered(Door door, const Error* error, std::chrono::nanoseconds d
 
 std::string Metrics::print(const Now& now) const {
   std::string out;
-  head(out, "tidemill_serving_requests_total", "counter", "Prediction requests answered, by door and outcome.");
+  head(out, "tidemill_serving_requests_total", "counter",
+       "Prediction requests answered, by door and outcome.");
   for (size_t door = 0; door < kDoors; ++door)
     for (size_t outcome = 0; outcome < kCodes; ++outcome)
       if (uint64_t count = answers_[door][outcome].load(std::memory_order_relaxed); count || outcome == 0)
         out += fmt::format("tidemill_serving_requests_total{{door=\"{}\",outcome=\"{}\"}} {}\n",
                            to_string(static_cast<Door>(door)), kOutcomes[outcome], count);
-  head(out, "tidemill_serving_request_seconds", "histogram", "From the request read to its answer handed over.");
+  head(out, "tidemill_serving_request_seconds", "histogram",
+       "From the request read to its answer handed over.");
   for (size_t door = 0; door < kDoors; ++door)
     durations_[door].print(out, "tidemill_serving_request_seconds",
                            fmt::format("door=\"{}\"", to_string(static_cast<Door>(door))));
@@ -96,9 +99,11 @@ std::string Metrics::print(const Now& now) const {
   head(out, "tidemill_serving_ready", "gauge", "1 while the server takes requests.");
   out += fmt::format("tidemill_serving_ready {}\n", now.ready ? 1 : 0);
   head(out, "tidemill_serving_model_info", "gauge", "The model that is served.");
-  out += fmt::format("tidemill_serving_model_info{{model=\"{}\",version=\"{}\"}} 1\n", escaped(now.model), escaped(now.version));
+  out += fmt::format("tidemill_serving_model_info{{model=\"{}\",version=\"{}\"}} 1\n", escaped(now.model),
+                     escaped(now.version));
   head(out, "tidemill_build_info", "gauge", "Versions of the server and of ONNX Runtime.");
-  out += fmt::format("tidemill_build_info{{version=\"" TIDEMILL_VERSION "\",onnxruntime=\"{}\"}} 1\n", onnxruntime_version());
+  out += fmt::format("tidemill_build_info{{version=\"" TIDEMILL_VERSION "\",onnxruntime=\"{}\"}} 1\n",
+                     onnxruntime_version());
   head(out, "process_resident_memory_bytes", "gauge", "Resident memory.");
   out += fmt::format("process_resident_memory_bytes {}\n", resident_bytes());
   return out;

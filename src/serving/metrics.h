@@ -25,8 +25,9 @@ class Histogram {
   void print(std::string& out, std::string_view name, std::string_view labels) const;
 
  private:
-  static constexpr std::array<uint32_t, 16> kUpperMicros = {50,    100,    250,    500,    1000,    2500,    5000,    10000,
-                                                            25000, 50000, 100000, 250000, 500000, 1000000, 2500000, 10000000};
+  static constexpr std::array<uint32_t, 16> kUpperMicros = {50,     100,     250,     500,     1000,   2500,
+                                                            5000,   10000,   25000,   50000,   100000, 250000,
+                                                            500000, 1000000, 2500000, 10000000};
   std::array<std::atomic<uint64_t>, kUpperMicros.size() + 1> buckets_{};
   std::atomic<uint64_t> sum_ns_{0};
 };
@@ -37,8 +38,8 @@ class Metrics {
   // One answered request: from its last byte read to its answer handed over. `error` is null on success.
   void answered(Door door, const Error* error, std::chrono::nanoseconds duration);
 
-  Histogram queue;      // from queued to taken by a worker
-  Histogram inference;  // inside ONNX Runtime
+  Histogram queue;                      // from queued to taken by a worker
+  Histogram inference;                  // inside ONNX Runtime
   std::atomic<uint64_t> inferences{0};  // calls of the model that succeeded
   std::atomic<int64_t> running{0};      // calls of the model now
 

@@ -24,7 +24,7 @@ struct Model::Queue {
   std::condition_variable filled, idle;
   std::deque<std::unique_ptr<InferenceCall>> calls;
   size_t running = 0;
-  bool closed = false;  // takes no new calls
+  bool closed = false;   // takes no new calls
   bool stopped = false;  // workers end
 
   std::unique_ptr<InferenceCall> take() {
@@ -65,7 +65,8 @@ Model::~Model() {
 
 Result<> Model::check_name(std::string_view name, std::string_view version) const {
   if (name == options_.name && (version.empty() || version == options_.version)) return {};
-  log_debug("asked for model '{}' version '{}'; this server has '{}' version '{}'", name, version, options_.name, options_.version);
+  log_debug("asked for model '{}' version '{}'; this server has '{}' version '{}'", name, version,
+            options_.name, options_.version);
   return tl::unexpected(ort_error(OrtCode::kNoModel, "No model loaded of that name."));
 }
 
@@ -77,7 +78,8 @@ void Model::submit(std::unique_ptr<InferenceCall> call) {
     if (queue_->closed) {
       refusal.message = "the server is shutting down";
     } else if (queue_->calls.size() >= options_.max_queue_size) {
-      refusal.message = fmt::format("the server is busy: {} requests wait already; try again later", queue_->calls.size());
+      refusal.message =
+          fmt::format("the server is busy: {} requests wait already; try again later", queue_->calls.size());
     } else {
       queue_->calls.push_back(std::move(call));
     }
@@ -104,8 +106,10 @@ void Model::work() {
 void Model::run(InferenceCall& call) {
   const Clock::time_point start = Clock::now();
   metrics_.queue.observe(start - call.queued_at);
-  if (call.cancelled && call.cancelled()) return call.done(fail(Code::kCancelled, "the client has cancelled the request"));
-  if (start > call.deadline) return call.done(fail(Code::kTimeout, "the deadline passed before the model could run"));
+  if (call.cancelled && call.cancelled())
+    return call.done(fail(Code::kCancelled, "the client has cancelled the request"));
+  if (start > call.deadline)
+    return call.done(fail(Code::kTimeout, "the deadline passed before the model could run"));
   ++metrics_.running;
   auto outputs = session_->run(call.inputs, call.outputs);
   --metrics_.running;

@@ -29,7 +29,7 @@ struct InferenceCall {
 struct ModelOptions {
   std::string name = "default";
   std::string version = "1";
-  int workers = 0;             // 0: one for each core this process may use
+  int workers = 0;              // 0: one for each core this process may use
   size_t max_queue_size = 256;  // calls that wait; above it kUnavailable
   SessionOptions session;
 };
@@ -46,14 +46,14 @@ class Model {
   // kNotFound with the contract's text unless this is the served model; an empty version is any.
   Result<> check_name(std::string_view name, std::string_view version) const;
 
-  // Queues the call. done gets kUnavailable when the queue is full or closed, kTimeout when the deadline passes
-  // before a worker takes it, kCancelled when the client has gone by then.
+  // Queues the call. done gets kUnavailable when the queue is full or closed, kTimeout when the deadline
+  // passes before a worker takes it, kCancelled when the client has gone by then.
   void submit(std::unique_ptr<InferenceCall> call);
   size_t queued() const;
   Metrics& metrics() { return metrics_; }
 
-  // Takes no more calls, answers those it has, and returns true once all are answered. At the deadline it makes
-  // ONNX Runtime give up, answers the rest with kUnavailable and returns false.
+  // Takes no more calls, answers those it has, and returns true once all are answered. At the deadline it
+  // makes ONNX Runtime give up, answers the rest with kUnavailable and returns false.
   bool drain(Clock::time_point deadline);
 
  private:

@@ -23,7 +23,8 @@ class ModelTest : public testing::Test {
   }
   std::unique_ptr<InferenceCall> call(std::promise<Outputs>& answer) {
     auto out = std::make_unique<InferenceCall>();
-    out->inputs = {{"input", ElementType::kFloat, {1, 4}, {reinterpret_cast<const char*>(x_.data()), sizeof x_}, {}}};
+    out->inputs = {
+        {"input", ElementType::kFloat, {1, 4}, {reinterpret_cast<const char*>(x_.data()), sizeof x_}, {}}};
     out->done = [&answer](Outputs outputs) { answer.set_value(std::move(outputs)); };
     return out;
   }

@@ -1,4 +1,5 @@
-// What the server is told: the old ONNX Runtime Server's flags and a few more, with the environment behind them.
+// What the server is told: the old ONNX Runtime Server's flags and a few more, with the environment behind
+// them.
 #pragma once
 
 #include <chrono>
@@ -39,8 +40,9 @@ struct CommandLine {
 
 // "--key value" and "--key=value"; a key may be cut short where that leaves one meaning. A flag wins over its
 // environment variable. kInvalid with one line for a person.
-Result<CommandLine> parse_command_line(std::span<const std::string> arguments,
-                                       const std::function<std::optional<std::string>(const char*)>& environment);
+Result<CommandLine> parse_command_line(
+    std::span<const std::string> arguments,
+    const std::function<std::optional<std::string>(const char*)>& environment);
 std::string usage();
 
 }  // namespace tidemill::serving

@@ -12,7 +12,8 @@ using testing::HasSubstr;
 
 class OptionsTest : public testing::Test {
  protected:
-  Result<CommandLine> parse(std::vector<std::string> arguments, std::map<std::string, std::string> environment = {}) {
+  Result<CommandLine> parse(std::vector<std::string> arguments,
+                            std::map<std::string, std::string> environment = {}) {
     return parse_command_line(arguments, [&](const char* name) -> std::optional<std::string> {
       auto it = environment.find(name);
       return it == environment.end() ? std::nullopt : std::optional(it->second);
@@ -37,15 +38,20 @@ TEST_F(OptionsTest, the_old_servers_defaults) {
 }
 
 TEST_F(OptionsTest, values_come_after_a_space_or_an_equals_sign_and_names_may_be_cut_short) {
-  Options options = parse({"--model_path=" + model_, "--http_port", "9001", "--grpc=9002", "--model_n=x=y"}).value().options;
+  Options options = parse({"--model_path=" + model_, "--http_port", "9001", "--grpc=9002", "--model_n=x=y"})
+                        .value()
+                        .options;
   EXPECT_EQ(options.http_port, 9001);
   EXPECT_EQ(options.grpc_port, 9002);
   EXPECT_EQ(options.model_name, "x=y");
 }
 
 TEST_F(OptionsTest, a_flag_wins_over_the_environment) {
-  std::map<std::string, std::string> environment = {{"HTTP_PORT", "1"}, {"GRPC_PORT", "2"}, {"LOGLEVEL", "DEBUG"},
-                                                    {"NUM_HTTP_THREADS", "4"}, {"MODEL_PATH", model_}};
+  std::map<std::string, std::string> environment = {{"HTTP_PORT", "1"},
+                                                    {"GRPC_PORT", "2"},
+                                                    {"LOGLEVEL", "DEBUG"},
+                                                    {"NUM_HTTP_THREADS", "4"},
+                                                    {"MODEL_PATH", model_}};
   Options options = parse({"--http_port", "9001"}, environment).value().options;
   EXPECT_EQ(options.http_port, 9001);
   EXPECT_EQ(options.grpc_port, 2);
@@ -56,14 +62,16 @@ TEST_F(OptionsTest, a_flag_wins_over_the_environment) {
 
 TEST_F(OptionsTest, mistakes_are_named) {
   EXPECT_THAT(error({}), HasSubstr("'--model_path' is required"));
-  EXPECT_THAT(error({"--model_path", "/no/such"}), HasSubstr("model_path must be the location of a valid file"));
+  EXPECT_THAT(error({"--model_path", "/no/such"}),
+              HasSubstr("model_path must be the location of a valid file"));
   EXPECT_THAT(error({"--htp_port", "1"}), HasSubstr("did you mean 'http_port'?"));
   EXPECT_THAT(error({"--model", "x"}), HasSubstr("ambiguous"));
   EXPECT_THAT(error({"--http_port", "70000"}), HasSubstr("from 0 to 65535, not '70000'"));
   EXPECT_THAT(error({"--http_port"}), HasSubstr("needs a value"));
   EXPECT_THAT(error({"model.onnx"}), HasSubstr("unexpected argument 'model.onnx'"));
   EXPECT_THAT(error({"--num_http_threads", "0"}), HasSubstr("num_http_threads must be greater than 0"));
-  EXPECT_THAT(error({"--log_level", "Info"}), HasSubstr("log_level must be one of verbose, info, warning, error, or fatal"));
+  EXPECT_THAT(error({"--log_level", "Info"}),
+              HasSubstr("log_level must be one of verbose, info, warning, error, or fatal"));
   EXPECT_THAT(error({}, {{"HTTP_PORT", "x"}}), HasSubstr("environment variable HTTP_PORT"));
 }
 

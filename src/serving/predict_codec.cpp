@@ -17,25 +17,29 @@ tl::unexpected<Error> wrong(std::string_view text) {
 }
 
 tl::unexpected<Error> wrong_size(uint64_t expected, uint64_t got) {
-  return wrong(fmt::format("UnpackTensor: the pre-allocated size does not match the size in proto, expected {}, got {}",
-                           expected, got));
+  return wrong(fmt::format(
+      "UnpackTensor: the pre-allocated size does not match the size in proto, expected {}, got {}", expected,
+      got));
 }
 
 template <class Field>
 Result<std::string_view> view_of(const Field& field, uint64_t count) {
-  if (static_cast<uint64_t>(field.size()) != count) return wrong_size(count, static_cast<uint64_t>(field.size()));
+  if (static_cast<uint64_t>(field.size()) != count)
+    return wrong_size(count, static_cast<uint64_t>(field.size()));
   return std::string_view(reinterpret_cast<const char*>(field.data()), count * sizeof(*field.data()));
 }
 
 // Elements that travel in a wider field than their own type.
 template <class To, class Field>
 Result<std::string_view> narrowed(const Field& field, uint64_t count, TensorMemory& memory) {
-  if (static_cast<uint64_t>(field.size()) != count) return wrong_size(count, static_cast<uint64_t>(field.size()));
+  if (static_cast<uint64_t>(field.size()) != count)
+    return wrong_size(count, static_cast<uint64_t>(field.size()));
   auto bytes = memory.allocate(count * sizeof(To));
   To* out = reinterpret_cast<To*>(bytes.data());
   for (uint64_t i = 0; i < count; ++i) {
     const auto value = field[static_cast<int>(i)];
-    if (!std::in_range<To>(value)) return wrong(fmt::format("element {} is {}, which does not fit its type", i, value));
+    if (!std::in_range<To>(value))
+      return wrong(fmt::format("element {} is {}, which does not fit its type", i, value));
     out[i] = static_cast<To>(value);
   }
   return std::string_view(bytes.data(), bytes.size());
@@ -118,7 +122,8 @@ void fill_typed(const OutputTensor& tensor, TensorProto& proto) {
 
 Result<TensorView> tensor_of(std::string_view name, const TensorProto& proto, TensorMemory& memory) {
   if (proto.data_location() == TensorProto::EXTERNAL) return wrong("Server doesn't support external data.");
-  TensorView view{name, static_cast<ElementType>(proto.data_type()), {proto.dims().begin(), proto.dims().end()}, {}, {}};
+  TensorView view{
+      name, static_cast<ElementType>(proto.data_type()), {proto.dims().begin(), proto.dims().end()}, {}, {}};
   auto count = element_count(view.dims);
   if (!count) return wrong(count.error().message);
   if (view.type == ElementType::kString) {
@@ -130,19 +135,23 @@ Result<TensorView> tensor_of(std::string_view name, const TensorProto& proto, Te
   }
   const size_t size = element_size(view.type);
   if (size == 0)
-    return tl::unexpected(ort_error(OrtCode::kNotImplemented, fmt::format("tensors of data type {} are not supported", proto.data_type())));
+    return tl::unexpected(
+        ort_error(OrtCode::kNotImplemented,
+                  fmt::format("tensors of data type {} are not supported", proto.data_type())));
   if (!proto.has_raw_data()) {
     view.bytes = TRY(typed_elements(proto, *count, memory));
     return view;
   }
   view.bytes = proto.raw_data();
   if (view.bytes.size() != *count * size)
-    return wrong(fmt::format("UnpackTensor: the pre-allocated size does not match the raw data size, expected {}, got {}",
-                             *count * size, view.bytes.size()));
+    return wrong(fmt::format(
+        "UnpackTensor: the pre-allocated size does not match the raw data size, expected {}, got {}",
+        *count * size, view.bytes.size()));
   return view;
 }
 
-Result<std::vector<TensorView>> tensors_of(const ::onnxruntime::server::PredictRequest& request, TensorMemory& memory) {
+Result<std::vector<TensorView>> tensors_of(const ::onnxruntime::server::PredictRequest& request,
+                                           TensorMemory& memory) {
   std::vector<TensorView> views;
   for (const auto& [name, proto] : request.inputs()) views.push_back(TRY(tensor_of(name, proto, memory)));
   return views;
@@ -164,8 +173,8 @@ std::vector<std::string> requested_outputs(const ::onnxruntime::server::PredictR
   return names;
 }
 
-void fill_response(std::span<const OutputTensor> outputs, std::span<const std::string> names, Elements elements,
-                   ::onnxruntime::server::PredictResponse& response) {
+void fill_response(std::span<const OutputTensor> outputs, std::span<const std::string> names,
+                   Elements elements, ::onnxruntime::server::PredictResponse& response) {
   for (size_t i = 0; i < outputs.size(); ++i) {
     const OutputTensor& tensor = outputs[i];
     TensorProto& proto = (*response.mutable_outputs())[names[i]];
@@ -192,7 +201,8 @@ Result<> parse_predict_json(std::string_view text, ::onnxruntime::server::Predic
 Result<std::string> print_predict_json(const ::onnxruntime::server::PredictResponse& response) {
   std::string out;
   auto status = google::protobuf::util::MessageToJsonString(response, &out);
-  if (!status.ok()) return fail(Code::kInternal, "cannot print the response as JSON: {}", std::string(status.message()));
+  if (!status.ok())
+    return fail(Code::kInternal, "cannot print the response as JSON: {}", std::string(status.message()));
   return out;
 }
 

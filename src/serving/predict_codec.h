@@ -18,7 +18,8 @@ enum class Elements { kRaw, kTyped };
 // Errors are the contract's: external data, complex types, sizes that do not fit the dimensions.
 Result<TensorView> tensor_of(std::string_view name, const onnx::TensorProto& proto, TensorMemory& memory);
 // All inputs of a request.
-Result<std::vector<TensorView>> tensors_of(const ::onnxruntime::server::PredictRequest& request, TensorMemory& memory);
+Result<std::vector<TensorView>> tensors_of(const ::onnxruntime::server::PredictRequest& request,
+                                           TensorMemory& memory);
 // kRaw when every input came so.
 Elements response_elements(const ::onnxruntime::server::PredictRequest& request);
 
@@ -27,8 +28,8 @@ std::vector<std::string> requested_outputs(const ::onnxruntime::server::PredictR
                                            std::span<const TensorInfo> all);
 
 // names: the requested outputs in the order of `outputs`.
-void fill_response(std::span<const OutputTensor> outputs, std::span<const std::string> names, Elements elements,
-                   ::onnxruntime::server::PredictResponse& response);
+void fill_response(std::span<const OutputTensor> outputs, std::span<const std::string> names,
+                   Elements elements, ::onnxruntime::server::PredictResponse& response);
 
 // proto3 JSON as the old server read and wrote it. kInvalid with the parser's message.
 Result<> parse_predict_json(std::string_view text, ::onnxruntime::server::PredictRequest& request);

@@ -39,7 +39,8 @@ std::optional<Accepted> negotiate(std::string_view accept) {
   if (trim(accept).empty()) return Accepted{Codec::kProtobuf, std::string(kProtobufTypes[0])};
   for (const std::string& item : split(accept, ',')) {
     const std::string type = media_type(item);
-    if (type == "*/*" || type == "application/*") return Accepted{Codec::kProtobuf, std::string(kProtobufTypes[0])};
+    if (type == "*/*" || type == "application/*")
+      return Accepted{Codec::kProtobuf, std::string(kProtobufTypes[0])};
     if (auto codec = codec_of(type)) return Accepted{*codec, type};
   }
   return std::nullopt;
@@ -50,13 +51,27 @@ std::string escape(std::string_view text) {
   std::string out;
   for (char c : text) {
     switch (c) {
-      case '"': out += "\\\""; break;
-      case '\\': out += "\\\\"; break;
-      case '\b': out += "\\b"; break;
-      case '\f': out += "\\f"; break;
-      case '\n': out += "\\n"; break;
-      case '\r': out += "\\r"; break;
-      case '\t': out += "\\t"; break;
+      case '"':
+        out += "\\\"";
+        break;
+      case '\\':
+        out += "\\\\";
+        break;
+      case '\b':
+        out += "\\b";
+        break;
+      case '\f':
+        out += "\\f";
+        break;
+      case '\n':
+        out += "\\n";
+        break;
+      case '\r':
+        out += "\\r";
+        break;
+      case '\t':
+        out += "\\t";
+        break;
       default:
         if (static_cast<unsigned char>(c) < 0x20)
           out += fmt::format("\\u{:04x}", static_cast<int>(c));
@@ -115,11 +130,13 @@ Result<> decode(Exchange& exchange) {
 Result<HttpResponse> encode(const Exchange& exchange, std::span<const OutputTensor> outputs) {
   PredictResponse response;
   fill_response(outputs, exchange.outputs, response_elements(exchange.request), response);
-  if (exchange.accepted.codec == Codec::kJson) return HttpResponse::text(200, TRY(print_predict_json(response)), kJson);
+  if (exchange.accepted.codec == Codec::kJson)
+    return HttpResponse::text(200, TRY(print_predict_json(response)), kJson);
   return HttpResponse::text(200, response.SerializeAsString(), exchange.accepted.content_type);
 }
 
-Result<std::unique_ptr<InferenceCall>> make_call(const Model& model, const PredictRoute& route, Exchange& exchange) {
+Result<std::unique_ptr<InferenceCall>> make_call(const Model& model, const PredictRoute& route,
+                                                 Exchange& exchange) {
   TRY(decode(exchange));
   TRY(model.check_name(route.name.empty() ? model.name() : route.name, route.version));
   auto call = std::make_unique<InferenceCall>();
@@ -140,7 +157,8 @@ std::optional<PredictRoute> parse_predict_route(std::string_view path) {
   if (colon == std::string_view::npos) return std::nullopt;
   PredictRoute route;
   route.action = path.substr(colon + 1);
-  if (route.action != "predict" && route.action != "classify" && route.action != "regress") return std::nullopt;
+  if (route.action != "predict" && route.action != "classify" && route.action != "regress")
+    return std::nullopt;
   path = path.substr(0, colon);
   if (size_t slash = path.find('/'); slash != std::string_view::npos) {
     std::string_view rest = path.substr(slash);
@@ -169,7 +187,8 @@ void handle_predict(Model& model, const PredictRoute& route, HttpRequest request
 
 HttpResponse predict_error(int status, std::string_view message, const HttpRequest& request) {
   HttpResponse response = HttpResponse::text(
-      status, fmt::format("{{\"error_code\": {}, \"error_message\": \"{}\"}}\n", status, escape(message)), kJson);
+      status, fmt::format("{{\"error_code\": {}, \"error_message\": \"{}\"}}\n", status, escape(message)),
+      kJson);
   add_ids(response, request);
   return response;
 }

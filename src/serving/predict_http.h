@@ -1,5 +1,5 @@
-// The old ONNX Runtime Server's HTTP contract: POST /v1/models/{name}[/versions/{digits}]:predict, its synonyms,
-// /score, protobuf and JSON bodies, request ids, error bodies.
+// The old ONNX Runtime Server's HTTP contract: POST /v1/models/{name}[/versions/{digits}]:predict, its
+// synonyms, /score, protobuf and JSON bodies, request ids, error bodies.
 #pragma once
 
 #include <optional>

@@ -16,10 +16,10 @@
 namespace tidemill::serving {
 namespace {
 
-using testing::HasSubstr;
 using ::onnxruntime::server::PredictionService;
 using ::onnxruntime::server::PredictRequest;
 using ::onnxruntime::server::PredictResponse;
+using testing::HasSubstr;
 
 const std::string kProgram = TIDEMILL_BINARY_DIR "/bin/tidemill-serve";
 
@@ -28,7 +28,8 @@ class Program {
  public:
   Program(const fs::path& model, std::vector<std::string> more = {}) {
     ProcessOptions options;
-    options.argv = {kProgram, "--model_path", model.string(), "--address", "127.0.0.1", "--http_port=0", "--grpc_port=0"};
+    options.argv = {kProgram,    "--model_path",  model.string(), "--address",
+                    "127.0.0.1", "--http_port=0", "--grpc_port=0"};
     options.argv.insert(options.argv.end(), more.begin(), more.end());
     options.output_file = log_path();
     process_.emplace(Process::start(options).value());
@@ -37,15 +38,20 @@ class Program {
       exit_ = process_->wait_for(std::chrono::milliseconds(5));
       std::smatch match;
       const std::string text = log();
-      if (std::regex_search(text, match, std::regex(" Listening at: http://127.0.0.1:(\\d+)\n"))) http_port_ = std::stoi(match[1]);
-      if (std::regex_search(text, match, std::regex("GRPC Listening at: 127.0.0.1:(\\d+)\n"))) grpc_port_ = std::stoi(match[1]);
+      if (std::regex_search(text, match, std::regex(" Listening at: http://127.0.0.1:(\\d+)\n")))
+        http_port_ = std::stoi(match[1]);
+      if (std::regex_search(text, match, std::regex("GRPC Listening at: 127.0.0.1:(\\d+)\n")))
+        grpc_port_ = std::stoi(match[1]);
     }
     if (exit_) throw std::runtime_error("tidemill-serve did not start: " + log());
   }
   std::string log() const { return read_file(log_path()).value_or(""); }
-  HttpClient http() const { return HttpClient::create(fmt::format("http://127.0.0.1:{}", http_port_)).value(); }
+  HttpClient http() const {
+    return HttpClient::create(fmt::format("http://127.0.0.1:{}", http_port_)).value();
+  }
   std::unique_ptr<PredictionService::Stub> stub() const {
-    return PredictionService::NewStub(grpc::CreateChannel(fmt::format("127.0.0.1:{}", grpc_port_), grpc::InsecureChannelCredentials()));
+    return PredictionService::NewStub(
+        grpc::CreateChannel(fmt::format("127.0.0.1:{}", grpc_port_), grpc::InsecureChannelCredentials()));
   }
   std::string metrics() const { return http().send({.target = "/metrics"}).value().body; }
   void terminate() { ::kill(process_->pid(), SIGTERM); }
@@ -76,7 +82,8 @@ TEST(Program, help_and_version_go_to_stdout) {
   auto help = run_command({kProgram, "--help"}, std::chrono::minutes(1)).value();
   EXPECT_TRUE(help.exit.ok());
   EXPECT_THAT(help.output, HasSubstr("examples:"));
-  EXPECT_THAT(run_command({kProgram, "--version"}, std::chrono::minutes(1)).value().output, HasSubstr("tidemill-serve "));
+  EXPECT_THAT(run_command({kProgram, "--version"}, std::chrono::minutes(1)).value().output,
+              HasSubstr("tidemill-serve "));
 }
 
 TEST(Program, what_cannot_be_served_exits_with_1_and_says_why) {
@@ -89,12 +96,14 @@ TEST(Program, what_cannot_be_served_exits_with_1_and_says_why) {
   EXPECT_THAT(run({}), HasSubstr("'--model_path' is required"));
   EXPECT_THAT(run({"--model_path", "/no/such.onnx"}), HasSubstr("/no/such.onnx"));
   ModelFile damaged("this is no model");
-  EXPECT_THAT(run({"--model_path", damaged.path().string()}), HasSubstr("cannot load the model " + damaged.path().string()));
+  EXPECT_THAT(run({"--model_path", damaged.path().string()}),
+              HasSubstr("cannot load the model " + damaged.path().string()));
   ModelFile good(gemm_model());
-  EXPECT_THAT(run({"--model_path", good.path().string(), "--ort_library", "/no/such.so"}), HasSubstr("/no/such.so: no such file"));
+  EXPECT_THAT(run({"--model_path", good.path().string(), "--ort_library", "/no/such.so"}),
+              HasSubstr("/no/such.so: no such file"));
   auto busy = HttpServer::start({}, [](HttpRequest, Respond) {}).value();
-  EXPECT_THAT(run({"--model_path", good.path().string(), "--address", "127.0.0.1", "--grpc_port", "0", "--http_port",
-                   std::to_string(busy.port())}),
+  EXPECT_THAT(run({"--model_path", good.path().string(), "--address", "127.0.0.1", "--grpc_port", "0",
+                   "--http_port", std::to_string(busy.port())}),
               HasSubstr(std::to_string(busy.port())));
 }
 
@@ -153,7 +162,8 @@ TEST(Program, a_client_that_gives_up_by_deadline_does_not_stop_the_server) {
   grpc::ClientContext hurried;
   hurried.set_deadline(std::chrono::system_clock::now() + std::chrono::milliseconds(20));
   PredictResponse response;
-  EXPECT_EQ(stub->Predict(&hurried, loop_request(100'000), &response).error_code(), grpc::StatusCode::DEADLINE_EXCEEDED);
+  EXPECT_EQ(stub->Predict(&hurried, loop_request(100'000), &response).error_code(),
+            grpc::StatusCode::DEADLINE_EXCEEDED);
   grpc::ClientContext patient;
   grpc::Status status = stub->Predict(&patient, loop_request(3), &response);
   EXPECT_TRUE(status.ok()) << status.error_message();

@@ -61,15 +61,17 @@ Result<std::unique_ptr<Server>> Server::start(const Options& options) {
   model.max_queue_size = options.max_queue_size;
   model.session.library = options.ort_library;
   state->model = TRY(Model::load(options.model_path, model));
-  state->grpc = TRY(GrpcServer::start({options.address, options.grpc_port, options.max_request_bytes}, *state->model));
+  state->grpc =
+      TRY(GrpcServer::start({options.address, options.grpc_port, options.max_request_bytes}, *state->model));
   HttpServerOptions http;
   http.host = options.address;
   http.port = options.http_port;
   http.threads = options.num_http_threads;
   http.max_body_bytes = options.max_request_bytes;
-  state->http.emplace(TRY(HttpServer::start(std::move(http), [s = state.get()](HttpRequest request, Respond respond) {
-    s->answer(std::move(request), std::move(respond));
-  })));
+  state->http.emplace(
+      TRY(HttpServer::start(std::move(http), [s = state.get()](HttpRequest request, Respond respond) {
+        s->answer(std::move(request), std::move(respond));
+      })));
   return std::unique_ptr<Server>(new Server(std::move(state)));
 }
 
@@ -81,8 +83,8 @@ void Server::set_not_ready() {
 bool Server::drain(std::chrono::milliseconds timeout) {
   const Clock::time_point deadline = Clock::now() + timeout;
   set_not_ready();
-  // Both fronts stop accepting at once and end when their requests are answered. When the time is up the model
-  // gives up its work, which answers what is left.
+  // Both fronts stop accepting at once and end when their requests are answered. When the time is up the
+  // model gives up its work, which answers what is left.
   auto grpc = std::async(std::launch::async, [&] { state_->grpc->stop(deadline); });
   auto http = std::async(std::launch::async, [&] { state_->http->stop(timeout); });
   grpc.wait_until(deadline);

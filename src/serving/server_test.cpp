@@ -17,16 +17,18 @@
 namespace tidemill::serving {
 namespace {
 
-using testing::HasSubstr;
-using testing::MatchesRegex;
 using ::onnxruntime::server::PredictionService;
 using ::onnxruntime::server::PredictRequest;
 using ::onnxruntime::server::PredictResponse;
+using testing::HasSubstr;
+using testing::MatchesRegex;
 using HeaderList = std::vector<std::pair<std::string, std::string>>;
 
 constexpr std::array<float, 4> kX = {1, 2, 3, 4};
 
-std::string bytes_of(const auto& floats) { return {reinterpret_cast<const char*>(floats.data()), sizeof floats}; }
+std::string bytes_of(const auto& floats) {
+  return {reinterpret_cast<const char*>(floats.data()), sizeof floats};
+}
 
 PredictRequest predict_request() {
   PredictRequest request;
@@ -61,21 +63,24 @@ class ServerTest : public testing::Test {
     delete file_;
   }
 
-  ClientResponse send(std::string method, std::string target, std::string body = "", HeaderList headers = {}) {
+  ClientResponse send(std::string method, std::string target, std::string body = "",
+                      HeaderList headers = {}) {
     auto client = HttpClient::create(fmt::format("http://127.0.0.1:{}", server_->http_port())).value();
     ClientRequest request{.method = std::move(method), .target = std::move(target), .body = std::move(body)};
     for (auto& [name, value] : headers) request.headers.add(name, value);
     return client.send(request).value();
   }
   ClientResponse post_json(std::string target, std::string body) {
-    return send("POST", std::move(target), std::move(body), {{"Content-Type", "application/json"}, {"Accept", "application/json"}});
+    return send("POST", std::move(target), std::move(body),
+                {{"Content-Type", "application/json"}, {"Accept", "application/json"}});
   }
   // The server answers a good request after whatever came before.
   void expect_alive() {
     EXPECT_EQ(post_json("/v1/models/default:predict", as_json(predict_request())).status, 200);
   }
   static std::shared_ptr<grpc::Channel> channel() {
-    return grpc::CreateChannel(fmt::format("127.0.0.1:{}", server_->grpc_port()), grpc::InsecureChannelCredentials());
+    return grpc::CreateChannel(fmt::format("127.0.0.1:{}", server_->grpc_port()),
+                               grpc::InsecureChannelCredentials());
   }
 
   static inline ModelFile* file_;
@@ -92,17 +97,19 @@ TEST_F(ServerTest, json_predict_answers_json_with_int64_as_strings) {
   ClientResponse response = post_json("/v1/models/default/versions/1:predict", as_json(predict_request()));
   ASSERT_EQ(response.status, 200) << response.body;
   EXPECT_EQ(response.headers.get("Content-Type"), "application/json");
-  EXPECT_THAT(response.body, MatchesRegex("\\{\"outputs\":\\{\"output\":\\{\"dims\":\\[\"1\",\"3\"\\],\"dataType\":1,"
-                                          "\"rawData\":\"[A-Za-z0-9+/=]+\",\"dataLocation\":\"DEFAULT\"\\}\\}\\}"));
+  EXPECT_THAT(response.body,
+              MatchesRegex("\\{\"outputs\":\\{\"output\":\\{\"dims\":\\[\"1\",\"3\"\\],\"dataType\":1,"
+                           "\"rawData\":\"[A-Za-z0-9+/=]+\",\"dataLocation\":\"DEFAULT\"\\}\\}\\}"));
   PredictResponse decoded;
   ASSERT_TRUE(google::protobuf::util::JsonStringToMessage(response.body, &decoded).ok());
   expect_gemm(decoded.outputs().at("output"));
 }
 
 TEST_F(ServerTest, json_with_snake_case_names_and_typed_data_answers_typed_data) {
-  ClientResponse response = post_json("/v1/models/default:predict",
-                                      R"({"inputs":{"input":{"dims":[1,"4"],"data_type":1,"float_data":[1,2,3,4]}},)"
-                                      R"("output_filter":["output"],"unknown":[]})");
+  ClientResponse response =
+      post_json("/v1/models/default:predict",
+                R"({"inputs":{"input":{"dims":[1,"4"],"data_type":1,"float_data":[1,2,3,4]}},)"
+                R"("output_filter":["output"],"unknown":[]})");
   ASSERT_EQ(response.status, 200) << response.body;
   Json tensor = Json::parse(response.body)["outputs"]["output"];
   auto y = gemm(kX);
@@ -112,7 +119,8 @@ TEST_F(ServerTest, json_with_snake_case_names_and_typed_data_answers_typed_data)
 
 TEST_F(ServerTest, protobuf_content_types_and_accept_choose_the_codec) {
   const std::string body = predict_request().SerializeAsString();
-  for (std::string type : {"application/octet-stream", "application/x-protobuf", "application/vnd.google.protobuf"}) {
+  for (std::string type :
+       {"application/octet-stream", "application/x-protobuf", "application/vnd.google.protobuf"}) {
     ClientResponse response = send("POST", "/score", body, {{"Content-Type", type}, {"Accept", type}});
     ASSERT_EQ(response.status, 200) << response.body;
     EXPECT_EQ(response.headers.get("Content-Type"), type);
@@ -120,9 +128,12 @@ TEST_F(ServerTest, protobuf_content_types_and_accept_choose_the_codec) {
     ASSERT_TRUE(decoded.ParseFromString(response.body));
     expect_gemm(decoded.outputs().at("output"));
   }
-  ClientResponse any = send("POST", "/score", as_json(predict_request()), {{"Content-Type", "application/json; charset=utf-8"}});
+  ClientResponse any = send("POST", "/score", as_json(predict_request()),
+                            {{"Content-Type", "application/json; charset=utf-8"}});
   EXPECT_EQ(any.headers.get("Content-Type"), "application/octet-stream");
-  ClientResponse listed = send("POST", "/score", body, {{"Content-Type", "application/x-protobuf"}, {"Accept", "text/html, application/json;q=0.9"}});
+  ClientResponse listed =
+      send("POST", "/score", body,
+           {{"Content-Type", "application/x-protobuf"}, {"Accept", "text/html, application/json;q=0.9"}});
   EXPECT_EQ(listed.headers.get("Content-Type"), "application/json");
 }
 
@@ -130,30 +141,40 @@ TEST_F(ServerTest, unknown_content_type_or_accept_is_400) {
   const std::string body = as_json(predict_request());
   ClientResponse none = send("POST", "/score", body);
   EXPECT_EQ(none.status, 400);
-  EXPECT_EQ(none.body, "{\"error_code\": 400, \"error_message\": \"Missing or unknown 'Content-Type' header field in the request\"}\n");
-  ClientResponse accept = send("POST", "/score", body, {{"Content-Type", "application/json"}, {"Accept", "text/html"}});
+  EXPECT_EQ(none.body,
+            "{\"error_code\": 400, \"error_message\": \"Missing or unknown 'Content-Type' header field in "
+            "the request\"}\n");
+  ClientResponse accept =
+      send("POST", "/score", body, {{"Content-Type", "application/json"}, {"Accept", "text/html"}});
   EXPECT_EQ(accept.status, 400);
   EXPECT_THAT(accept.body, HasSubstr("Unknown 'Accept' header field in the request"));
 }
 
 TEST_F(ServerTest, request_ids_are_made_and_echoed_on_success_and_error) {
-  const HeaderList headers = {{"x-ms-client-request-id", "mine"}, {"x-ms-request-id", "ignored"}, {"Content-Type", "application/json"}};
+  const HeaderList headers = {{"x-ms-client-request-id", "mine"},
+                              {"x-ms-request-id", "ignored"},
+                              {"Content-Type", "application/json"}};
   for (const std::string& body : {as_json(predict_request()), std::string("{")}) {
     ClientResponse response = send("POST", "/score", body, headers);
     EXPECT_EQ(response.headers.get("x-ms-client-request-id"), "mine");
-    EXPECT_THAT(std::string(response.headers.get("x-ms-request-id")), MatchesRegex("[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}"));
+    EXPECT_THAT(std::string(response.headers.get("x-ms-request-id")),
+                MatchesRegex("[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}"));
   }
 }
 
 TEST_F(ServerTest, routes_are_the_contracts) {
   const std::string body = as_json(predict_request());
-  for (std::string good : {"/score", "/v1/models/default:predict", "/v1/models/default:classify", "/v1/models/default/versions/1:regress"})
+  for (std::string good : {"/score", "/v1/models/default:predict", "/v1/models/default:classify",
+                           "/v1/models/default/versions/1:regress"})
     EXPECT_EQ(post_json(good, body).status, 200) << good;
-  for (std::string bad : {"/v1/models/default:guess", "/v1/models/default/versions/v1:predict", "/v1/models/default/versions/-1:predict",
-                          "/v1/models/default/versions/:predict", "/v1/models/:predict", "/v1/models/default/versions/1", "/x"}) {
+  for (std::string bad : {"/v1/models/default:guess", "/v1/models/default/versions/v1:predict",
+                          "/v1/models/default/versions/-1:predict", "/v1/models/default/versions/:predict",
+                          "/v1/models/:predict", "/v1/models/default/versions/1", "/x"}) {
     ClientResponse response = post_json(bad, body);
     EXPECT_EQ(response.status, 404) << bad;
-    EXPECT_EQ(response.body, fmt::format("{{\"error_code\": 404, \"error_message\": \"Not Found. For HTTP method: POST and request path: {}\"}}\n", bad));
+    EXPECT_EQ(response.body, fmt::format("{{\"error_code\": 404, \"error_message\": \"Not Found. For HTTP "
+                                         "method: POST and request path: {}\"}}\n",
+                                         bad));
   }
   EXPECT_EQ(send("GET", "/").body, "Healthy");
   EXPECT_EQ(send("GET", "/score").status, 405);
@@ -161,7 +182,9 @@ TEST_F(ServerTest, routes_are_the_contracts) {
   for (std::string wrong : {"/v1/models/other:predict", "/v1/models/default/versions/2:predict"}) {
     ClientResponse response = post_json(wrong, body);
     EXPECT_EQ(response.status, 400);
-    EXPECT_EQ(response.body, "{\"error_code\": 400, \"error_message\": \"ONNX Runtime Status Code: 4. No model loaded of that name.\"}\n");
+    EXPECT_EQ(response.body,
+              "{\"error_code\": 400, \"error_message\": \"ONNX Runtime Status Code: 4. No model loaded of "
+              "that name.\"}\n");
   }
 }
 
@@ -173,7 +196,10 @@ TEST_F(ServerTest, malformed_bodies_get_an_error_and_the_server_lives_on) {
   ClientResponse payload = send("POST", "/score", "\xff\xff", {{"Content-Type", "application/x-protobuf"}});
   EXPECT_EQ(payload.status, 400);
   EXPECT_EQ(payload.body, "{\"error_code\": 400, \"error_message\": \"Invalid payload.\"}\n");
-  EXPECT_EQ(send("POST", "/score", std::string((1 << 20) + 1, 'x'), {{"Content-Type", "application/x-protobuf"}}).status, 413);
+  EXPECT_EQ(
+      send("POST", "/score", std::string((1 << 20) + 1, 'x'), {{"Content-Type", "application/x-protobuf"}})
+          .status,
+      413);
   expect_alive();
 }
 
@@ -185,12 +211,19 @@ TEST_F(ServerTest, tensors_that_do_not_fit_the_model_are_refused) {
     EXPECT_EQ(response.status, 400) << response.body;
     return response.body;
   };
-  EXPECT_THAT(error([](auto&, auto& t) { t.set_dims(1, 2), t.add_dims(2); }), HasSubstr("Invalid rank for input: input"));
-  EXPECT_THAT(error([](auto&, auto& t) { t.set_dims(0, 2), t.set_dims(1, 2); }), HasSubstr("invalid dimensions for input: input"));
-  EXPECT_THAT(error([](auto&, auto& t) { t.set_data_type(6); }), HasSubstr("Unexpected input data type for 'input'. Actual: (tensor(int32)) , expected: (tensor(float))"));
+  EXPECT_THAT(error([](auto&, auto& t) { t.set_dims(1, 2), t.add_dims(2); }),
+              HasSubstr("Invalid rank for input: input"));
+  EXPECT_THAT(error([](auto&, auto& t) { t.set_dims(0, 2), t.set_dims(1, 2); }),
+              HasSubstr("invalid dimensions for input: input"));
+  EXPECT_THAT(
+      error([](auto&, auto& t) { t.set_data_type(6); }),
+      HasSubstr(
+          "Unexpected input data type for 'input'. Actual: (tensor(int32)) , expected: (tensor(float))"));
   EXPECT_THAT(error([](auto&, auto& t) { t.set_dims(1, 3); }), HasSubstr("expected 12, got 16"));
-  EXPECT_THAT(error([](auto& r, auto&) { r.add_output_filter("nothing"); }), HasSubstr("Invalid Output Name:nothing"));
-  EXPECT_THAT(error([](auto& r, auto& t) { (*r.mutable_inputs())["other"] = onnx::TensorProto(t); }), HasSubstr("Invalid Feed Input Name:other"));
+  EXPECT_THAT(error([](auto& r, auto&) { r.add_output_filter("nothing"); }),
+              HasSubstr("Invalid Output Name:nothing"));
+  EXPECT_THAT(error([](auto& r, auto& t) { (*r.mutable_inputs())["other"] = onnx::TensorProto(t); }),
+              HasSubstr("Invalid Feed Input Name:other"));
   EXPECT_THAT(error([](auto& r, auto&) { r.clear_inputs(); }), HasSubstr("Missing Input: input"));
   expect_alive();
 }
@@ -234,8 +267,9 @@ TEST_F(ServerTest, v2_describes_server_and_model) {
 }
 
 TEST_F(ServerTest, v2_infers_from_nested_json_and_echoes_the_id) {
-  ClientResponse response = send("POST", "/v2/models/default/infer",
-                                 R"({"id":"a\"1","inputs":[{"name":"input","shape":[2,4],"datatype":"FP32","data":[[1,2,3,4],[1,2,3,4]]}]})");
+  ClientResponse response = send(
+      "POST", "/v2/models/default/infer",
+      R"({"id":"a\"1","inputs":[{"name":"input","shape":[2,4],"datatype":"FP32","data":[[1,2,3,4],[1,2,3,4]]}]})");
   ASSERT_EQ(response.status, 200) << response.body;
   Json out = Json::parse(response.body);
   auto y = gemm(kX);
@@ -248,16 +282,19 @@ TEST_F(ServerTest, v2_infers_from_nested_json_and_echoes_the_id) {
 }
 
 TEST_F(ServerTest, v2_binary_tensors_go_behind_the_json_both_ways) {
-  const std::string json = R"({"inputs":[{"name":"input","shape":[1,4],"datatype":"FP32","parameters":{"binary_data_size":16}}],)"
-                           R"("outputs":[{"name":"output","parameters":{"binary_data":true}}]})";
+  const std::string json =
+      R"({"inputs":[{"name":"input","shape":[1,4],"datatype":"FP32","parameters":{"binary_data_size":16}}],)"
+      R"("outputs":[{"name":"output","parameters":{"binary_data":true}}]})";
   ClientResponse response = send("POST", "/v2/models/default/infer", json + bytes_of(kX),
-                                 {{"Content-Type", "application/octet-stream"}, {"Inference-Header-Content-Length", std::to_string(json.size())}});
+                                 {{"Content-Type", "application/octet-stream"},
+                                  {"Inference-Header-Content-Length", std::to_string(json.size())}});
   ASSERT_EQ(response.status, 200) << response.body;
   const size_t length = std::stoul(std::string(response.headers.get("Inference-Header-Content-Length")));
   EXPECT_EQ(Json::parse(response.body.substr(0, length))["outputs"][0]["parameters"]["binary_data_size"], 12);
   EXPECT_EQ(response.body.substr(length), bytes_of(gemm(kX)));
 
-  ClientResponse raw = send("POST", "/v2/models/default/infer", bytes_of(kX), {{"Inference-Header-Content-Length", "0"}});
+  ClientResponse raw =
+      send("POST", "/v2/models/default/infer", bytes_of(kX), {{"Inference-Header-Content-Length", "0"}});
   ASSERT_EQ(raw.status, 200) << raw.body;
   EXPECT_THAT(raw.body, testing::EndsWith(bytes_of(gemm(kX))));
 }
@@ -326,8 +363,8 @@ TEST_F(ServerTest, a_busy_port_is_named) {
 
 TEST_F(ServerTest, health_watchers_learn_of_the_end_and_do_not_hold_it_up) {
   auto server = Server::start(options_).value();
-  auto stub = grpc::health::v1::Health::NewStub(
-      grpc::CreateChannel(fmt::format("127.0.0.1:{}", server->grpc_port()), grpc::InsecureChannelCredentials()));
+  auto stub = grpc::health::v1::Health::NewStub(grpc::CreateChannel(
+      fmt::format("127.0.0.1:{}", server->grpc_port()), grpc::InsecureChannelCredentials()));
   grpc::health::v1::HealthCheckRequest request;
   grpc::health::v1::HealthCheckResponse response;
   grpc::ClientContext check;

@@ -27,7 +27,8 @@ struct Runtime {
 Runtime runtime;
 
 Error take_status(OrtStatus* status) {
-  Error error = ort_error(static_cast<OrtCode>(runtime.api->GetErrorCode(status)), runtime.api->GetErrorMessage(status));
+  Error error = ort_error(static_cast<OrtCode>(runtime.api->GetErrorCode(status)),
+                          runtime.api->GetErrorMessage(status));
   runtime.api->ReleaseStatus(status);
   return error;
 }
@@ -54,7 +55,8 @@ void ORT_API_CALL forward_log(void*, OrtLoggingLevel severity, const char* categ
   LogLevel level = severity <= ORT_LOGGING_LEVEL_INFO      ? LogLevel::kDebug
                    : severity == ORT_LOGGING_LEVEL_WARNING ? LogLevel::kWarning
                                                            : LogLevel::kError;
-  if (log_level() <= level) log_line(level, fmt::format("[{} {} {}]: {}", log_id, category, location, message));
+  if (log_level() <= level)
+    log_line(level, fmt::format("[{} {} {}]: {}", log_id, category, location, message));
 }
 
 std::vector<fs::path> places() {
@@ -86,8 +88,10 @@ Result<void*> open_library(const fs::path& wanted) {
     if (void* handle = dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL)) return handle;
     tried += fmt::format("\n  {}", dlerror());
   }
-  return fail(Code::kNotFound,
-              "cannot load ONNX Runtime; name the library with --ort_library or TIDEMILL_ORT_LIBRARY. Tried:{}", tried);
+  return fail(
+      Code::kNotFound,
+      "cannot load ONNX Runtime; name the library with --ort_library or TIDEMILL_ORT_LIBRARY. Tried:{}",
+      tried);
 }
 
 Result<> open_runtime(const fs::path& library) {
@@ -99,8 +103,11 @@ Result<> open_runtime(const fs::path& library) {
   const OrtApiBase* base = get_base();
   runtime.version = base->GetVersionString();
   runtime.api = base->GetApi(kApiVersion);
-  if (!runtime.api) return fail(Code::kInvalid, "ONNX Runtime {} is too old; 1.{} or newer is needed", runtime.version, kApiVersion);
-  OrtLoggingLevel level = log_level() == LogLevel::kDebug ? ORT_LOGGING_LEVEL_INFO : ORT_LOGGING_LEVEL_WARNING;
+  if (!runtime.api)
+    return fail(Code::kInvalid, "ONNX Runtime {} is too old; 1.{} or newer is needed", runtime.version,
+                kApiVersion);
+  OrtLoggingLevel level =
+      log_level() == LogLevel::kDebug ? ORT_LOGGING_LEVEL_INFO : ORT_LOGGING_LEVEL_WARNING;
   ORT_TRY(runtime.api->CreateEnvWithCustomLogger(forward_log, nullptr, level, "onnxruntime", &runtime.env));
   ORT_TRY(runtime.api->DisableTelemetryEvents(runtime.env));
   ORT_TRY(runtime.api->CreateCpuMemoryInfo(OrtArenaAllocator, OrtMemTypeDefault, &runtime.memory));
@@ -125,7 +132,8 @@ Result<TensorInfo> describe(OrtTypeInfo* raw, std::string name) {
 
 std::string take_name(char* name) {
   std::string copy = name;
-  if (OrtStatus* ignored = runtime.api->AllocatorFree(runtime.allocator, name)) runtime.api->ReleaseStatus(ignored);
+  if (OrtStatus* ignored = runtime.api->AllocatorFree(runtime.allocator, name))
+    runtime.api->ReleaseStatus(ignored);
   return copy;
 }
 
@@ -170,8 +178,8 @@ Result<std::unique_ptr<OrtValue, ReleaseValue>> value_of(const TensorView& view)
   if (view.type == ElementType::kString) {
     if (view.strings.size() != count)
       return tl::unexpected(ort_error(OrtCode::kInvalidArgument,
-                                      fmt::format("input '{}' has {} strings where its shape needs {}", view.name,
-                                                  view.strings.size(), count)));
+                                      fmt::format("input '{}' has {} strings where its shape needs {}",
+                                                  view.name, view.strings.size(), count)));
     return string_value(view);
   }
   if (view.bytes.size() != count * element_size(view.type))
@@ -180,8 +188,8 @@ Result<std::unique_ptr<OrtValue, ReleaseValue>> value_of(const TensorView& view)
                                                 view.bytes.size(), count * element_size(view.type))));
   OrtValue* raw = nullptr;
   ORT_TRY(runtime.api->CreateTensorWithDataAsOrtValue(
-      runtime.memory, const_cast<char*>(view.bytes.data()), view.bytes.size(), view.dims.data(), view.dims.size(),
-      static_cast<ONNXTensorElementDataType>(view.type), &raw));
+      runtime.memory, const_cast<char*>(view.bytes.data()), view.bytes.size(), view.dims.data(),
+      view.dims.size(), static_cast<ONNXTensorElementDataType>(view.type), &raw));
   return std::unique_ptr<OrtValue, ReleaseValue>(raw);
 }
 
@@ -217,7 +225,9 @@ Result<> load_onnxruntime(const fs::path& library) {
 
 std::string onnxruntime_version() { return runtime.version; }
 
-void OutputTensor::Free::operator()(void* value) const { runtime.api->ReleaseValue(static_cast<OrtValue*>(value)); }
+void OutputTensor::Free::operator()(void* value) const {
+  runtime.api->ReleaseValue(static_cast<OrtValue*>(value));
+}
 
 Result<OutputTensor> OutputTensor::adopt(void* value) {
   OutputTensor out;
@@ -239,7 +249,8 @@ Result<OutputTensor> OutputTensor::adopt(void* value) {
     return out;
   }
   if (element_size(out.type_) == 0)
-    return tl::unexpected(ort_error(OrtCode::kNotImplemented, "an output of this element type cannot be sent"));
+    return tl::unexpected(
+        ort_error(OrtCode::kNotImplemented, "an output of this element type cannot be sent"));
   void* data = nullptr;
   ORT_TRY(runtime.api->GetTensorMutableData(tensor, &data));
   out.bytes_ = {static_cast<const char*>(data), out.count_ * element_size(out.type_)};
@@ -280,12 +291,16 @@ Result<> Session::State::check_inputs(std::span<const TensorView> given) const {
   auto wrong = [](std::string text) { return tl::unexpected(ort_error(OrtCode::kInvalidArgument, text)); };
   for (size_t i = 0; i < given.size(); ++i) {
     const TensorInfo* info = find(inputs, given[i].name);
-    if (!info) return wrong(fmt::format("Invalid Feed Input Name:{}. The model's inputs are: {}", given[i].name, names_of(inputs)));
+    if (!info)
+      return wrong(fmt::format("Invalid Feed Input Name:{}. The model's inputs are: {}", given[i].name,
+                               names_of(inputs)));
     if (info->type != given[i].type)
-      return wrong(fmt::format("Unexpected input data type for '{}'. Actual: (tensor({})) , expected: (tensor({}))",
-                               given[i].name, onnx_name(given[i].type), onnx_name(info->type)));
+      return wrong(
+          fmt::format("Unexpected input data type for '{}'. Actual: (tensor({})) , expected: (tensor({}))",
+                      given[i].name, onnx_name(given[i].type), onnx_name(info->type)));
     for (size_t j = 0; j < i; ++j)
-      if (given[j].name == given[i].name) return wrong(fmt::format("input '{}' is given twice", given[i].name));
+      if (given[j].name == given[i].name)
+        return wrong(fmt::format("input '{}' is given twice", given[i].name));
   }
   for (const TensorInfo& info : inputs) {
     bool there = false;
@@ -305,7 +320,8 @@ Result<std::unique_ptr<Session>> Session::load(const fs::path& model, const Sess
   TRY(load_onnxruntime(options.library));
   TRY(open_file(model, O_RDONLY));
   auto state = std::make_unique<State>();
-  TRY_IN(fmt::format("cannot load the model {}", model.string()), state->open(model, options.threads_per_call));
+  TRY_IN(fmt::format("cannot load the model {}", model.string()),
+         state->open(model, options.threads_per_call));
   return std::unique_ptr<Session>(new Session(std::move(state)));
 }
 
@@ -332,8 +348,8 @@ Result<std::vector<OutputTensor>> Session::run(std::span<const TensorView> input
     for (const TensorInfo& info : state_->outputs) output_pointers.push_back(info.name.c_str());
 
   std::vector<OrtValue*> raw(output_pointers.size());
-  ORT_TRY(runtime.api->Run(state_->session, state_->run_options, input_pointers.data(), values.data(), values.size(),
-                           output_pointers.data(), output_pointers.size(), raw.data()));
+  ORT_TRY(runtime.api->Run(state_->session, state_->run_options, input_pointers.data(), values.data(),
+                           values.size(), output_pointers.data(), output_pointers.size(), raw.data()));
   std::vector<std::unique_ptr<OrtValue, ReleaseValue>> guards(raw.begin(), raw.end());
   std::vector<OutputTensor> out;
   for (auto& guard : guards) out.push_back(TRY(OutputTensor::adopt(guard.release())));
@@ -341,7 +357,8 @@ Result<std::vector<OutputTensor>> Session::run(std::span<const TensorView> input
 }
 
 void Session::terminate() {
-  if (OrtStatus* ignored = runtime.api->RunOptionsSetTerminate(state_->run_options)) runtime.api->ReleaseStatus(ignored);
+  if (OrtStatus* ignored = runtime.api->RunOptionsSetTerminate(state_->run_options))
+    runtime.api->ReleaseStatus(ignored);
 }
 
 }  // namespace tidemill::serving

@@ -30,7 +30,7 @@ class OutputTensor {
   ElementType type() const { return type_; }
   const std::vector<int64_t>& dims() const { return dims_; }
   uint64_t count() const { return count_; }
-  std::string_view bytes() const { return bytes_; }               // all types but kString
+  std::string_view bytes() const { return bytes_; }                     // all types but kString
   const std::vector<std::string>& strings() const { return strings_; }  // kString only
 
  private:
@@ -46,14 +46,15 @@ class OutputTensor {
   std::vector<std::string> strings_;
 };
 
-// Opens ONNX Runtime once for this process: `library` if given, else TIDEMILL_ORT_LIBRARY, else beside the running
-// program, in ../lib, and where the build found it. kNotFound lists the places. Later calls return the first result.
+// Opens ONNX Runtime once for this process: `library` if given, else TIDEMILL_ORT_LIBRARY, else beside the
+// running program, in ../lib, and where the build found it. kNotFound lists the places. Later calls return
+// the first result.
 Result<> load_onnxruntime(const fs::path& library = {});
 std::string onnxruntime_version();  // "1.26.0" once loaded
 
 struct SessionOptions {
-  fs::path library;            // see load_onnxruntime
-  int threads_per_call = 1;    // with 1 ONNX Runtime makes no threads of its own
+  fs::path library;          // see load_onnxruntime
+  int threads_per_call = 1;  // with 1 ONNX Runtime makes no threads of its own
 };
 
 class Session {
@@ -67,7 +68,8 @@ class Session {
 
   // Any number of threads may call it at once. `outputs` are names; empty: all. Results are in that order.
   // Errors carry ONNX Runtime's code (serving/status.h); a wrong name or type is found before the model runs.
-  Result<std::vector<OutputTensor>> run(std::span<const TensorView> inputs, std::span<const std::string> outputs);
+  Result<std::vector<OutputTensor>> run(std::span<const TensorView> inputs,
+                                        std::span<const std::string> outputs);
   // Calls in progress and to come fail soon.
   void terminate();
 

@@ -1,4 +1,5 @@
-// Errors of the old server's contract: ONNX Runtime's codes in messages, and what they become in HTTP and gRPC.
+// Errors of the old server's contract: ONNX Runtime's codes in messages, and what they become in HTTP and
+// gRPC.
 #pragma once
 
 #include <string_view>
@@ -26,7 +27,8 @@ Error ort_error(OrtCode code, std::string_view text);
 // The code in such a message; kNone when there is none.
 OrtCode ort_code_of(const Error& error);
 
-// The status of the old contract's HTTP routes: 400 for everything the client did wrong, a wrong model name included.
+// The status of the old contract's HTTP routes: 400 for everything the client did wrong, a wrong model name
+// included.
 int predict_http_status(const Error& error);
 // Open Inference Protocol: as above, but an unknown model is 404.
 int v2_http_status(const Error& error);

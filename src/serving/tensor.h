@@ -40,7 +40,8 @@ std::string_view v2_name(ElementType type);
 // kUndefined when there is no such name.
 ElementType from_v2_name(std::string_view name);
 
-// Product of the dimensions. kInvalid for a negative one and when a tensor of that many elements could not exist.
+// Product of the dimensions. kInvalid for a negative one and when a tensor of that many elements could not
+// exist.
 Result<uint64_t> element_count(std::span<const int64_t> dims);
 
 // A tensor that lies in somebody else's memory, row-major, little-endian.
@@ -48,7 +49,7 @@ struct TensorView {
   std::string_view name;
   ElementType type = ElementType::kUndefined;
   std::vector<int64_t> dims;
-  std::string_view bytes;                  // all types but kString; aligned to the element's size
+  std::string_view bytes;                 // all types but kString; aligned to the element's size
   std::vector<std::string_view> strings;  // kString only
 };
 

@@ -19,7 +19,7 @@ void touch(const tidemill::Result<std::vector<tidemill::serving::TensorView>>& t
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   using namespace tidemill::serving;
-  static const auto silenced = google::protobuf::SetLogHandler(nullptr);
+  [[maybe_unused]] static const auto silenced = google::protobuf::SetLogHandler(nullptr);
   TensorMemory memory;
   ::onnxruntime::server::PredictRequest predict;
   if (predict.ParseFromArray(data, static_cast<int>(size))) touch(tensors_of(predict, memory));

@@ -9,7 +9,8 @@ namespace {
 constexpr float kBias[3] = {0.5f, -1.0f, 2.0f};
 float weight(int row, int column) { return static_cast<float>(row - column) * 0.25f; }
 
-void describe(onnx::ValueInfoProto* info, const std::string& name, int type, const std::vector<std::string>& shape) {
+void describe(onnx::ValueInfoProto* info, const std::string& name, int type,
+              const std::vector<std::string>& shape) {
   info->set_name(name);
   auto* tensor = info->mutable_type()->mutable_tensor_type();
   tensor->set_elem_type(type);
@@ -110,7 +111,8 @@ std::string loop_model() {
   return out.SerializeAsString();
 }
 
-ModelFile::ModelFile(const std::string& bytes) : dir_(TempDir::create().value()), path_(dir_.path() / "model.onnx") {
+ModelFile::ModelFile(const std::string& bytes)
+    : dir_(TempDir::create().value()), path_(dir_.path() / "model.onnx") {
   if (auto written = write_file_atomic(path_, bytes, Durable::no); !written)
     throw std::runtime_error(written.error().message);
 }

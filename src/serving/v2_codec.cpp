@@ -135,7 +135,8 @@ Result<std::string_view> json_elements(const json& data, uint64_t count, TensorM
   uint64_t i = 0;
   TRY(each_element(data, [&](const json& item) -> Result<> {
     T value{};
-    if (!convert(item, value)) return fail(Code::kInvalid, "element {} of 'data' does not fit its datatype", i);
+    if (!convert(item, value))
+      return fail(Code::kInvalid, "element {} of 'data' does not fit its datatype", i);
     std::memcpy(bytes.data() + i++ * sizeof(T), &value, sizeof(T));
     return {};
   }));
@@ -152,7 +153,8 @@ Result<std::vector<std::string_view>> json_strings(const json& data) {
   return out;
 }
 
-Result<std::string_view> numbers_of(ElementType type, const json& data, uint64_t count, TensorMemory& memory) {
+Result<std::string_view> numbers_of(ElementType type, const json& data, uint64_t count,
+                                    TensorMemory& memory) {
   switch (type) {
     case ElementType::kFloat:
       return json_elements<float>(data, count, memory);
@@ -181,8 +183,8 @@ Result<std::string_view> numbers_of(ElementType type, const json& data, uint64_t
   }
 }
 
-Result<TensorView> json_tensor(std::string_view name, ElementType type, std::vector<int64_t> dims, const json& data,
-                               TensorMemory& memory) {
+Result<TensorView> json_tensor(std::string_view name, ElementType type, std::vector<int64_t> dims,
+                               const json& data, TensorMemory& memory) {
   const uint64_t count = TRY(element_count(dims));
   // Compared before anything is allocated: a small body can claim a huge shape.
   if (uint64_t have = elements_in(data); have != count)
@@ -201,11 +203,13 @@ Result<TensorView> input_of(const json& input, std::string_view& binary, V2Reque
   const std::string& name = request.names.back();
   const std::string datatype = TRY_IN("input '" + name + "'", string_member(input, "datatype"));
   const ElementType type = from_v2_name(datatype);
-  if (type == ElementType::kUndefined) return fail(Code::kInvalid, "input '{}': unknown datatype '{}'", name, datatype);
+  if (type == ElementType::kUndefined)
+    return fail(Code::kInvalid, "input '{}': unknown datatype '{}'", name, datatype);
   std::vector<int64_t> dims = TRY_IN("input '" + name + "'", shape_of(input));
   if (auto size = int_parameter(input, "binary_data_size")) {
     if (*size < 0 || static_cast<uint64_t>(*size) > binary.size())
-      return fail(Code::kInvalid, "input '{}': binary_data_size is {}, but {} bytes are left", name, *size, binary.size());
+      return fail(Code::kInvalid, "input '{}': binary_data_size is {}, but {} bytes are left", name, *size,
+                  binary.size());
     std::string_view bytes = binary.substr(0, static_cast<size_t>(*size));
     binary.remove_prefix(bytes.size());
     return raw_tensor(name, type, std::move(dims), bytes, request.memory);
@@ -242,7 +246,8 @@ Result<> parse_outputs(V2Request& request, std::span<const TensorInfo> model_out
   if (outputs && !outputs->is_array()) return fail(Code::kInvalid, "'outputs' is not an array");
   if (outputs)
     for (const json& output : *outputs)
-      request.outputs.push_back({TRY(string_member(output, "name")), kind(flag_parameter(output, "binary_data", binary_default))});
+      request.outputs.push_back(
+          {TRY(string_member(output, "name")), kind(flag_parameter(output, "binary_data", binary_default))});
   for (size_t i = 0; i < request.outputs.size(); ++i)
     for (size_t j = 0; j < i; ++j)
       if (request.outputs[i].name == request.outputs[j].name)
@@ -252,7 +257,9 @@ Result<> parse_outputs(V2Request& request, std::span<const TensorInfo> model_out
   return {};
 }
 
-std::string json_text(std::string_view text) { return json(text).dump(-1, ' ', false, json::error_handler_t::replace); }
+std::string json_text(std::string_view text) {
+  return json(text).dump(-1, ' ', false, json::error_handler_t::replace);
+}
 
 template <class T>
 void append_numbers(std::string_view bytes, std::string& out) {
@@ -305,10 +312,12 @@ Result<> append_data(const OutputTensor& tensor, std::string& out) {
       append_numbers<bool>(tensor.bytes(), out);
       break;
     case ElementType::kString:
-      for (size_t i = 0; i < tensor.strings().size(); ++i) out += (i ? "," : "") + json_text(tensor.strings()[i]);
+      for (size_t i = 0; i < tensor.strings().size(); ++i)
+        out += (i ? "," : "") + json_text(tensor.strings()[i]);
       break;
     default:
-      return fail(Code::kInvalid, "{} outputs can only be sent as binary data; ask for it with binary_data", v2_name(tensor.type()));
+      return fail(Code::kInvalid, "{} outputs can only be sent as binary data; ask for it with binary_data",
+                  v2_name(tensor.type()));
   }
   return {};
 }
@@ -322,11 +331,14 @@ Result<std::vector<std::string_view>> split_bytes_tensor(std::string_view raw, u
     if (raw.size() < sizeof length) return fail(Code::kInvalid, "BYTES data ends inside a length");
     std::memcpy(&length, raw.data(), sizeof length);
     raw.remove_prefix(sizeof length);
-    if (raw.size() < length) return fail(Code::kInvalid, "BYTES element {} says {} bytes, but {} are left", out.size(), length, raw.size());
+    if (raw.size() < length)
+      return fail(Code::kInvalid, "BYTES element {} says {} bytes, but {} are left", out.size(), length,
+                  raw.size());
     out.push_back(raw.substr(0, length));
     raw.remove_prefix(length);
   }
-  if (out.size() != count) return fail(Code::kInvalid, "BYTES data has {} elements where its shape needs {}", out.size(), count);
+  if (out.size() != count)
+    return fail(Code::kInvalid, "BYTES data has {} elements where its shape needs {}", out.size(), count);
   return out;
 }
 
@@ -349,7 +361,8 @@ Result<TensorView> raw_tensor(std::string_view name, ElementType type, std::vect
   }
   const size_t size = element_size(type);
   if (bytes.size() != count * size)
-    return fail(Code::kInvalid, "input '{}' has {} bytes where its shape needs {}", name, bytes.size(), count * size);
+    return fail(Code::kInvalid, "input '{}' has {} bytes where its shape needs {}", name, bytes.size(),
+                count * size);
   view.bytes = bytes;
   if (reinterpret_cast<uintptr_t>(bytes.data()) % size != 0) {
     auto copy = memory.allocate(bytes.size());
@@ -369,16 +382,19 @@ Result<std::unique_ptr<V2Request>> parse_v2(std::string_view body, std::optional
     return request;
   }
   if (header_length && *header_length > body.size())
-    return fail(Code::kInvalid, "Inference-Header-Content-Length is {}, but the body has {} bytes", *header_length, body.size());
+    return fail(Code::kInvalid, "Inference-Header-Content-Length is {}, but the body has {} bytes",
+                *header_length, body.size());
   const size_t json_size = header_length.value_or(body.size());
   std::string_view binary = body.substr(json_size);
   request->document = TRY(parse_document(body.substr(0, json_size)));
-  if (const json* id = member(request->document, "id"); id && id->is_string()) request->id = id->get<std::string>();
+  if (const json* id = member(request->document, "id"); id && id->is_string())
+    request->id = id->get<std::string>();
   request->timeout_us = int_parameter(request->document, "timeout");
   const json* inputs = member(request->document, "inputs");
   if (!inputs || !inputs->is_array()) return fail(Code::kInvalid, "'inputs' is missing or not an array");
   for (const json& input : *inputs) request->inputs.push_back(TRY(input_of(input, binary, *request)));
-  if (!binary.empty()) return fail(Code::kInvalid, "{} bytes of binary data belong to no input", binary.size());
+  if (!binary.empty())
+    return fail(Code::kInvalid, "{} bytes of binary data belong to no input", binary.size());
   TRY(parse_outputs(*request, model_outputs, flag_parameter(request->document, "binary_data_output", false)));
   return request;
 }
@@ -387,12 +403,13 @@ Result<V2Response> print_v2(std::string_view model, std::string_view version, co
                             std::span<const OutputTensor> outputs) {
   std::string binary;
   bool any_binary = false;
-  std::string text = fmt::format("{{\"model_name\":{},\"model_version\":{},\"id\":{},\"outputs\":[", json_text(model),
-                                 json_text(version), json_text(request.id));
+  std::string text = fmt::format("{{\"model_name\":{},\"model_version\":{},\"id\":{},\"outputs\":[",
+                                 json_text(model), json_text(version), json_text(request.id));
   for (size_t i = 0; i < outputs.size(); ++i) {
     const OutputTensor& tensor = outputs[i];
-    text += fmt::format("{}{{\"name\":{},\"datatype\":\"{}\",\"shape\":[{}]", i ? "," : "", json_text(request.outputs[i].name),
-                        v2_name(tensor.type()), fmt::join(tensor.dims(), ","));
+    text += fmt::format("{}{{\"name\":{},\"datatype\":\"{}\",\"shape\":[{}]", i ? "," : "",
+                        json_text(request.outputs[i].name), v2_name(tensor.type()),
+                        fmt::join(tensor.dims(), ","));
     if (request.outputs[i].data == V2Data::kBinary) {
       const size_t before = binary.size();
       if (tensor.type() == ElementType::kString)

@@ -26,7 +26,7 @@ struct V2Output {
 struct V2Request {
   std::string id;
   std::vector<TensorView> inputs;
-  std::vector<V2Output> outputs;  // all outputs of the model when the request named none
+  std::vector<V2Output> outputs;      // all outputs of the model when the request named none
   std::optional<int64_t> timeout_us;  // Triton's parameter "timeout"
 
   nlohmann::json document;
@@ -34,8 +34,9 @@ struct V2Request {
   TensorMemory memory;
 };
 
-// header_length: the field Inference-Header-Content-Length, the size of the JSON in front of binary data; without it
-// the whole body is JSON, with 0 the body is the bytes of the model's only input. Errors say which input is wrong.
+// header_length: the field Inference-Header-Content-Length, the size of the JSON in front of binary data;
+// without it the whole body is JSON, with 0 the body is the bytes of the model's only input. Errors say which
+// input is wrong.
 Result<std::unique_ptr<V2Request>> parse_v2(std::string_view body, std::optional<uint64_t> header_length,
                                             std::span<const TensorInfo> model_inputs,
                                             std::span<const TensorInfo> model_outputs);

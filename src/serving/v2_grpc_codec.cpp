@@ -22,7 +22,8 @@ Result<std::string_view> narrowed(const Field& field, uint64_t count, TensorMemo
   To* out = reinterpret_cast<To*>(bytes.data());
   for (uint64_t i = 0; i < count; ++i) {
     const auto value = field[static_cast<int>(i)];
-    if (!std::in_range<To>(value)) return fail(Code::kInvalid, "element {} is {}, which does not fit its datatype", i, value);
+    if (!std::in_range<To>(value))
+      return fail(Code::kInvalid, "element {} is {}, which does not fit its datatype", i, value);
     out[i] = static_cast<To>(value);
   }
   return std::string_view(bytes.data(), bytes.size());
@@ -118,7 +119,8 @@ bool needs_raw(std::span<const OutputTensor> outputs) {
 
 }  // namespace
 
-Result<std::vector<TensorView>> tensors_of(const inference::ModelInferRequest& request, TensorMemory& memory) {
+Result<std::vector<TensorView>> tensors_of(const inference::ModelInferRequest& request,
+                                           TensorMemory& memory) {
   const int raw = request.raw_input_contents_size();
   if (raw > 0 && raw != request.inputs_size())
     return fail(Code::kInvalid, "there are {} inputs but {} raw_input_contents", request.inputs_size(), raw);
@@ -127,19 +129,24 @@ Result<std::vector<TensorView>> tensors_of(const inference::ModelInferRequest& r
     const auto& input = request.inputs(i);
     const std::string place = fmt::format("input '{}'", input.name());
     const ElementType type = from_v2_name(input.datatype());
-    if (type == ElementType::kUndefined) return fail(Code::kInvalid, "{}: unknown datatype '{}'", place, input.datatype());
+    if (type == ElementType::kUndefined)
+      return fail(Code::kInvalid, "{}: unknown datatype '{}'", place, input.datatype());
     std::vector<int64_t> dims(input.shape().begin(), input.shape().end());
     if (raw == 0) {
-      views.push_back(TRY_IN(place, typed_tensor(input.name(), type, std::move(dims), input.contents(), memory)));
+      views.push_back(
+          TRY_IN(place, typed_tensor(input.name(), type, std::move(dims), input.contents(), memory)));
       continue;
     }
-    if (input.has_contents()) return fail(Code::kInvalid, "{} has contents although raw_input_contents are used", place);
-    views.push_back(TRY(raw_tensor(input.name(), type, std::move(dims), request.raw_input_contents(i), memory)));
+    if (input.has_contents())
+      return fail(Code::kInvalid, "{} has contents although raw_input_contents are used", place);
+    views.push_back(
+        TRY(raw_tensor(input.name(), type, std::move(dims), request.raw_input_contents(i), memory)));
   }
   return views;
 }
 
-std::vector<std::string> requested_outputs(const inference::ModelInferRequest& request, std::span<const TensorInfo> all) {
+std::vector<std::string> requested_outputs(const inference::ModelInferRequest& request,
+                                           std::span<const TensorInfo> all) {
   std::vector<std::string> names;
   for (const auto& output : request.outputs())
     if (std::find(names.begin(), names.end(), output.name()) == names.end()) names.push_back(output.name());

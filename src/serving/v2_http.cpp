@@ -14,7 +14,9 @@ namespace {
 constexpr std::string_view kJson = "application/json";
 constexpr std::string_view kHeaderLength = "Inference-Header-Content-Length";
 
-HttpResponse json_response(int status, const Json& value) { return HttpResponse::text(status, dump_json(value), kJson); }
+HttpResponse json_response(int status, const Json& value) {
+  return HttpResponse::text(status, dump_json(value), kJson);
+}
 
 HttpResponse error_response(const Error& error) {
   HttpResponse response = json_response(v2_http_status(error), Json{{"error", error.message}});
@@ -30,7 +32,8 @@ struct Exchange {
 };
 
 void finish(Model& model, Exchange& exchange, Result<HttpResponse> outcome) {
-  model.metrics().answered(Door::kV2Http, outcome ? nullptr : &outcome.error(), Clock::now() - exchange.start);
+  model.metrics().answered(Door::kV2Http, outcome ? nullptr : &outcome.error(),
+                           Clock::now() - exchange.start);
   exchange.respond(outcome ? std::move(*outcome) : error_response(outcome.error()));
 }
 
@@ -44,7 +47,8 @@ Result<std::optional<uint64_t>> header_length(const HttpRequest& request) {
   return length;
 }
 
-Result<HttpResponse> encode(const Model& model, const V2Request& request, std::span<const OutputTensor> outputs) {
+Result<HttpResponse> encode(const Model& model, const V2Request& request,
+                            std::span<const OutputTensor> outputs) {
   V2Response encoded = TRY(print_v2(model.name(), model.version(), request, outputs));
   if (!encoded.header_length) return HttpResponse::text(200, std::move(encoded.body), kJson);
   HttpResponse response = HttpResponse::text(200, std::move(encoded.body), "application/octet-stream");
@@ -85,7 +89,8 @@ HttpResponse model_metadata(const Model& model) {
 }
 
 HttpResponse not_found(const HttpRequest& request) {
-  return json_response(404, Json{{"error", fmt::format("no such path: {} {}", request.method, request.path)}});
+  return json_response(404,
+                       Json{{"error", fmt::format("no such path: {} {}", request.method, request.path)}});
 }
 
 // "/v2/models/{m}[/versions/{v}][/{action}]".
@@ -109,26 +114,32 @@ std::optional<ModelPath> parse_model_path(std::string_view path) {
 
 void handle_model(Model& model, bool ready, const ModelPath& path, HttpRequest request, Respond respond) {
   const bool get = request.method == "GET", post = request.method == "POST";
-  const bool known = (get && (path.action.empty() || path.action == "ready")) || (post && path.action == "infer");
+  const bool known =
+      (get && (path.action.empty() || path.action == "ready")) || (post && path.action == "infer");
   if (!known) return respond(not_found(request));
   if (auto ok = model.check_name(path.model, path.version); !ok)
-    return respond(json_response(404, Json{{"error", fmt::format("this server has model '{}' version '{}', not '{}' version '{}'",
-                                                                model.name(), model.version(), path.model, path.version)}}));
+    return respond(json_response(
+        404, Json{{"error", fmt::format("this server has model '{}' version '{}', not '{}' version '{}'",
+                                        model.name(), model.version(), path.model, path.version)}}));
   if (post) return infer(model, std::move(request), std::move(respond));
-  if (path.action == "ready") return respond(json_response(ready ? 200 : 503, Json{{"name", model.name()}, {"ready", ready}}));
+  if (path.action == "ready")
+    return respond(json_response(ready ? 200 : 503, Json{{"name", model.name()}, {"ready", ready}}));
   respond(model_metadata(model));
 }
 
 }  // namespace
 
 void handle_v2(Model& model, bool ready, HttpRequest request, Respond respond) {
-  if (auto path = parse_model_path(request.path)) return handle_model(model, ready, *path, std::move(request), std::move(respond));
+  if (auto path = parse_model_path(request.path))
+    return handle_model(model, ready, *path, std::move(request), std::move(respond));
   if (request.method == "GET") {
     if (request.path == "/v2" || request.path == "/v2/")
-      return respond(json_response(
-          200, Json{{"name", kV2ServerName}, {"version", TIDEMILL_VERSION}, {"extensions", Json::array({kV2Extension})}}));
+      return respond(json_response(200, Json{{"name", kV2ServerName},
+                                             {"version", TIDEMILL_VERSION},
+                                             {"extensions", Json::array({kV2Extension})}}));
     if (request.path == "/v2/health/live") return respond(json_response(200, Json{{"live", true}}));
-    if (request.path == "/v2/health/ready") return respond(json_response(ready ? 200 : 503, Json{{"ready", ready}}));
+    if (request.path == "/v2/health/ready")
+      return respond(json_response(ready ? 200 : 503, Json{{"ready", ready}}));
   }
   respond(not_found(request));
 }
