@@ -1,6 +1,7 @@
 // docker load, then docker run by the image's id.
 #include <thread>
 
+#include "base/id.h"
 #include "base/text.h"
 #include "base/time.h"
 #include "oci/runtime_parts.h"
@@ -77,7 +78,7 @@ class Docker : public ContainerRuntime {
       if (id.empty()) id = image.name;
       loaded = id;
     }
-    std::string container_name = fmt::format("tidemill-{}", owner_mark());
+    std::string container_name = fmt::format("tidemill-{}-{:x}", owner_mark(), random_u64());
     ProcessOptions options;
     options.argv = {docker, "run",       "--rm", "--name",  container_name,
                     "--label", fmt::format("{}={}", kOwnerLabel, owner_mark()), "--network", "host"};

@@ -1,9 +1,9 @@
 // podman run on the image's unpacked files (--rootfs): nothing is copied into podman's store, which would take longer
 // than unpacking and starting together.
-#include <signal.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include "base/id.h"
 #include "base/log.h"
 #include "base/time.h"
 #include "oci/runtime_parts.h"
@@ -41,17 +41,14 @@ class PodmanContainer : public Container {
   void stop(std::chrono::milliseconds grace) override {
     if (stopped_) return;
     stopped_ = true;
-    // podman hands the signal on and removes the container when it ends (--rm); forced only when that has failed.
-    bool clean = ended().has_value();
-    if (!clean) {
-      process_.signal_group(SIGTERM);
-      exit_ = process_.wait_for(grace);
-      clean = exit_.has_value();
+    if (!ended()) {
+      auto seconds = std::chrono::duration_cast<std::chrono::seconds>(grace).count();
+      (void)run_command({podman_, "stop", "-t", std::to_string(seconds), name_}, grace + kPatience);
+      exit_ = process_.wait_for(std::chrono::seconds(5));
     }
-    if (!clean || exit_->signal != 0) {
-      (void)run_command({podman_, "rm", "-f", "-t", "0", name_}, kPatience);
-      if (!exit_) exit_ = process_.stop(std::chrono::seconds(5));
-    }
+    // --rm has removed it, unless podman itself was killed.
+    if (!exit_ || exit_->signal != 0) (void)run_command({podman_, "rm", "-f", "-t", "0", name_}, kPatience);
+    if (!exit_) exit_ = process_.stop(std::chrono::seconds(5));
   }
 
  private:
@@ -89,7 +86,7 @@ std::vector<std::string> run_arguments(const std::string& podman, const std::str
                                    "--network",
                                    "host",
                                    "--log-driver",
-                                   "none",
+                                   "passthrough",  // straight into our file: attaching can miss output
                                    "--timeout",
                                    std::to_string(kLongestRunSeconds),
                                    "--security-opt",
@@ -129,7 +126,7 @@ class Podman : public ContainerRuntime {
     if (!program) return fail(Code::kUnavailable, "not installed (Debian packages podman and runc)");
     Unpacked files = TRY(unpack_for_run(spec.archive));
     std::vector<std::string> command = TRY(command_of(files.config, spec));
-    std::string container_name = fmt::format("tidemill-{}", owner_mark());
+    std::string container_name = fmt::format("tidemill-{}-{:x}", owner_mark(), random_u64());
     auto argv = run_arguments(program->string(), container_name, files, spec, command);
 
     auto process = attempt(argv, {}, files, spec);

@@ -165,10 +165,10 @@ Result<ImageSpec> server_image(const ServerImageOptions& options) {
 
 Result<fs::path> find_server() { return first_file({own_folder() / "tidemill-serve"}, "the server program tidemill-serve"); }
 
-Result<fs::path> find_onnxruntime(const fs::path& built_from) {
+Result<fs::path> find_onnxruntime() {
   fs::path here = own_folder();
   return first_file({here / "libonnxruntime.so", here.parent_path() / "lib/libonnxruntime.so",
-                     here.parent_path() / "lib/tidemill/libonnxruntime.so", built_from / "lib/libonnxruntime.so"},
+                     here.parent_path() / "lib/tidemill/libonnxruntime.so", fs::path(TIDEMILL_ORT_DIR) / "lib/libonnxruntime.so"},
                     "ONNX Runtime (libonnxruntime.so)");
 }
 

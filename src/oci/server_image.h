@@ -20,8 +20,8 @@ struct ServerImageOptions {
 Result<ImageSpec> server_image(const ServerImageOptions& options);
 
 // Where the server program and ONNX Runtime are found: beside this program (bin/, or ../lib for the library), then
-// in `built_from` (where the build found ONNX Runtime). kNotFound names the places looked at.
+// where the build found ONNX Runtime. kNotFound names the places looked at.
 Result<fs::path> find_server();
-Result<fs::path> find_onnxruntime(const fs::path& built_from);
+Result<fs::path> find_onnxruntime();
 
 }  // namespace tidemill::oci

@@ -70,7 +70,7 @@ Result<> build(const Options& options, Recorder& recorder) {
   oci::ServerImageOptions image;
   image.model = TRY(find_model(options.model));
   image.server = options.server.empty() ? TRY(oci::find_server()) : options.server;
-  image.onnxruntime = options.onnxruntime.empty() ? TRY(oci::find_onnxruntime(TIDEMILL_ORT_DIR)) : options.onnxruntime;
+  image.onnxruntime = options.onnxruntime.empty() ? TRY(oci::find_onnxruntime()) : options.onnxruntime;
   image.name = options.name;
   image.created = TRY(oci::source_date_epoch());
   if (const char* run = std::getenv("MLFLOW_RUN_ID")) image.run_id = run;
