@@ -17,7 +17,8 @@ constexpr std::string_view kExamples = R"(Examples:
   tidemill runs show RUN                        parameters, metrics and tags of one run
   tidemill server                               MLflow's REST interface on http://127.0.0.1:5000
   tidemill serve --model_path model.onnx        answer predictions over HTTP and gRPC
-Help on one command: tidemill COMMAND --help)";
+Help on one command: tidemill COMMAND --help
+)";
 
 int report(const Error& error) {
   fmt::print(stderr, "tidemill: {}\n", error.message);

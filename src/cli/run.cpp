@@ -115,7 +115,7 @@ Result<int> show_plan(const Context& context, const RunOptions& options, const p
 
 constexpr size_t kMostFigures = 4;  // of a step that names none
 
-// "accuracy 0.912, loss 0.31": what the step asks to be shown, else its first metrics.
+// "accuracy 0.912, loss 0.31": what the step asks to be shown, else its first metrics but those of the system.
 std::string figures_of(const tracking::Run& run, const std::vector<std::string>& wanted) {
   std::vector<std::string> parts;
   for (const auto& name : wanted) {
@@ -130,7 +130,7 @@ std::string figures_of(const tracking::Run& run, const std::vector<std::string>&
   }
   if (wanted.empty())
     for (const auto& metric : run.metrics)
-      if (parts.size() < kMostFigures) parts.push_back(fmt::format("{} {}", metric.key, number(metric.value)));
+      if (parts.size() < kMostFigures && !metric.key.starts_with("system/")) parts.push_back(fmt::format("{} {}", metric.key, number(metric.value)));
   return join(parts, ", ");
 }
 

@@ -1,0 +1,303 @@
+// The program as its users meet it: command lines in, text and exit statuses out.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <pty.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <csignal>
+
+#include "base/json.h"
+#include "base/text.h"
+#include "sys/process.h"
+
+namespace tidemill {
+namespace {
+
+using namespace std::chrono_literals;
+using testing::HasSubstr;
+using testing::Not;
+using testing::StartsWith;
+
+const std::string kProgram = TIDEMILL_BINARY_DIR "/bin/tidemill";
+
+bool alive(pid_t pid) {
+  auto stat = read_file(fmt::format("/proc/{}/stat", pid));
+  return stat && stat->find(") Z") == std::string::npos;
+}
+
+// Waits for a condition that must come; the test's own time limit ends it otherwise.
+template <class Condition>
+void wait_until(Condition condition) {
+  while (!condition()) std::this_thread::sleep_for(5ms);
+}
+
+class Cli : public testing::Test {
+ protected:
+  fs::path path(std::string_view name) const { return dir_.path() / name; }
+  std::string store() const { return path("tidemill.db").string(); }
+
+  void write(std::string_view name, std::string_view text) const {
+    ASSERT_TRUE(make_dirs(path(name).parent_path()));
+    ASSERT_TRUE(write_file_atomic(path(name), text, Durable::no));
+  }
+  void write_project(const std::string& name, const std::string& command, const std::string& parameters = "{}") const {
+    write(name + "/MLproject",
+          fmt::format("entry_points:\n  main:\n    parameters: {}\n    command: |\n      {}\n", parameters, command));
+  }
+
+  Captured tidemill(std::vector<std::string> words) const {
+    words.insert(words.begin(), kProgram);
+    auto captured = run_command(words, 120s);
+    EXPECT_TRUE(captured) << captured.error().message;
+    return captured.value_or(Captured{});
+  }
+  // With this test's store behind the command.
+  Captured in_store(std::vector<std::string> words) const {
+    words.insert(words.end(), {"--store", store()});
+    return tidemill(words);
+  }
+  Json json_of(std::vector<std::string> words) const {
+    words.push_back("--json");
+    Captured captured = in_store(words);
+    EXPECT_EQ(captured.exit.status, 0) << captured.errors;
+    return parse_json(captured.output).value_or(Json());
+  }
+  std::map<std::string, std::string> statuses() const {
+    std::map<std::string, std::string> found;
+    for (const auto& run : json_of({"runs", "list"})) found[json_string(run, "run_name")] = json_string(run, "status");
+    return found;
+  }
+
+  TempDir dir_ = TempDir::create().value();
+};
+
+TEST_F(Cli, TellsItsVersionAndHelpsWithExamples) {
+  Captured version = tidemill({"--version"});
+  EXPECT_EQ(version.exit.status, 0);
+  EXPECT_EQ(version.output, "tidemill " TIDEMILL_VERSION "\n");
+  for (std::vector<std::string> words : {std::vector<std::string>{"--help"}, {"run", "--help"}, {"runs", "list", "--help"}}) {
+    Captured help = tidemill(words);
+    EXPECT_EQ(help.exit.status, 0);
+    EXPECT_THAT(help.output, HasSubstr("Example"));
+  }
+}
+
+TEST_F(Cli, NamesTheNearestCommandAndOption) {
+  Captured command = tidemill({"experimets", "list"});
+  EXPECT_EQ(command.exit.status, 2);
+  EXPECT_THAT(command.errors, HasSubstr("there is no command 'experimets' (did you mean 'experiments'?)"));
+  EXPECT_THAT(tidemill({"runs", "lsit"}).errors, HasSubstr("did you mean 'list'?"));
+  Captured option = tidemill({"runs", "list", "--experimnt", "x"});
+  EXPECT_EQ(option.exit.status, 2);
+  EXPECT_THAT(option.errors, HasSubstr("there is no option '--experimnt' (did you mean '--experiment'?)"));
+  EXPECT_THAT(tidemill({}).errors, HasSubstr("a command is missing: one of run, runs"));
+  EXPECT_EQ(tidemill({"runs", "list", "--limit", "many"}).exit.status, 2);
+}
+
+TEST_F(Cli, RunsAPipelineAndRecordsIt) {
+  write_project("make", "echo 7 > {out}/number; echo $MLFLOW_RUN_ID > {out}/run", "{out: {default: .}}");
+  write_project("use", "test $(cat {in}/number) = 7; echo {text}", "{in: path, text: {default: ''}}");
+  write("pipeline.yaml",
+        "name: demo\n"
+        "params: {text: \"it's\"}\n"
+        "steps:\n"
+        "  make: {project: make, params: {out: '${self.artifacts}'}}\n"
+        "  use: {project: use, params: {in: '${steps.make.artifacts}', text: '${params.text}'}}\n");
+  Captured run = in_store({"run", dir_.path().string(), "--experiment-name", "tests"});
+  EXPECT_EQ(run.exit.status, 0) << run.errors;
+  EXPECT_THAT(run.output, HasSubstr("finished"));
+  EXPECT_THAT(run.errors, HasSubstr("tidemill runs show"));
+  EXPECT_THAT(run.errors, Not(HasSubstr("\x1b")));
+
+  Json runs = json_of({"runs", "list", "-e", "tests"});
+  ASSERT_EQ(runs.size(), 3u);
+  std::string parent, made;
+  for (const auto& item : runs) {
+    EXPECT_EQ(json_string(item, "status"), "FINISHED");
+    if (json_string(item, "run_name") == "demo") parent = json_string(item, "run_id");
+    if (json_string(item, "run_name") == "make") made = json_string(item, "run_id");
+  }
+  for (const auto& item : runs) {
+    if (json_string(item, "run_name") == "demo") continue;
+    EXPECT_EQ(json_string(item["tags"], "mlflow.parentRunId"), parent);
+    EXPECT_EQ(json_string(item["tags"], "mlflow.source.type"), "PROJECT");
+    if (json_string(item, "run_name") == "use") EXPECT_EQ(json_string(item["params"], "text"), "it's");
+  }
+  Captured files = in_store({"artifacts", "list", made});
+  EXPECT_THAT(files.output, HasSubstr("number"));
+  Captured copied = in_store({"artifacts", "download", made, "run", "-o", path("copy").string()});
+  EXPECT_EQ(copied.exit.status, 0) << copied.errors;
+  EXPECT_EQ(read_file(path("copy/run")).value(), made + "\n");
+  EXPECT_THAT(in_store({"runs", "show", made}).output, HasSubstr("mlflow.parentRunId"));
+  EXPECT_THAT(in_store({"experiments", "list"}).output, HasSubstr("tests"));
+  EXPECT_EQ(in_store({"artifacts", "download", made, "../../x"}).exit.status, 2);
+}
+
+TEST_F(Cli, AFailingStepIsShownWithItsCommandAndLastLines) {
+  write_project("bad", "echo first; echo the reason; exit 3");
+  write_project("later", "true");
+  write("pipeline.yaml", "name: p\nsteps:\n  bad: {project: bad}\n  later: {project: later, needs: [bad]}\n");
+  Captured run = in_store({"run", path("pipeline.yaml").string()});
+  EXPECT_EQ(run.exit.status, 1);
+  EXPECT_THAT(run.errors, HasSubstr("exit status 3"));
+  EXPECT_THAT(run.errors, HasSubstr("exit 3"));
+  EXPECT_THAT(run.errors, HasSubstr("| the reason"));
+  EXPECT_THAT(run.errors, HasSubstr(".log"));
+  EXPECT_THAT(run.output, HasSubstr("skipped"));
+  EXPECT_EQ(statuses()["p"], "FAILED");
+  EXPECT_EQ(statuses()["bad"], "FAILED");
+}
+
+TEST_F(Cli, PrintsEventsAsJsonLines) {
+  write_project(".", "echo hello");
+  Captured run = in_store({"run", dir_.path().string(), "--json"});
+  EXPECT_EQ(run.exit.status, 0) << run.errors;
+  std::vector<std::string> events;
+  for (const auto& line : split(trim(run.output), '\n')) {
+    auto json = parse_json(line);
+    ASSERT_TRUE(json) << line;
+    if (json_string(*json, "event") != "step_progress") events.push_back(json_string(*json, "event"));
+  }
+  EXPECT_THAT(events, testing::ElementsAre("run_started", "step_started", "step_finished", "run_finished"));
+}
+
+TEST_F(Cli, BadInputIsRefusedBeforeAnythingIsRecorded) {
+  write_project("a", "true");
+  write("cycle.yaml", "steps:\n  a: {project: a, needs: [b]}\n  b: {project: a, needs: [a]}\n");
+  write("unknown.yaml", "steps:\n  a: {project: a, needs: [aa]}\n");
+  auto refused = [&](std::vector<std::string> words) {
+    words.insert(words.begin(), "run");
+    Captured run = in_store(words);
+    EXPECT_EQ(run.exit.status, 2);
+    return run.errors;
+  };
+  EXPECT_THAT(refused({path("cycle.yaml").string()}), HasSubstr("cycle.yaml:2:3: "));
+  EXPECT_THAT(refused({path("cycle.yaml").string()}), HasSubstr("a -> b -> a"));
+  EXPECT_THAT(refused({path("unknown.yaml").string()}), HasSubstr("did you mean 'a'?"));
+  EXPECT_THAT(refused({path("a").string(), "-e", "mian"}), HasSubstr("did you mean 'main'?"));
+  EXPECT_THAT(refused({path("a").string(), "-P", "bad"}), HasSubstr("Use -P name=value"));
+  EXPECT_THAT(refused({path("a").string(), "-P", "x=1", "-P", "x=2"}), HasSubstr("Repeated parameter: 'x'"));
+  EXPECT_THAT(refused({path("absent").string()}), HasSubstr("there is no"));
+  write("env/MLproject", "docker_env: {image: x}\nentry_points: {main: {command: 'true'}}\n");
+  EXPECT_THAT(refused({path("env").string()}), HasSubstr("--env-manager local"));
+  if (fs::exists(store())) EXPECT_EQ(json_of({"runs", "list"}).size(), 0u);
+}
+
+TEST_F(Cli, ADryRunRecordsNothing) {
+  write_project("a", "touch " + path("ran").string());
+  write("pipeline.yaml", "steps:\n  a: {project: a}\n");
+  Captured run = in_store({"run", dir_.path().string(), "--dry-run"});
+  EXPECT_EQ(run.exit.status, 0) << run.errors;
+  EXPECT_THAT(run.output, HasSubstr("touch"));
+  EXPECT_FALSE(fs::exists(path("ran")));
+  EXPECT_FALSE(fs::exists(store()));
+}
+
+// A pipeline whose step starts a grandchild and waits; the grandchild's id is in the file "pid".
+class InterruptedRun : public Cli {
+ protected:
+  void SetUp() override {
+    write_project("slow", fmt::format("sleep 1000 & echo $! > {0}.new; mv {0}.new {0}; wait; true", path("pid").string()));
+    write("pipeline.yaml", "name: p\nsteps:\n  slow: {project: slow}\n");
+    process_.emplace(Process::start({.argv = {kProgram, "run", dir_.path().string(), "--store", store()},
+                                     .output_file = path("output")})
+                         .value());
+    wait_until([&] { return fs::exists(path("pid")); });
+    grandchild_ = std::atoi(read_file(path("pid")).value().c_str());
+  }
+  std::optional<Process> process_;
+  pid_t grandchild_ = 0;
+};
+
+TEST_F(InterruptedRun, CtrlCKillsAllAndRecordsIt) {
+  kill(process_->pid(), SIGINT);
+  EXPECT_EQ(process_->wait().status, 130) << read_file(path("output")).value();
+  wait_until([&] { return !alive(grandchild_); });
+  EXPECT_EQ(statuses()["p"], "KILLED");
+  EXPECT_EQ(statuses()["slow"], "KILLED");
+}
+
+TEST_F(InterruptedRun, AKilledRunnerLeavesNoProcessAndItsRunsAreFailed) {
+  kill(process_->pid(), SIGKILL);
+  process_->wait();
+  wait_until([&] { return !alive(grandchild_); });
+  EXPECT_EQ(statuses()["p"], "FAILED");
+  EXPECT_EQ(statuses()["slow"], "FAILED");
+}
+
+TEST_F(InterruptedRun, AnotherCommandLeavesItAlone) {
+  EXPECT_EQ(statuses()["p"], "RUNNING");
+  EXPECT_EQ(statuses()["slow"], "RUNNING");
+  EXPECT_TRUE(alive(grandchild_));
+  kill(process_->pid(), SIGTERM);
+  EXPECT_EQ(process_->wait().status, 130);
+}
+
+TEST_F(Cli, AStoreThatCannotBeOpenedIsNamed) {
+  write_project(".", "true");
+  for (const std::string& place : {path("absent/dir/x.db").string(), std::string("/proc/none.db"), dir_.path().string()}) {
+    Captured list = tidemill({"runs", "list", "--store", place});
+    EXPECT_EQ(list.exit.signal, 0);
+    EXPECT_NE(list.exit.status, 0);
+    EXPECT_THAT(list.errors, HasSubstr(place));
+  }
+  Captured run = tidemill({"run", dir_.path().string(), "--store", "/proc/none.db"});
+  EXPECT_EQ(run.exit.status, 1);
+  EXPECT_THAT(run.errors, HasSubstr("/proc/none.db"));
+}
+
+TEST_F(Cli, AFullDiskBehindStdoutIsAnError) {
+  write_project(".", "true");
+  ASSERT_EQ(in_store({"run", dir_.path().string()}).exit.status, 0);
+  auto list = run_command({"sh", "-c", fmt::format("{} runs list --store {} > /dev/full", kProgram, store())}, 60s).value();
+  EXPECT_EQ(list.exit.status, 1);
+  EXPECT_THAT(list.errors, HasSubstr("stdout"));
+}
+
+TEST_F(Cli, DrawsProgressOnATerminal) {
+  write_project("a", R"(echo '{{"label":"a","unit":"images","note":"loss 1.5","done":30,"total":60,"seconds":1}}')"
+                     " > $TIDEMILL_PROGRESS_FILE; sleep 1");
+  write("pipeline.yaml", "name: p\nsteps:\n  a: {project: a}\n");
+  winsize size{24, 120, 0, 0};
+  int terminal = -1;
+  pid_t pid = forkpty(&terminal, nullptr, nullptr, &size);
+  if (pid == 0) {
+    setenv("TERM", "xterm", 1);
+    execl(kProgram.c_str(), "tidemill", "run", dir_.path().c_str(), "--store", store().c_str(), nullptr);
+    _exit(127);
+  }
+  std::string out;
+  char buffer[4096];
+  for (ssize_t got; (got = ::read(terminal, buffer, sizeof buffer)) > 0;) out.append(buffer, static_cast<size_t>(got));
+  int status = 0;
+  waitpid(pid, &status, 0);
+  close(terminal);
+  EXPECT_EQ(status, 0);
+  EXPECT_THAT(out, HasSubstr("━"));
+  EXPECT_THAT(out, HasSubstr("loss 1.5"));
+  EXPECT_THAT(out, HasSubstr("✓"));
+}
+
+TEST_F(Cli, NamesTheModelServerWhenItIsMissing) {
+  fs::path copy = path("bin/tidemill");
+  ASSERT_TRUE(make_dirs(copy.parent_path()));
+  fs::copy_file(kProgram, copy);
+  auto serve = run_command({copy.string(), "serve", "--model_path", "x"}, 60s).value();
+  EXPECT_EQ(serve.exit.status, 1);
+  EXPECT_THAT(serve.errors, HasSubstr("tidemill-serve"));
+}
+
+TEST_F(Cli, GivesAllArgumentsToTheModelServer) {
+  fs::path copy = path("bin/tidemill");
+  write("libexec/tidemill-serve", "#!/bin/sh\necho \"$@\"\nexit 7\n");
+  fs::permissions(path("libexec/tidemill-serve"), fs::perms::owner_all);
+  ASSERT_TRUE(make_dirs(copy.parent_path()));
+  fs::copy_file(kProgram, copy);
+  auto serve = run_command({copy.string(), "serve", "--model_path", "a b", "--help"}, 60s).value();
+  EXPECT_EQ(serve.exit.status, 7);
+  EXPECT_EQ(serve.output, "--model_path a b --help\n");
+}
+
+}  // namespace
+}  // namespace tidemill
