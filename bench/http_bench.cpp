@@ -6,6 +6,7 @@
 #include <atomic>
 #include <cstdio>
 #include <cstdlib>
+#include <mutex>
 #include <thread>
 
 #include "api/endpoint.h"
@@ -67,6 +68,8 @@ Result<Figures> measure(const std::string& url, int connections, double seconds,
   std::vector<std::string> runs = TRY(make_runs(client, connections));
   std::vector<std::vector<double>> times(runs.size());
   std::atomic<bool> failed{false};
+  std::mutex mutex;
+  Error first_error;
   std::vector<std::thread> threads;
   Stopwatch total;
   for (size_t t = 0; t < runs.size(); ++t)
@@ -74,13 +77,16 @@ Result<Figures> measure(const std::string& url, int connections, double seconds,
       for (int64_t number = 0; total.seconds() < seconds && !failed; ++number) {
         std::string body = make_body(runs[t], number);
         Stopwatch one;
-        if (!post(client, call, std::move(body))) failed = true;
+        if (auto answer = post(client, call, std::move(body)); !answer && !failed.exchange(true)) {
+          std::lock_guard lock(mutex);
+          first_error = answer.error();
+        }
         times[t].push_back(one.seconds() * 1000);
       }
     });
   for (auto& thread : threads) thread.join();
   double elapsed = total.seconds();
-  if (failed) return fail(Code::kInternal, "{} failed under load", call);
+  if (failed) return tl::unexpected<Error>(std::move(first_error).in("under load"));
   std::vector<double> all;
   for (const auto& some : times) all.insert(all.end(), some.begin(), some.end());
   std::sort(all.begin(), all.end());
@@ -110,6 +116,11 @@ Result<uint16_t> free_port() {
   return server.port();
 }
 
+std::string last_lines(const fs::path& file) {
+  std::string text = read_file(file).value_or("");
+  return text.substr(text.size() - std::min<size_t>(text.size(), 500));
+}
+
 Result<Measured> measure_mlflow(const fs::path& folder, double seconds) {
   const char* chosen = std::getenv("TIDEMILL_PYTHON");
   const char* home = std::getenv("HOME");
@@ -125,9 +136,13 @@ Result<Measured> measure_mlflow(const fs::path& folder, double seconds) {
   Process server = TRY(Process::start(options));
   std::string url = fmt::format("http://127.0.0.1:{}", port);
   HttpClient client = TRY(HttpClient::create(url));
-  for (Stopwatch waited; !client.send({.target = "/health"});) {
+  // Its workers come up one after another, and are restarted when they are slow to: wait for a calm moment.
+  int answered = 0;
+  for (Stopwatch waited; answered < 40;) {
+    answered = post(client, "experiments/search", R"({"max_results":1})") ? answered + 1 : 0;
+    if (answered > 0) continue;
     if (waited.seconds() > 120 || server.wait_for(std::chrono::milliseconds(200)))
-      return fail(Code::kUnavailable, "mlflow server did not start; see {}", (folder / "mlflow.log").string());
+      return fail(Code::kUnavailable, "mlflow server did not start within {:.0f} s: {}", waited.seconds(), last_lines(options.output_file));
   }
   auto measured = measure_server(url, seconds);
   server.stop(std::chrono::seconds(10));
