@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "base/time.h"
 #include "oci/runtime_parts.h"
+#include "sys/process_guard.h"
 #include "sys/signals.h"
 
 namespace tidemill::oci {
@@ -21,6 +22,15 @@ constexpr std::string_view kPlainSettings =
     "[containers]\ndefault_ulimits = [\"nofile=1024:1024\", \"nproc=4096:4096\"]\n"
     "[engine]\nruntime = \"runc\"\ncgroup_manager = \"cgroupfs\"\nevents_logger = \"file\"\n";
 
+// The process group of the container's first process; nothing that could be ours.
+std::optional<pid_t> group_of(const fs::path& pid_file) {
+  auto text = read_file(pid_file, 64);
+  pid_t pid = text ? std::atoi(text->c_str()) : 0;
+  pid_t group = pid > 1 ? ::getpgid(pid) : -1;
+  if (group <= 1 || group == ::getpgrp()) return std::nullopt;
+  return group;
+}
+
 class PodmanContainer : public Container {
  public:
   PodmanContainer(std::string podman, std::string name, std::string description, Unpacked files, Process process)
@@ -28,7 +38,14 @@ class PodmanContainer : public Container {
         name_(std::move(name)),
         description_(std::move(description)),
         files_(std::move(files)),
-        process_(std::move(process)) {}
+        process_(std::move(process)),
+        group_(group_of(files_.dir.path() / "pid")) {
+    // Kills the container when this process is killed and cannot stop it itself.
+    if (auto guard = group_ ? ProcessGuard::start() : Result<ProcessGuard>(fail(Code::kNotFound, "no group"))) {
+      guard->add(*group_);
+      guard_.emplace(std::move(*guard));
+    }
+  }
   ~PodmanContainer() override { stop(std::chrono::seconds(3)); }
 
   std::string description() const override { return description_; }
@@ -46,6 +63,7 @@ class PodmanContainer : public Container {
       (void)run_command({podman_, "stop", "-t", std::to_string(seconds), name_}, grace + kPatience);
       exit_ = process_.wait_for(std::chrono::seconds(5));
     }
+    if (guard_) guard_->remove(*group_);
     // --rm has removed it, unless podman itself was killed.
     if (!exit_ || exit_->signal != 0) (void)run_command({podman_, "rm", "-f", "-t", "0", name_}, kPatience);
     if (!exit_) exit_ = process_.stop(std::chrono::seconds(5));
@@ -55,6 +73,8 @@ class PodmanContainer : public Container {
   std::string podman_, name_, description_;
   Unpacked files_;
   Process process_;
+  std::optional<pid_t> group_;
+  std::optional<ProcessGuard> guard_;
   std::optional<Exit> exit_;
   bool stopped_ = false;
 };
