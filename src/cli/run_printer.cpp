@@ -135,7 +135,8 @@ void RunPrinter::show(const engine::StepFinished& finished) {
     text += fmt::format("{}{}", finished.state == StepState::kSkipped ? "" : "  ", engine::to_string(finished.state));
   if (!finished.reason.empty()) text += ": " + finished.reason;
   if (finished.artifact_count > 0)
-    text += fmt::format("  {} files, {}", human_count(finished.artifact_count), human_bytes(finished.artifact_bytes));
+    text += fmt::format("  {} {}, {}", human_count(finished.artifact_count), finished.artifact_count == 1 ? "file" : "files",
+                        human_bytes(finished.artifact_bytes));
   text += "\n";
   if (finished.state == StepState::kFailed) {
     text += fmt::format("    command: {}\n", finished.command);
