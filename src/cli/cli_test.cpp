@@ -122,7 +122,9 @@ TEST_F(Cli, RunsAPipelineAndRecordsIt) {
     if (json_string(item, "run_name") == "demo") continue;
     EXPECT_EQ(json_string(item["tags"], "mlflow.parentRunId"), parent);
     EXPECT_EQ(json_string(item["tags"], "mlflow.source.type"), "PROJECT");
-    if (json_string(item, "run_name") == "use") EXPECT_EQ(json_string(item["params"], "text"), "it's");
+    if (json_string(item, "run_name") == "use") {
+      EXPECT_EQ(json_string(item["params"], "text"), "it's");
+    }
   }
   Captured files = in_store({"artifacts", "list", made});
   EXPECT_THAT(files.output, HasSubstr("number"));
@@ -181,7 +183,7 @@ TEST_F(Cli, BadInputIsRefusedBeforeAnythingIsRecorded) {
   EXPECT_THAT(refused({path("absent").string()}), HasSubstr("there is no"));
   write("env/MLproject", "docker_env: {image: x}\nentry_points: {main: {command: 'true'}}\n");
   EXPECT_THAT(refused({path("env").string()}), HasSubstr("--env-manager local"));
-  if (fs::exists(store())) EXPECT_EQ(json_of({"runs", "list"}).size(), 0u);
+  EXPECT_FALSE(fs::exists(store()));
 }
 
 TEST_F(Cli, ADryRunRecordsNothing) {

@@ -81,10 +81,15 @@ engine::EnvironmentManager environment_manager(const RunOptions& options) {
   return options.env_manager == "local" ? engine::EnvironmentManager::kLocal : engine::EnvironmentManager::kDeclared;
 }
 
-Result<int> show_plan(const Context& context, const RunOptions& options, const pipeline::Plan& plan) {
+// Before the store is opened, so that a mistake does not even leave an empty one.
+Result<> check_steps(const pipeline::Plan& plan, const RunOptions& options) {
   engine::Options how;
   how.environment = environment_manager(options);
   for (const auto& step : plan.steps) TRY(engine::check_step(plan, step, how));
+  return {};
+}
+
+Result<int> show_plan(const Context& context, const pipeline::Plan& plan) {
   if (context.json) {
     Json steps = Json::array();
     for (const auto& step : plan.steps) {
@@ -175,7 +180,8 @@ Result<engine::Outcome> execute(const Context& context, const RunOptions& option
 
 Result<int> run(const Context& context, const RunOptions& options) {
   Work work = TRY(load_work(options));
-  if (options.dry_run) return show_plan(context, options, work.plan);
+  TRY(check_steps(work.plan, options));
+  if (options.dry_run) return show_plan(context, work.plan);
   if (const char* uri = std::getenv("MLFLOW_TRACKING_URI"); uri != nullptr && *uri != '\0')
     log_warning("MLFLOW_TRACKING_URI is not used: this run is recorded in {}", context.store_file);
   auto store = TRY(context.open_store(Create::yes));

@@ -12,7 +12,6 @@
 #include <cstdlib>
 #include <thread>
 
-#include <fmt/format.h>
 
 extern char** environ;
 
