@@ -7,7 +7,7 @@
 #include <list>
 #include <thread>
 
-#include "base/log.h"
+#include "artifacts/artifact_repository.h"
 #include "base/text.h"
 #include "base/time.h"
 #include "engine/artifact_index.h"
@@ -113,7 +113,9 @@ class Execution {
   }
 
   Result<fs::path> local_folder(const tracking::Run& run) {
-    auto folder = local_artifact_folder(run.info.artifact_uri);
+    auto folder = artifacts::local_folder(run.info.artifact_uri);
+    auto proxied = artifacts::proxied_path(run.info.artifact_uri);
+    if (proxied && !options_.artifact_root.empty()) folder = options_.artifact_root / *proxied;
     if (!folder)
       return fail(Code::kInvalid,
                   "experiment {} keeps its artifacts at {}, which is not a folder of this machine; choose another with --experiment-name",

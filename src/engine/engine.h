@@ -61,6 +61,7 @@ enum class EnvironmentManager { kDeclared, kLocal };
 
 struct Options {
   std::string tracking_uri;  // MLflow REST endpoint over the same store: http://127.0.0.1:PORT
+  fs::path artifact_root;    // the folder behind mlflow-artifacts:/ URIs; "" when there is none
   fs::path program_dir;      // put first in the steps' PATH; "" for none
   std::string experiment;    // name; "": the plan's
   std::string run_name;      // "": the plan's name

@@ -75,12 +75,6 @@ std::vector<tracking::KeyValue> source_tags(const fs::path& folder, std::string_
   return tags;
 }
 
-std::optional<fs::path> local_artifact_folder(std::string_view uri) {
-  if (uri.rfind("file://", 0) == 0) return fs::path(url_decode(uri.substr(7)));
-  if (!uri.empty() && uri[0] == '/') return fs::path(uri);
-  return std::nullopt;
-}
-
 Result<std::vector<std::string>> end_orphaned_runs(tracking::Store& store) {
   std::vector<std::string> ended;
   for (const auto& run : TRY(store.running_runs_with_tag(kRunnerTag))) {

@@ -22,7 +22,4 @@ std::string user_name();
 // Tags as MLflow sets them for a project run (mlflow.source.*, mlflow.project.*, mlflow.user), and our own.
 std::vector<tracking::KeyValue> source_tags(const fs::path& folder, std::string_view entry_point);
 
-// The folder of a run's artifacts when it is on this machine: a path or a file:// URI.
-std::optional<fs::path> local_artifact_folder(std::string_view artifact_uri);
-
 }  // namespace tidemill::engine
