@@ -1,0 +1,277 @@
+// train_bench: training steps a second, beside PyTorch's in turns in the same minutes.
+//   train_bench [--model vgg11] [--batch 32,128] [--rounds 8] [--pieces] [--no-rival]
+// Figures are images a second from the median step. A step in which the threads of the process waited for a processor
+// longer than 1 % of the time is left out where enough others remain; the share kept is printed. Tidemill's step
+// includes preparing the batch from bytes, PyTorch's does not. PyTorch is that of TIDEMILL_PYTHON
+// (~/.cache/tidemill/venv/bin/python).
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <cstdlib>
+#include <map>
+#include <optional>
+#include <random>
+
+#include <fcntl.h>
+#include <poll.h>
+
+#include "base/files.h"
+#include "base/text.h"
+#include "nn/trainer.h"
+#include "sys/process.h"
+
+namespace tidemill {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+struct Sample {
+  double seconds, waited;
+};
+
+struct Options {
+  nn::ModelType model = nn::ModelType::kVgg11;
+  std::vector<int> batches = {32, 128};
+  int rounds = 8;
+  bool pieces = false, rival = true;
+};
+
+// Time that this process's threads were ready to run but had no processor.
+double waited() {
+  double total = 0;
+  std::error_code error;
+  for (const auto& task : fs::directory_iterator("/proc/self/task", error)) {
+    unsigned long long running = 0, waiting = 0;
+    const Result<std::string> text = read_file(task.path() / "schedstat");
+    if (text && std::sscanf(text->c_str(), "%llu %llu", &running, &waiting) == 2)
+      total += static_cast<double>(waiting) * 1e-9;
+  }
+  return total;
+}
+
+struct Figure {
+  double median = 0;  // seconds
+  size_t kept = 0, all = 0;
+};
+
+Figure figure_of(const std::vector<Sample>& samples) {
+  std::vector<double> clean, all;
+  for (const Sample& s : samples) {
+    all.push_back(s.seconds);
+    if (s.waited < std::max(30e-6, 0.01 * s.seconds)) clean.push_back(s.seconds);
+  }
+  constexpr size_t kEnough = 5;
+  std::vector<double>& use = clean.size() >= kEnough ? clean : all;
+  if (use.empty()) return {};
+  std::sort(use.begin(), use.end());
+  return {use[use.size() / 2], clean.size(), all.size()};
+}
+
+// One of Tidemill's configurations.
+class Own {
+ public:
+  static Result<Own> create(nn::ModelType model, nn::Precision precision, int batch) {
+    nn::TrainerConfig config;
+    config.net = TRY(nn::make_net(model, 10));
+    config.batch_size = batch;
+    config.precision = precision;
+    Own own;
+    own.trainer_ = TRY(nn::Trainer::create(config));
+    std::mt19937 random(3);
+    own.images_.resize(static_cast<size_t>(batch) * 3072);
+    for (uint8_t& byte : own.images_) byte = static_cast<uint8_t>(random());
+    for (int i = 0; i < batch; ++i) {
+      own.labels_.push_back(static_cast<uint8_t>(random() % 10));
+      own.indices_.push_back(static_cast<uint32_t>(i));
+    }
+    for (int i = 0; i < 3; ++i) own.step();
+    return own;
+  }
+
+  void run(int steps, std::vector<Sample>& samples) {
+    for (int i = 0; i < steps; ++i) {
+      const double before = waited();
+      const auto start = Clock::now();
+      step();
+      const double seconds = std::chrono::duration<double>(Clock::now() - start).count();
+      samples.push_back({seconds, waited() - before});
+      if (samples.back().waited < 0.01 * seconds)
+        for (const nn::PieceTime& piece : trainer_->piece_times()) pieces_[piece.name].push_back(piece.seconds);
+    }
+  }
+
+  void print_pieces() {
+    for (auto& [name, times] : pieces_) {
+      std::sort(times.begin(), times.end());
+      fmt::print("    {:<18} {:7.2f} ms\n", name, times[times.size() / 2] * 1e3);
+    }
+  }
+
+ private:
+  void step() { trainer_->train_step({images_, labels_}, indices_, 1e-3F); }
+
+  std::unique_ptr<nn::Trainer> trainer_;
+  std::vector<uint8_t> images_, labels_;
+  std::vector<uint32_t> indices_;
+  std::map<std::string, std::vector<double>> pieces_;
+};
+
+// PyTorch in a process of its own that waits for requests.
+class Rival {
+ public:
+  static Result<Rival> start() {
+    const char* given = std::getenv("TIDEMILL_PYTHON");
+    const char* home = std::getenv("HOME");
+    const std::string python =
+        given ? given : fmt::format("{}/.cache/tidemill/venv/bin/python", home ? home : "");
+    if (!fs::exists(python))
+      return fail(Code::kNotFound, "no Python with PyTorch at {}: set TIDEMILL_PYTHON", python);
+    TempDir dir = TRY(TempDir::create());
+    const fs::path requests = dir.path() / "requests", answers = dir.path() / "answers";
+    for (const fs::path& pipe : {requests, answers})
+      if (mkfifo(pipe.c_str(), 0600) != 0) return tl::unexpected(errno_error("mkfifo", errno));
+    Process process = TRY(Process::start(
+        {.argv = {python, TIDEMILL_SOURCE_DIR "/bench/train_rival.py", requests.string(), answers.string()}}));
+    Rival rival(std::move(dir), std::move(process));
+    // Both ends open: neither open() waits for a Python that failed.
+    rival.requests_ = TRY(open_file(requests, O_RDWR));
+    rival.answers_ = TRY(open_file(answers, O_RDWR));
+    return rival;
+  }
+
+  Result<> run(std::string_view model, std::string_view variant, int batch, int steps, std::vector<Sample>& samples) {
+    TRY(write_all(requests_, fmt::format("{} {} {} {}\n", model, variant, batch, steps)));
+    while (true) {
+      const std::string line = TRY(read_line());
+      if (line == "end") return {};
+      Sample sample{};
+      if (std::sscanf(line.c_str(), "%lf %lf", &sample.seconds, &sample.waited) != 2)
+        return fail(Code::kInternal, "train_rival.py answered '{}'", line);
+      samples.push_back(sample);
+    }
+  }
+
+ private:
+  Rival(TempDir dir, Process process) : dir_(std::move(dir)), process_(std::move(process)) {}
+
+  Result<std::string> read_line() {
+    while (true) {
+      if (const size_t end = buffer_.find('\n'); end != std::string::npos) {
+        std::string line = buffer_.substr(0, end);
+        buffer_.erase(0, end + 1);
+        return line;
+      }
+      pollfd fds[2] = {{answers_.get(), POLLIN, 0}, {process_.pidfd(), POLLIN, 0}};
+      poll(fds, 2, -1);
+      if (!(fds[0].revents & POLLIN))
+        return fail(Code::kInternal, "train_rival.py ended: {}", process_.wait().describe());
+      char bytes[4096];
+      buffer_.append(bytes, TRY(read_some(answers_, bytes)));
+    }
+  }
+
+  TempDir dir_;
+  Process process_;
+  Fd requests_, answers_;
+  std::string buffer_;
+};
+
+struct Row {
+  std::string name;
+  std::vector<Sample> samples;
+  double images_per_second = 0;
+};
+
+void print(Row& row, int batch) {
+  const Figure figure = figure_of(row.samples);
+  row.images_per_second = figure.median > 0 ? batch / figure.median : 0;
+  fmt::print("  {:<44} {:8.1f} img/s   {:8.2f} ms   {} of {} steps undisturbed\n", row.name, row.images_per_second,
+             figure.median * 1e3, figure.kept, figure.all);
+}
+
+Result<> bench(const Options& options, int batch, std::optional<Rival>& rival) {
+  constexpr int kStepsPerTurn = 6;
+  const std::string_view model = nn::to_string(options.model);
+  Own best = TRY(Own::create(options.model, nn::Precision::kAuto, batch));
+  Own exact = TRY(Own::create(options.model, nn::Precision::kF32, batch));
+  Row rows[] = {{"Tidemill, precision auto"},
+                {"Tidemill, f32"},
+                {"PyTorch as shipped (f32)"},
+                {"PyTorch tuned (bf16, channels_last, fused)"}};
+  for (int round = 0; round < options.rounds; ++round) {
+    best.run(kStepsPerTurn, rows[0].samples);
+    exact.run(kStepsPerTurn, rows[1].samples);
+    if (!rival) continue;
+    TRY(rival->run(model, "shipped", batch, kStepsPerTurn, rows[2].samples));
+    TRY(rival->run(model, "tuned", batch, kStepsPerTurn, rows[3].samples));
+  }
+  fmt::print("{} batch {}\n", model, batch);
+  for (Row& row : rows)
+    if (!row.samples.empty()) print(row, batch);
+  if (rival)
+    fmt::print("  ratio: {:.2f} to PyTorch as shipped, {:.2f} to PyTorch tuned\n",
+               rows[0].images_per_second / rows[2].images_per_second,
+               rows[0].images_per_second / rows[3].images_per_second);
+  if (options.pieces) best.print_pieces();
+  std::fflush(stdout);
+  return {};
+}
+
+Result<Options> parse(std::span<char*> args) {
+  Options options;
+  for (size_t i = 1; i < args.size(); ++i) {
+    const std::string_view key = args[i];
+    if (key == "--pieces") {
+      options.pieces = true;
+      continue;
+    }
+    if (key == "--no-rival") {
+      options.rival = false;
+      continue;
+    }
+    if (++i == args.size()) return fail(Code::kInvalid, "{} needs a value", key);
+    const std::string_view value = args[i];
+    if (key == "--model") {
+      options.model = TRY(nn::parse_model_type(value));
+    } else if (key == "--rounds") {
+      options.rounds = std::atoi(value.data());
+    } else if (key == "--batch") {
+      options.batches.clear();
+      for (const char* p = value.data(); *p; p += *p == ',') {
+        char* end = nullptr;
+        options.batches.push_back(static_cast<int>(std::strtol(p, &end, 10)));
+        if (end == p) return fail(Code::kInvalid, "--batch takes numbers with commas between them");
+        p = end;
+      }
+    } else {
+      return fail(Code::kInvalid, "unknown option {}", key);
+    }
+  }
+  if (options.rounds < 1) return fail(Code::kInvalid, "--rounds must be at least 1");
+  return options;
+}
+
+Result<> run(std::span<char*> args) {
+  const Options options = TRY(parse(args));
+  std::optional<Rival> rival;
+  if (options.rival) {
+    Result<Rival> started = Rival::start();
+    if (started)
+      rival.emplace(std::move(*started));
+    else
+      fmt::print("Tidemill alone: {}\n", started.error().message);
+  }
+  for (int batch : options.batches) TRY(bench(options, batch, rival));
+  return {};
+}
+
+}  // namespace
+}  // namespace tidemill
+
+int main(int argc, char** argv) {
+  const tidemill::Result<> result = tidemill::run({argv, static_cast<size_t>(argc)});
+  if (result) return 0;
+  fmt::print(stderr, "train_bench: {}\n", result.error().message);
+  return tidemill::exit_code(result.error().code);
+}
