@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <unordered_map>
+#include <vector>
 
 #include <dnnl.hpp>
 
@@ -22,6 +23,50 @@ dnnl::stream& stream() {
   return instance;
 }
 
+// oneDNN has kernels for blocks of 16 channels with AVX-512 only, and none but its slow reference elsewhere.
+bool has_kernels_for_blocks_of_16() {
+  const auto isa = static_cast<unsigned>(dnnl::get_effective_cpu_isa());
+  const auto needed = static_cast<unsigned>(dnnl::cpu_isa::avx512_core);
+  return (isa & needed) == needed;
+}
+
+// A primitive with its arguments. Where it wants another layout than the plan keeps, reorders run before and after.
+class Pass {
+ public:
+  Pass() = default;
+  explicit Pass(dnnl::primitive primitive) : primitive_(std::move(primitive)) {}
+
+  // kept: memory as the plan has it; wanted: what the primitive asks for.
+  void read(int argument, const memory& kept, const memory::desc& wanted) {
+    const memory own = matching(kept, wanted);
+    if (own != kept) before_.push_back({dnnl::reorder(kept, own), kept, own});
+    arguments_.emplace(argument, own);
+  }
+  void write(int argument, const memory& kept, const memory::desc& wanted) {
+    const memory own = matching(kept, wanted);
+    if (own != kept) after_.push_back({dnnl::reorder(own, kept), own, kept});
+    arguments_.emplace(argument, own);
+  }
+  void run() {
+    for (Move& move : before_) move.reorder.execute(stream(), move.from, move.to);
+    primitive_.execute(stream(), arguments_);
+    for (Move& move : after_) move.reorder.execute(stream(), move.from, move.to);
+  }
+
+ private:
+  struct Move {
+    dnnl::reorder reorder;
+    memory from, to;
+  };
+  static memory matching(const memory& kept, const memory::desc& wanted) {
+    return kept.get_desc() == wanted ? kept : memory(wanted, engine());
+  }
+
+  dnnl::primitive primitive_;
+  Arguments arguments_;
+  std::vector<Move> before_, after_;
+};
+
 // Images packed at a time: each operand then fits half a megabyte at 512 channels.
 template <class T>
 int images_at_a_time(const BlockPlan& plan, int batch) {
@@ -33,6 +78,9 @@ int images_at_a_time(const BlockPlan& plan, int batch) {
 
 template <class T>
 struct Conv<T>::State {
+  static constexpr bool kBf16 = sizeof(T) == 2;
+  static constexpr Type kType = kBf16 ? Type::bf16 : Type::f32;
+
   BlockPlan plan;
   int batch;
   const Kernels<T>& kernels;
@@ -40,60 +88,75 @@ struct Conv<T>::State {
   T *x, *y;
   Param weights;
   Buffer<T> forward_copy, backward_copy;
-  memory library_weights;  // first block: in the layout its primitive chose
-  dnnl::convolution_forward forward;
-  dnnl::convolution_backward_data backward_data;
-  dnnl::convolution_backward_weights backward_weights;
+  Pass forward, backward_data, backward_weights;
+  // First block: the master and its copy in the layout that the forward primitive chose.
+  memory first_master, first_copy;
   dnnl::reorder publish_first;
-  Arguments forward_args, data_args, weight_args, publish_args;
 
   State(const BlockPlan& p, int b, const Kernels<T>& k, PackSpace& s, T* x_, T* y_, T* dx)
       : plan(p), batch(b), kernels(k), space(s), x(x_), y(y_), weights(p.weights()) {
     build(dx);
   }
 
+  // What lies where, and what oneDNN is asked for: the same, or `any` where it has no kernel for our layouts.
+  struct Layout {
+    memory::desc kept, asked;
+    Layout(const memory::dims& dims, Type type, Tag tag)
+        : kept(dims, type, tag), asked(dims, type, has_kernels_for_blocks_of_16() ? tag : Tag::any) {}
+  };
+
   void build(T* dx) {
-    constexpr bool kBf16 = sizeof(T) == 2;
-    const Type type = kBf16 ? Type::bf16 : Type::f32;
     const memory::dims kernel = {plan.padded_out, plan.padded_in, plan.kernel, plan.kernel};
-    const memory::desc source({batch, plan.padded_in, plan.in_size, plan.in_size}, type,
-                              plan.first ? Tag::nchw : Tag::nChw16c);
-    const memory::desc result({batch, plan.padded_out, plan.out_size, plan.out_size}, type, Tag::nChw16c);
-    const memory::desc master(kernel, Type::f32, plan.first ? Tag::Ohwi16o : Tag::OIhw16i16o);
-    const memory::desc forward_weights(kernel, type,
-                                       plan.first ? Tag::any : (kBf16 ? Tag::OIhw8i16o2i : Tag::OIhw16i16o));
+    const Layout source({batch, plan.padded_in, plan.in_size, plan.in_size}, kType,
+                        plan.first ? Tag::nchw : Tag::nChw16c);
+    const Layout result({batch, plan.padded_out, plan.out_size, plan.out_size}, kType, Tag::nChw16c);
+    const Layout master(kernel, Type::f32, plan.first ? Tag::Ohwi16o : Tag::OIhw16i16o);
     const memory::dims stride = {1, 1}, pad = {plan.padding, plan.padding};
     const auto direct = dnnl::algorithm::convolution_direct;
+    const memory x_memory(source.kept, engine(), x), y_memory(result.kept, engine(), y);
 
+    const Layout copy(kernel, kType, kBf16 ? Tag::OIhw8i16o2i : Tag::OIhw16i16o);
+    const memory::desc any(kernel, kType, Tag::any);
     const dnnl::convolution_forward::primitive_desc forward_desc(
-        {dnnl::prop_kind::forward_training, direct, source, forward_weights, result, stride, pad, pad},
+        {dnnl::prop_kind::forward_training, direct, source.asked, plan.first ? any : copy.asked, result.asked, stride,
+         pad, pad},
         engine());
-    forward = dnnl::convolution_forward(forward_desc);
-    backward_weights = dnnl::convolution_backward_weights(dnnl::convolution_backward_weights::primitive_desc(
-        {direct, source, master, result, stride, pad, pad}, engine(), forward_desc));
+    forward = Pass(dnnl::convolution_forward(forward_desc));
+    forward.read(DNNL_ARG_SRC, x_memory, forward_desc.src_desc());
+    forward.read(DNNL_ARG_WEIGHTS, forward_weights(copy.kept, master.kept, forward_desc.weights_desc()),
+                 forward_desc.weights_desc());
+    forward.write(DNNL_ARG_DST, y_memory, forward_desc.dst_desc());
 
-    const memory x_memory(source, engine(), x), y_memory(result, engine(), y);
-    const memory gradient(master, engine(), weights.g.data());
+    const dnnl::convolution_backward_weights::primitive_desc weights_desc(
+        {direct, source.asked, master.asked, result.asked, stride, pad, pad}, engine(), forward_desc);
+    backward_weights = Pass(dnnl::convolution_backward_weights(weights_desc));
+    backward_weights.read(DNNL_ARG_SRC, x_memory, weights_desc.src_desc());
+    backward_weights.read(DNNL_ARG_DIFF_DST, y_memory, weights_desc.diff_dst_desc());
+    backward_weights.write(DNNL_ARG_DIFF_WEIGHTS, memory(master.kept, engine(), weights.g.data()),
+                           weights_desc.diff_weights_desc());
+
+    if (plan.first) return;
+    backward_copy = Buffer<T>(plan.weights());
+    const Layout data_copy(kernel, kType, kBf16 ? Tag::OIhw8o16i2o : Tag::OIhw16o16i);
+    const dnnl::convolution_backward_data::primitive_desc data_desc(
+        {direct, source.asked, data_copy.asked, result.asked, stride, pad, pad}, engine(), forward_desc);
+    backward_data = Pass(dnnl::convolution_backward_data(data_desc));
+    backward_data.read(DNNL_ARG_DIFF_DST, y_memory, data_desc.diff_dst_desc());
+    backward_data.read(DNNL_ARG_WEIGHTS, memory(data_copy.kept, engine(), backward_copy.data()),
+                       data_desc.weights_desc());
+    backward_data.write(DNNL_ARG_DIFF_SRC, memory(source.kept, engine(), dx), data_desc.diff_src_desc());
+  }
+
+  memory forward_weights(const memory::desc& copy, const memory::desc& master, const memory::desc& wanted) {
     if (plan.first) {
-      const memory master_memory(master, engine(), weights.p.data());
-      library_weights = memory(forward_desc.weights_desc(), engine());
-      publish_first = dnnl::reorder(master_memory, library_weights);
-      publish_args = {{DNNL_ARG_FROM, master_memory}, {DNNL_ARG_TO, library_weights}};
-    } else {
-      if (kBf16) forward_copy = Buffer<T>(plan.weights());
-      backward_copy = Buffer<T>(plan.weights());
-      void* copy = kBf16 ? static_cast<void*>(forward_copy.data()) : weights.p.data();
-      library_weights = memory(forward_weights, engine(), copy);
-      const memory::desc backward_weights_desc(kernel, type, kBf16 ? Tag::OIhw8o16i2o : Tag::OIhw16o16i);
-      backward_data = dnnl::convolution_backward_data(dnnl::convolution_backward_data::primitive_desc(
-          {direct, source, backward_weights_desc, result, stride, pad, pad}, engine(), forward_desc));
-      data_args = {{DNNL_ARG_DIFF_DST, y_memory},
-                   {DNNL_ARG_WEIGHTS, memory(backward_weights_desc, engine(), backward_copy.data())},
-                   {DNNL_ARG_DIFF_SRC, memory(source, engine(), dx)}};
+      first_master = memory(master, engine(), weights.p.data());
+      first_copy = memory(wanted, engine());
+      publish_first = dnnl::reorder(first_master, first_copy);
+      return first_copy;
     }
-    forward_args = {{DNNL_ARG_SRC, x_memory}, {DNNL_ARG_WEIGHTS, library_weights}, {DNNL_ARG_DST, y_memory}};
-    weight_args = {
-        {DNNL_ARG_SRC, x_memory}, {DNNL_ARG_DIFF_DST, y_memory}, {DNNL_ARG_DIFF_WEIGHTS, gradient}};
+    if (!kBf16) return memory(copy, engine(), weights.p.data());
+    forward_copy = Buffer<T>(plan.weights());
+    return memory(copy, engine(), forward_copy.data());
   }
 
   void own_weight_grad() {
@@ -127,12 +190,12 @@ Conv<T>::Conv(Conv&&) noexcept = default;
 
 template <class T>
 void Conv<T>::forward() {
-  state_->forward.execute(stream(), state_->forward_args);
+  state_->forward.run();
 }
 
 template <class T>
 void Conv<T>::backward_data() {
-  state_->backward_data.execute(stream(), state_->data_args);
+  state_->backward_data.run();
 }
 
 template <class T>
@@ -145,7 +208,7 @@ void Conv<T>::backward_weights() {
 
 template <class T>
 void Conv<T>::backward_weights_by_library() {
-  state_->backward_weights.execute(stream(), state_->weight_args);
+  state_->backward_weights.run();
 }
 
 template <class T>
@@ -154,7 +217,7 @@ void Conv<T>::update(const AdamStep* step) {
   Param& w = s.weights;
   if (s.plan.first) {
     if (step) s.kernels.adam(w.p.data(), w.m.data(), w.v.data(), w.g.data(), w.p.size(), *step);
-    s.publish_first.execute(stream(), s.publish_args);
+    s.publish_first.execute(stream(), s.first_master, s.first_copy);
     return;
   }
   constexpr long kChunk = 16;

@@ -61,7 +61,11 @@ Network<T>::Network(const NetPlan& plan, const NetworkOptions& options)
       kernels_(kernels_for<T>(options.isa)),
       head_kernels_(f32_kernels(options.isa)),
       head_(plan.linears, options.batch, options.dropout, options.smoothing) {
-  allocate(plan);
+  NetPlan fitted = plan;
+  // Without AVX-512 oneDNN's product is the faster one.
+  if (options.isa == Isa::kPortable)
+    for (BlockPlan& block : fitted.blocks) block.own_weight_grad = false;
+  allocate(fitted);
   make_slots();
 }
 

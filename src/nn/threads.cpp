@@ -33,8 +33,9 @@ int prepare_threads(int wanted) {
   omp_set_dynamic(0);
   omp_set_num_threads(count);
   if (count > static_cast<int>(list.size())) return count;
+// The caller stays free: threads and processes that it starts later would inherit the binding.
 #pragma omp parallel num_threads(count)
-  {
+  if (omp_get_thread_num() > 0) {
     cpu_set_t own;
     CPU_ZERO(&own);
     CPU_SET(list[omp_get_thread_num()], &own);
