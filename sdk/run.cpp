@@ -197,6 +197,7 @@ tidemill::Result<> copy_into(const fs::path& file, const fs::path& root, const s
 struct Run::State {
   Server server;
   std::string id, experiment_id, artifact_uri;
+  std::map<std::string, std::string> given_params;  // what a joined run had already
   bool joined = false;
   bool ended = false;
   std::mutex ending;
@@ -260,11 +261,18 @@ Result<Run> Run::start(Options options) {
   state->id = json_string(info, "run_id");
   state->experiment_id = json_string(info, "experiment_id");
   state->artifact_uri = json_string(info, "artifact_uri");
+  for (const Json& param : run->value(Json::json_pointer("/run/data/params"), Json::array()))
+    state->given_params[json_string(param, "key")] = json_string(param, "value");
   state->joined = !first_of(options.run_id, env("MLFLOW_RUN_ID")).empty();
   if (state->id.empty()) return tl::unexpected<std::string>(fmt::format("{} did not answer as an MLflow server does", uri));
   state->server.be_patient();
   state->queue = std::make_unique<LogQueue>([s = state.get()](const LogBatch& batch) { return s->send(batch); });
   return Run(std::move(state));
+}
+
+std::optional<std::string> Run::given_param(std::string_view key) const {
+  auto found = state_->given_params.find(std::string(key));
+  return found == state_->given_params.end() ? std::nullopt : std::optional(found->second);
 }
 
 Run::Run(std::unique_ptr<State> state) : state_(std::move(state)) {}

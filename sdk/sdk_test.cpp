@@ -37,7 +37,8 @@ class SdkTest : public ::testing::Test {
     if (path.ends_with("experiments/create")) return HttpResponse::text(200, R"({"experiment_id":"7"})");
     if (path.ends_with("runs/create") || path.ends_with("runs/get")) {
       Json info = {{"run_id", "r1"}, {"experiment_id", "7"}, {"artifact_uri", artifact_uri_}};
-      return HttpResponse::text(200, Json{{"run", {{"info", info}}}}.dump());
+      Json data = {{"params", {{{"key", "given"}, {"value", "1"}}}}};
+      return HttpResponse::text(200, Json{{"run", {{"info", info}, {"data", data}}}}.dump());
     }
     if (path.ends_with("log-batch")) return log_batch(body);
     if (request.method == "PUT") uploads_[request.target] = request.body;
@@ -132,6 +133,12 @@ TEST_F(SdkTest, AStepsRunIsJoinedAndLeftToItsRunner) {
   ::unsetenv("MLFLOW_RUN_ID");
   EXPECT_EQ(calls_.front(), "GET /api/2.0/mlflow/runs/get?run_id=r1");
   EXPECT_EQ(calls_.back(), "POST /api/2.0/mlflow/runs/log-batch");
+}
+
+TEST_F(SdkTest, AJoinedRunTellsTheParametersItWasGiven) {
+  auto run = start("r1");
+  EXPECT_EQ(run->given_param("given"), "1");
+  EXPECT_EQ(run->given_param("other"), std::nullopt);
 }
 
 TEST_F(SdkTest, ArtifactsAreUploadedToTheProxy) {

@@ -12,6 +12,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -46,6 +47,8 @@ class Run {
   const std::string& id() const;
   const std::string& experiment_id() const;
   const std::string& artifact_uri() const;
+  // A parameter that a joined run had when start() joined it: its runner logs what it was given.
+  std::optional<std::string> given_param(std::string_view key) const;
 
   void log_param(std::string_view key, std::string_view value);
   void log_metric(std::string_view key, double value, int64_t step = 0);

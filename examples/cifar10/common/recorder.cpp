@@ -39,7 +39,10 @@ Result<Recorder> Recorder::from_environment(const std::string& experiment, const
 }
 
 void Recorder::param(std::string_view key, std::string_view value) {
-  if (run_) run_->log_param(key, value);
+  if (!run_) return;
+  auto given = run_->given_param(key);
+  if (!given) return run_->log_param(key, value);
+  if (*given != value) run_->log_param(std::string(key) + "_used", value);
 }
 
 void Recorder::metric(std::string_view key, double value, int64_t step) {
