@@ -18,7 +18,7 @@
 #include "base/time.h"
 #include "proto/onnx.pb.h"
 #include "proto/onnxruntime_server.grpc.pb.h"
-#include "serving/session.h"
+#include "raw_ort.h"
 #include "sys/process.h"
 
 using namespace tidemill;
@@ -27,8 +27,6 @@ using onnxruntime::server::PredictRequest;
 using onnxruntime::server::PredictResponse;
 
 namespace {
-
-constexpr size_t kPixels = 3 * 32 * 32;
 
 template <class T>
 T must(Result<T> result) {
@@ -126,7 +124,7 @@ std::string vgg11() {
 std::string tiny() {
   Network net;
   net.flatten();
-  net.linear(kPixels, 10);
+  net.linear(static_cast<int>(bench::kImageFloats), 10);
   return net.finish();
 }
 
@@ -179,17 +177,6 @@ int wait_for_port(const fs::path& log) {
   std::exit(1);
 }
 
-std::function<void()> raw_caller(serving::Session& session, const std::vector<float>& image) {
-  return [&] {
-    serving::TensorView view{"input",
-                             serving::ElementType::kFloat,
-                             {1, 3, 32, 32},
-                             {reinterpret_cast<const char*>(image.data()), image.size() * sizeof(float)},
-                             {}};
-    must(session.run({&view, 1}, {}));
-  };
-}
-
 std::function<void()> served_caller(const std::string& target, const PredictRequest& request) {
   grpc::ChannelArguments own_connection;
   own_connection.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
@@ -238,14 +225,14 @@ int main(int argc, char** argv) {
   const std::string target = fmt::format("127.0.0.1:{}", wait_for_port(server.output_file));
 
   auto session = must(serving::Session::load(path));
-  std::vector<float> image(kPixels, 0.5f);
+  std::vector<float> image(bench::kImageFloats, 0.5f);
   PredictRequest request;
   auto& tensor = (*request.mutable_inputs())["input"];
   for (int64_t dim : {1, 3, 32, 32}) tensor.add_dims(dim);
   tensor.set_data_type(onnx::TensorProto::FLOAT);
   tensor.set_raw_data(image.data(), image.size() * sizeof(float));
 
-  auto raw = [&] { return raw_caller(*session, image); };
+  auto raw = [&] { return bench::raw_caller(*session, image); };
   auto served = [&] { return served_caller(target, request); };
   std::array<Way, 4> ways = {
       Way{"ONNX Runtime, 1 thread", 1, raw}, Way{"gRPC Predict, 1 connection", 1, served},

@@ -17,7 +17,8 @@ namespace {
 
 // Part of every cache key: raise it when the bytes of a layer come out differently.
 constexpr std::string_view kFormat = "tidemill-layer-1";
-// Measured on the 23 MB runtime library by bench/image_bench: level 6 takes a third of level 9's time for 1 % more.
+// libdeflate on the 23 MB of ONNX Runtime (image_bench --levels, one core of an EPYC with AVX-512, other load beside):
+// level 1 0.25 s for 9.00 MB, level 6 0.45 s for 8.33 MB, level 9 1.12 s for 8.28 MB, level 12 4.3 s for 8.11 MB.
 constexpr int kLevel = 6;
 constexpr uint64_t kMaxFileBytes = uint64_t{16} << 30;
 
