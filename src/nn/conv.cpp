@@ -85,7 +85,7 @@ struct Conv<T>::State {
   int batch;
   const Kernels<T>& kernels;
   PackSpace& space;
-  T *x, *y;
+  T *x, *y, *dx;
   Param weights;
   Buffer<T> forward_copy, backward_copy;
   Pass forward, backward_data, backward_weights;
@@ -93,9 +93,9 @@ struct Conv<T>::State {
   memory first_master, first_copy;
   dnnl::reorder publish_first;
 
-  State(const BlockPlan& p, int b, const Kernels<T>& k, PackSpace& s, T* x_, T* y_, T* dx)
-      : plan(p), batch(b), kernels(k), space(s), x(x_), y(y_), weights(p.weights()) {
-    build(dx);
+  State(const BlockPlan& p, int b, const Kernels<T>& k, PackSpace& s, T* x_, T* y_, T* dx_)
+      : plan(p), batch(b), kernels(k), space(s), x(x_), y(y_), dx(dx_), weights(p.weights()) {
+    build();
   }
 
   // What lies where, and what oneDNN is asked for: the same, or `any` where it has no kernel for our layouts.
@@ -105,7 +105,7 @@ struct Conv<T>::State {
         : kept(dims, type, tag), asked(dims, type, has_kernels_for_blocks_of_16() ? tag : Tag::any) {}
   };
 
-  void build(T* dx) {
+  void build() {
     const memory::dims kernel = {plan.padded_out, plan.padded_in, plan.kernel, plan.kernel};
     const Layout source({batch, plan.padded_in, plan.in_size, plan.in_size}, kType,
                         plan.first ? Tag::nchw : Tag::nChw16c);
@@ -159,6 +159,21 @@ struct Conv<T>::State {
     return memory(copy, engine(), forward_copy.data());
   }
 
+  void own_forward() {
+    const size_t in_blocks = plan.padded_in / 16;
+    const T* copy = reinterpret_cast<const T*>(kBf16 ? static_cast<const void*>(forward_copy.data()) : weights.p.data());
+    over_tiny({x, y, copy, batch, plan.padded_in, plan.padded_out, 9, 9 * in_blocks, false});
+  }
+  void own_backward_data() {
+    const size_t in_blocks = plan.padded_in / 16;
+    over_tiny({y, dx, backward_copy.data(), batch, plan.padded_out, plan.padded_in, 9 * in_blocks, 9, true});
+  }
+  void over_tiny(const TinyConv<T>& work) {
+#pragma omp parallel for collapse(2) schedule(static)
+    for (int pair = 0; pair < work.to_channels / 32; ++pair)
+      for (int position = 0; position < 4; ++position) kernels.tiny_conv(work, pair, position);
+  }
+
   void own_weight_grad() {
     const int step = images_at_a_time<T>(plan, batch);
     const int in_blocks = plan.padded_in / 16, out_blocks = plan.padded_out / 16;
@@ -190,12 +205,18 @@ Conv<T>::Conv(Conv&&) noexcept = default;
 
 template <class T>
 void Conv<T>::forward() {
-  state_->forward.run();
+  if (state_->plan.own_tiny)
+    state_->own_forward();
+  else
+    state_->forward.run();
 }
 
 template <class T>
 void Conv<T>::backward_data() {
-  state_->backward_data.run();
+  if (state_->plan.own_tiny)
+    state_->own_backward_data();
+  else
+    state_->backward_data.run();
 }
 
 template <class T>

@@ -50,6 +50,21 @@ struct WeightGrad {
 
 enum class Operand { kX, kDy };
 
+// A 3x3 convolution with padding 1 on 2x2 pictures, where four of nine taps fall inside: forward (from x, with the
+// forward copy of the weights) or the gradient with respect to x (from dy, with the backward copy).
+template <class T>
+struct TinyConv {
+  const T* from = nullptr;
+  T* to = nullptr;
+  const T* weights = nullptr;
+  int batch = 0;  // at least kTinyConvImages
+  int from_channels = 0, to_channels = 0;
+  // Between weight blocks of neighbouring groups of 16 channels, in blocks of 256.
+  size_t from_stride = 0, to_stride = 0;
+  bool backward = false;
+};
+inline constexpr int kTinyConvImages = 8;
+
 template <class T>
 struct Kernels {
   // Images that share one 32-bit element.
@@ -71,6 +86,8 @@ struct Kernels {
   // count is a multiple of 16.
   void (*to_f32)(const T* from, float* to, size_t count) = nullptr;
   void (*from_f32)(const float* from, T* to, size_t count) = nullptr;
+  // 32 output channels (index pair) of one of the four output positions, all images.
+  void (*tiny_conv)(const TinyConv<T>&, int pair, int position) = nullptr;
 };
 
 enum class Isa { kPortable, kAvx512, kAvx512Bf16 };

@@ -328,6 +328,49 @@ void weight_grad(const WeightGrad& w, int out_block) {
       for (int kw = 0; kw < 3; ++kw) weight_grad_tile<T>(w, out_block, i, kh, kw);
 }
 
+// 8 images by 32 output channels, over the input channels of one block. Neighbouring input channels share a word (bf16).
+template <class T>
+inline void tiny_block(const uint32_t* from, size_t image_words, const uint32_t* w0, const uint32_t* w1, Vec (&sum)[16]) {
+  constexpr int kWords = 16 / images_per_element<T>();
+#pragma GCC unroll 4
+  for (int k = 0; k < kWords; ++k) {
+    const Bits b0 = load_bits(w0 + k * 16), b1 = load_bits(w1 + k * 16);
+#pragma GCC unroll 8
+    for (int r = 0; r < kTinyConvImages; ++r) {
+      sum[2 * r] = dot<T>(sum[2 * r], from[r * image_words + k], b0);
+      sum[2 * r + 1] = dot<T>(sum[2 * r + 1], from[r * image_words + k], b1);
+    }
+  }
+}
+
+template <class T>
+void tiny_conv(const TinyConv<T>& c, int pair, int position) {
+  constexpr int kPerWord = images_per_element<T>();
+  const size_t image = static_cast<size_t>(c.from_channels) * 4;
+  const T* weights = c.weights + static_cast<size_t>(2 * pair) * c.to_stride * 256;
+  for (int start = 0; start < c.batch; start += kTinyConvImages) {
+    // The last images may be done twice, to the same result.
+    const int first = start + kTinyConvImages <= c.batch ? start : c.batch - kTinyConvImages;
+    Vec sum[2 * kTinyConvImages];
+    for (Vec& s : sum) s = set1(0);
+    for (int source = 0; source < 4; ++source) {
+      const int down = source / 2 - position / 2, right = source % 2 - position % 2;
+      const int tap = c.backward ? (1 - down) * 3 + 1 - right : (1 + down) * 3 + 1 + right;
+      for (int block = 0; block < c.from_channels / 16; ++block) {
+        const T* w = weights + (block * c.from_stride + tap) * 256;
+        const T* x = c.from + first * image + (block * 4 + source) * 16;
+        tiny_block<T>(reinterpret_cast<const uint32_t*>(x), image / kPerWord, reinterpret_cast<const uint32_t*>(w),
+                      reinterpret_cast<const uint32_t*>(w + c.to_stride * 256), sum);
+      }
+    }
+    for (int r = 0; r < kTinyConvImages; ++r) {
+      T* y = c.to + (static_cast<size_t>(first + r) * c.to_channels + 32 * pair) * 4 + position * 16;
+      store(y, sum[2 * r]);
+      store(y + 64, sum[2 * r + 1]);
+    }
+  }
+}
+
 template <class T>
 void to_f32(const T* from, float* to, size_t count) {
   for (size_t i = 0; i < count; i += 16) store(to + i, load(from + i));
@@ -340,5 +383,6 @@ void from_f32(const float* from, T* to, size_t count) {
 template <class T>
 constexpr Kernels<T> table() {
   return {images_per_element<T>(), norm_forward<T>, norm_backward<T>, adam, adam_publish<T>, pack<T>,
-          weight_grad<T>,          to_f32<T>,       from_f32<T>};
+          weight_grad<T>,          to_f32<T>,       from_f32<T>,
+          tiny_conv<T>};
 }

@@ -118,7 +118,7 @@ TYPED_TEST(KernelTest, OwnBackwardWeightsAgreeWithTheLibrary) {
   if (sizeof(TypeParam) == 2 && best_isa() < Isa::kAvx512)
     GTEST_SKIP() << "no bf16 convolution on this processor";
   for (int batch : {32, 5})
-    for (int size : {8, 4, 2})
+    for (int size : {16, 8, 4, 2})
       for (Isa isa : {Isa::kPortable, best_isa()}) {
         BlockPlan plan{"conv", "norm", 128, 64, 128, 64, 3, 1, size, size};
         plan.own_weight_grad = true;
@@ -135,6 +135,37 @@ TYPED_TEST(KernelTest, OwnBackwardWeightsAgreeWithTheLibrary) {
         EXPECT_LT(relative_difference(expected.data(), conv.weights().g.data(), expected.size()), 1e-5)
             << batch << " images of " << size;
       }
+}
+
+TYPED_TEST(KernelTest, OwnTinyConvolutionsAgreeWithTheLibrary) {
+  if (sizeof(TypeParam) == 2 && best_isa() < Isa::kAvx512)
+    GTEST_SKIP() << "no bf16 convolution on this processor";
+  for (int batch : {16, 8, 13})
+    for (Isa isa : {Isa::kPortable, best_isa()}) {
+      BlockPlan plan{"conv", "norm", 96, 64, 96, 64, 3, 1, 2, 2};
+      Buffer<TypeParam> x = random_values<TypeParam>(batch * 96 * 4, 3, 0.7F);
+      const Buffer<TypeParam> dy = random_values<TypeParam>(batch * 64 * 4, 4, 0.7F);
+      const Buffer<float> weights = random_values<float>(plan.weights(), 5, 0.1F);
+      PackSpace space;
+      Buffer<TypeParam> y[2], dx[2];
+      for (int own : {0, 1}) {
+        plan.own_tiny = own == 1;
+        y[own] = Buffer<TypeParam>(dy.size()), dx[own] = Buffer<TypeParam>(x.size());
+        Conv<TypeParam> conv(plan, batch, kernels_of<TypeParam>(isa), space, x.data(), y[own].data(), dx[own].data());
+        std::copy_n(weights.data(), weights.size(), conv.weights().p.data());
+        conv.update(nullptr);
+        conv.forward();
+        Buffer<TypeParam> gradient(dy.size());
+        std::copy_n(dy.data(), dy.size(), gradient.data());
+        Conv<TypeParam> back(plan, batch, kernels_of<TypeParam>(isa), space, x.data(), gradient.data(),
+                             dx[own].data());
+        std::copy_n(weights.data(), weights.size(), back.weights().p.data());
+        back.update(nullptr);
+        back.backward_data();
+      }
+      EXPECT_LT(relative_difference(y[0].data(), y[1].data(), y[0].size()), sizeof(TypeParam) == 2 ? 2e-3 : 1e-5);
+      EXPECT_LT(relative_difference(dx[0].data(), dx[1].data(), dx[0].size()), sizeof(TypeParam) == 2 ? 2e-3 : 1e-5);
+    }
 }
 
 }  // namespace

@@ -62,9 +62,11 @@ Network<T>::Network(const NetPlan& plan, const NetworkOptions& options)
       head_kernels_(f32_kernels(options.isa)),
       head_(plan.linears, options.batch, options.dropout, options.smoothing) {
   NetPlan fitted = plan;
-  // Without AVX-512 oneDNN's product is the faster one.
-  if (options.isa == Isa::kPortable)
-    for (BlockPlan& block : fitted.blocks) block.own_weight_grad = false;
+  for (BlockPlan& block : fitted.blocks) {
+    // Without AVX-512 oneDNN's kernels are the faster ones.
+    if (options.isa == Isa::kPortable) block.own_weight_grad = block.own_tiny = false;
+    if (options.batch < kTinyConvImages) block.own_tiny = false;
+  }
   allocate(fitted);
   make_slots();
 }
