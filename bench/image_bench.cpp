@@ -1,13 +1,13 @@
-// Container images of the model server: the first build, a build after another training (only the model changed), and
-// the size unpacked; beside `podman build` of a Containerfile that copies the same files. The ways take turns, so that
-// other load hits all alike.
+// Container images of the model server: the first build, a build after another training (only the model
+// changed), and the size unpacked; beside `podman build` of a Containerfile that copies the same files. The
+// ways take turns, so that other load hits all alike.
 //
 //   image_bench [--rounds N] [--no-rival] [--levels]
 //
-// Each build is a whole run of its program: cifar10-build with a layer cache of its own, podman with a store of its
-// own. cifar10-build writes an archive that can be carried elsewhere; podman needs `podman save` for that, so it is
-// shown without and with it. Figures are medians. --levels instead shows what compressing ONNX Runtime costs at each
-// level of gzip.
+// Each build is a whole run of its program: cifar10-build with a layer cache of its own, podman with a store
+// of its own. cifar10-build writes an archive that can be carried elsewhere; podman needs `podman save` for
+// that, so it is shown without and with it. Figures are medians. --levels instead shows what compressing ONNX
+// Runtime costs at each level of gzip.
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
@@ -68,7 +68,8 @@ void timed(const std::vector<std::string>& argv, const fs::path& folder,
   auto exit = process.wait_for(kPatience);
   double seconds = watch.seconds();
   if (!exit || !exit->ok())
-    give_up(fmt::format("{}: {}", join(argv, " "), read_file(options.output_file).value_or("it did not end")));
+    give_up(
+        fmt::format("{}: {}", join(argv, " "), read_file(options.output_file).value_or("it did not end")));
   figure.add(seconds, *exit);
 }
 
@@ -150,19 +151,19 @@ class Rival {
 };
 
 void print_row(std::string_view name, const Figure& first, const Figure& again) {
-  fmt::print("{:<28} {:>8.2f} {:>8.2f} {:>12.2f} {:>8.2f}\n", name, median(first.wall), median(first.processor),
-             median(again.wall), median(again.processor));
+  fmt::print("{:<28} {:>8.2f} {:>8.2f} {:>12.2f} {:>8.2f}\n", name, median(first.wall),
+             median(first.processor), median(again.wall), median(again.processor));
 }
 
 void print_ratio(std::string_view name, const Figure& first, const Figure& again, const Ours& ours) {
-  fmt::print("time / that of {}: first {:.3f}, model changed {:.3f}\n", name, median(ours.first_.wall) / median(first.wall),
-             median(ours.again_.wall) / median(again.wall));
+  fmt::print("time / that of {}: first {:.3f}, model changed {:.3f}\n", name,
+             median(ours.first_.wall) / median(first.wall), median(ours.again_.wall) / median(again.wall));
 }
 
 void show_levels(int rounds) {
   const std::string library = oci::without_symbols(must(read_file(must(oci::find_onnxruntime()))));
-  fmt::print("ONNX Runtime without symbols, {}, medians of {}\n{:<6} {:>8} {:>10}\n", human_bytes(library.size()), rounds, "level",
-             "seconds", "bytes");
+  fmt::print("ONNX Runtime without symbols, {}, medians of {}\n{:<6} {:>8} {:>10}\n",
+             human_bytes(library.size()), rounds, "level", "seconds", "bytes");
   for (int level = 1; level <= 12; ++level) {
     std::vector<double> seconds;
     size_t size = 0;
@@ -200,8 +201,8 @@ void compare(int rounds, bool with_rival) {
     rival->again(other);
   }
   auto summary = must(parse_json(must(read_file(ours.archive().parent_path() / "image.json"))));
-  fmt::print("{:<28} {:>8} {:>8} {:>12} {:>8}   (medians of {}, seconds)\n", "", "first", "cpu", "model changed",
-             "cpu", rounds);
+  fmt::print("{:<28} {:>8} {:>8} {:>12} {:>8}   (medians of {}, seconds)\n", "", "first", "cpu",
+             "model changed", "cpu", rounds);
   print_row("cifar10-build", ours.first_, ours.again_);
   if (rival) {
     print_row("podman build", rival->first_, rival->again_);

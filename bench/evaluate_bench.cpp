@@ -1,0 +1,134 @@
+// The evaluation step as a whole, from the start of cifar10-evaluate to its end, container included, beside
+// ONNX Runtime in this process on two threads over the same test images. The two take turns.
+//
+//   evaluate_bench [--rounds N] [--limit N] [--runtime auto|podman|docker|process] [--model FILE] [--data
+//   DIR]
+//
+// Without --model a VGG11 with random weights is served, without --data the images are made up. ONNX
+// Runtime's time holds normalising and running the images, but neither loading the model nor reading the
+// files. Both must give the same answers.
+#include <algorithm>
+#include <cstdio>
+#include <cstdlib>
+
+#include "base/files.h"
+#include "base/json.h"
+#include "base/text.h"
+#include "base/time.h"
+#include "common/dataset.h"
+#include "evaluate/client.h"
+#include "random_model.h"
+#include "raw_ort.h"
+#include "sys/process.h"
+
+namespace tidemill::bench {
+namespace {
+
+constexpr std::chrono::minutes kPatience{10};
+constexpr int kThreads = 2;
+
+struct Options {
+  int rounds = 3;
+  size_t limit = 0;
+  std::string runtime = "auto";
+  fs::path model, data;
+};
+
+[[noreturn]] void give_up(std::string_view what) {
+  fmt::print(stderr, "evaluate_bench: {}\n", what);
+  std::exit(1);
+}
+
+template <class T>
+T must(Result<T> result) {
+  if (!result) give_up(result.error().message);
+  if constexpr (!std::is_void_v<T>) return std::move(*result);
+}
+
+double median(std::vector<double> values) {
+  auto middle = values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2);
+  std::nth_element(values.begin(), middle, values.end());
+  return *middle;
+}
+
+// Seconds that a program takes; anything but success ends the bench with what it printed.
+double timed(const std::vector<std::string>& argv, const fs::path& log) {
+  ProcessOptions options;
+  options.argv = argv;
+  options.unset_env = {"MLFLOW_TRACKING_URI", "MLFLOW_RUN_ID"};
+  options.output_file = log;
+  Stopwatch watch;
+  Process process = must(Process::start(options));
+  auto exit = process.wait_for(kPatience);
+  double seconds = watch.seconds();
+  if (!exit || !exit->ok())
+    give_up(fmt::format("{}: {}", join(argv, " "), read_file(log).value_or("it did not end")));
+  return seconds;
+}
+
+// How many images the two answered differently.
+size_t differing(const std::vector<int>& raw, const Json& evaluation) {
+  const Json served = evaluation.value("predictions", Json::array());
+  if (served.size() != raw.size()) give_up("evaluation.json holds another number of predictions");
+  size_t count = 0;
+  for (size_t i = 0; i < raw.size(); ++i) count += served[i] != raw[i];
+  return count;
+}
+
+void compare(const Options& options) {
+  TempDir dir = must(TempDir::create({}, "tidemill-evaluate-bench-"));
+  const fs::path log = dir.path() / "log", output = dir.path() / "evaluation";
+  fs::path model = options.model, data = options.data;
+  if (model.empty()) {
+    model = dir.path() / "model.onnx";
+    must(write_file_atomic(model, must(random_vgg11(1)), Durable::no));
+  }
+  if (data.empty()) {
+    data = dir.path() / "data";
+    timed({CIFAR10_PREPROCESS, "--synthetic", "--output", data.string()}, log);
+  }
+  timed({CIFAR10_BUILD, "--model", model.string(), "--output", (dir.path() / "image").string()}, log);
+  std::vector<std::string> evaluate = {CIFAR10_EVALUATE, "--image",     (dir.path() / "image").string(),
+                                       "--data",         data.string(), "--output",
+                                       output.string(),  "--runtime",   options.runtime};
+  if (options.limit) evaluate.insert(evaluate.end(), {"--limit", std::to_string(options.limit)});
+
+  const auto split =
+      must(cifar10::read_split(must(cifar10::resolve_data_folder(data)), "test", options.limit));
+  auto session = must(serving::Session::load(model));
+  auto fill = [&split](size_t image, std::vector<float>& out) { cifar10::normalise(split, image, {}, out); };
+  std::vector<double> whole, requests, raw;
+  size_t different = 0;
+  std::string runtime;
+  for (int round = 0; round < options.rounds; ++round) {
+    Stopwatch watch;
+    const std::vector<int> answers = classify_raw(*session, split.count(), kThreads, fill);
+    raw.push_back(watch.seconds());
+    whole.push_back(timed(evaluate, log));
+    Json evaluation = must(parse_json(must(read_file(output / "evaluation.json"))));
+    different = std::max(different, differing(answers, evaluation));
+    runtime = json_string(evaluation, "runtime");
+    fmt::print("round {}: cifar10-evaluate {:.2f} s, ONNX Runtime {:.2f} s\n", round + 1, whole.back(),
+               raw.back());
+  }
+  fmt::print(
+      "{} images, {}\ncifar10-evaluate, start to end {:>8.2f} s\nONNX Runtime, {} threads       {:>8.2f} s\n"
+      "ratio of the medians           {:>8.3f}\nanswers that differ            {:>8}\n",
+      split.count(), runtime, median(whole), kThreads, median(raw), median(whole) / median(raw), different);
+}
+
+}  // namespace
+}  // namespace tidemill::bench
+
+int main(int argc, char** argv) {
+  tidemill::bench::Options options;
+  for (int i = 1; i + 1 < argc; i += 2) {
+    const std::string_view argument = argv[i];
+    if (argument == "--rounds") options.rounds = std::max(1, std::atoi(argv[i + 1]));
+    if (argument == "--limit") options.limit = static_cast<size_t>(std::max(0, std::atoi(argv[i + 1])));
+    if (argument == "--runtime") options.runtime = argv[i + 1];
+    if (argument == "--model") options.model = argv[i + 1];
+    if (argument == "--data") options.data = argv[i + 1];
+  }
+  tidemill::bench::compare(options);
+}
