@@ -254,6 +254,7 @@ void adam_publish(float* p, float* m, float* v, const float* g, T* fwd, T* bwd, 
     else
       transpose(rows, bwd + b * 256);
   }
+  finish_stores();
 }
 
 template <class T>

@@ -185,6 +185,7 @@ void Network<T>::publish() {
 template <class T>
 template <class F>
 void Network<T>::timed(const char* name, F work) {
+  if (mode_ == Mode::kEvaluation) return work();
   const auto start = std::chrono::steady_clock::now();
   work();
   const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
@@ -206,6 +207,7 @@ void Network<T>::over_channels(const Block& block, F work) {
 
 template <class T>
 void Network<T>::forward(Mode mode, uint64_t step) {
+  mode_ = mode;
   for (Block& b : blocks_) {
     timed("conv fwd", [&] { b.conv.forward(); });
     timed("norm fwd", [&] { over_channels(b, [&](int c) { kernels_.norm_forward(b.norm, c, mode); }); });

@@ -84,6 +84,7 @@ class Network {
   std::vector<Buffer<T>> outputs_, convolved_;
   std::vector<Block> blocks_;
   std::vector<Slot> slots_;
+  Mode mode_ = Mode::kTraining;  // of the latest forward pass; training alone is timed
   std::vector<PieceTime> times_;
 };
 

@@ -62,14 +62,38 @@ inline Vec dot(Vec sum, uint32_t a, Bits b) {
   return _mm512_fmadd_ps(_mm512_castsi512_ps(s), _mm512_castsi512_ps(b), sum);
 }
 
-// lane k: k * stride.
-inline __m512i strided(int stride) {
-  return _mm512_mullo_epi32(_mm512_set_epi32(15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0),
-                            _mm512_set1_epi32(stride));
+// A matrix of 2^kStages columns in kVectors vectors, transposed: each stage turns the address of every element right by
+// one bit. (Gathers would do, slowly on Zen 4.)
+template <int kVectors, int kStages>
+inline void transpose_lanes(__m512i (&v)[kVectors]) {
+  const __m512i even = _mm512_set_epi32(30, 28, 26, 24, 22, 20, 18, 16, 14, 12, 10, 8, 6, 4, 2, 0);
+  const __m512i odd = _mm512_add_epi32(even, _mm512_set1_epi32(1));
+#pragma GCC unroll 4
+  for (int stage = 0; stage < kStages; ++stage) {
+    __m512i next[kVectors];
+#pragma GCC unroll 8
+    for (int i = 0; i < kVectors / 2; ++i) {
+      next[i] = _mm512_permutex2var_epi32(v[2 * i], even, v[2 * i + 1]);
+      next[i + kVectors / 2] = _mm512_permutex2var_epi32(v[2 * i], odd, v[2 * i + 1]);
+    }
+#pragma GCC unroll 16
+    for (int i = 0; i < kVectors; ++i) v[i] = next[i];
+  }
 }
+
+// Written past the caches: a copy is read in the next step, long after it would have left them. `to` is aligned.
+inline void store_past_caches(void* to, __m512i v) { _mm512_stream_si512(static_cast<__m512i*>(to), v); }
+
+// After the last of them, before another thread reads.
+inline void finish_stores() { _mm_sfence(); }
+
 inline void transpose(const float* from, float* to) {
-  const __m512i column = strided(16);
-  for (int c = 0; c < 16; ++c) _mm512_storeu_ps(to + c * 16, _mm512_i32gather_ps(column, from + c, 4));
+  __m512i rows[16];
+#pragma GCC unroll 16
+  for (int i = 0; i < 16; ++i) rows[i] = _mm512_loadu_si512(from + i * 16);
+  transpose_lanes<16, 4>(rows);
+#pragma GCC unroll 16
+  for (int i = 0; i < 16; ++i) store_past_caches(to + i * 16, rows[i]);
 }
 
 #ifdef __AVX512BF16__
@@ -79,13 +103,15 @@ inline void store_row_pair(Bf16* to, Bf16* row0, Bf16* row1, Vec a, Vec b) {
   const __m256i low = to_halves(a), high = to_halves(b);
   _mm256_storeu_si256(reinterpret_cast<__m256i*>(row0), low);
   _mm256_storeu_si256(reinterpret_cast<__m256i*>(row1), high);
-  _mm512_storeu_si512(
+  store_past_caches(
       to, _mm512_or_si512(_mm512_cvtepu16_epi32(low), _mm512_slli_epi32(_mm512_cvtepu16_epi32(high), 16)));
 }
 inline void store_column_pairs(const Bf16* rows, Bf16* to) {
-  const __m512i column = strided(8);
-  for (int k = 0; k < 8; ++k)
-    _mm512_storeu_si512(to + k * 32,
-                        _mm512_i32gather_epi32(column, reinterpret_cast<const int*>(rows) + k, 4));
+  __m512i pairs[8];  // of neighbouring columns; two rows a vector
+#pragma GCC unroll 8
+  for (int i = 0; i < 8; ++i) pairs[i] = _mm512_loadu_si512(rows + i * 32);
+  transpose_lanes<8, 3>(pairs);
+#pragma GCC unroll 8
+  for (int i = 0; i < 8; ++i) store_past_caches(to + i * 32, pairs[i]);
 }
 #endif

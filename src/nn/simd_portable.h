@@ -142,6 +142,7 @@ inline Vec dot(const Vec& sum, uint32_t a, const Bits& b) {
 }
 
 // 16x16 to its transpose.
+inline void finish_stores() {}
 inline void transpose(const float* from, float* to) {
   for (int r = 0; r < 16; ++r)
     for (int c = 0; c < 16; ++c) to[c * 16 + r] = from[r * 16 + c];
