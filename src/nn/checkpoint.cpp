@@ -2,9 +2,8 @@
 
 #include <cstring>
 
-#include <nlohmann/json.hpp>
-
 #include "base/hash.h"
+#include "base/json.h"
 
 namespace tidemill::nn {
 namespace {
@@ -14,8 +13,6 @@ constexpr std::string_view kMagic = "TMCKPT1\n";
 constexpr size_t kLengthBytes = 8, kDigestBytes = 64;
 constexpr size_t kMaxHeader = 16 << 20;
 constexpr size_t kMaxTensors = 100'000, kMaxRank = 8;
-
-using Json = nlohmann::json;
 
 std::string length_bytes(uint64_t length) {
   std::string bytes(kLengthBytes, '\0');
@@ -49,10 +46,10 @@ class Reader {
 
   Result<Checkpoint> read() {
     const std::string_view header = TRY(envelope());
-    const Json json = Json::parse(header, nullptr, false);
-    if (json.is_discarded() || !json.is_object()) return damaged(header_at(), "the header is not a JSON object");
+    const Result<Json> json = parse_json(header);
+    if (!json || !json->is_object()) return damaged(header_at(), "the header is not a JSON object");
     try {
-      return from_json(json);
+      return from_json(*json);
     } catch (const Json::exception& error) {
       return damaged(header_at(), error.what());
     }
@@ -114,11 +111,10 @@ std::string to_bytes(const Checkpoint& checkpoint) {
     tensors.push_back({{"name", tensor.name}, {"shape", tensor.shape}});
     values += tensor.values.size() * sizeof(float);
   }
-  const std::string header = Json{{"step", checkpoint.state.step},
-                                  {"seed", checkpoint.state.seed},
-                                  {"settings", checkpoint.settings},
-                                  {"tensors", tensors}}
-                                 .dump(-1, ' ', false, Json::error_handler_t::replace);
+  const std::string header = dump_json({{"step", checkpoint.state.step},
+                                        {"seed", checkpoint.state.seed},
+                                        {"settings", checkpoint.settings},
+                                        {"tensors", std::move(tensors)}});
   std::string bytes;
   bytes.reserve(kMagic.size() + kLengthBytes + header.size() + values + kDigestBytes);
   bytes.append(kMagic).append(length_bytes(header.size())).append(header);
