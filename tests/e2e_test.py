@@ -1,0 +1,168 @@
+#!/usr/bin/env python3
+"""The whole product as a user meets it: the CIFAR-10 pipeline on a few made-up images, from pictures to an evaluated
+container image; then the same with things broken on purpose.
+
+Usage: e2e_test.py FOLDER_WITH_THE_PROGRAMS
+"""
+import json
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import unittest
+
+BIN = pathlib.Path(sys.argv.pop(1) if len(sys.argv) > 1 else "build/release/bin").resolve()
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+PIPELINE = ROOT / "examples" / "cifar10"
+SMALL = ["-P", "source=synthetic", "-P", "limit=640", "-P", "model_type=simple", "-P", "epochs=2"]
+
+
+def tidemill(*arguments, cwd, **options):
+    return subprocess.run([BIN / "tidemill", *arguments], cwd=cwd, text=True, capture_output=True, timeout=240, **options)
+
+
+def runs_in(folder):
+    listed = tidemill("runs", "list", "--json", cwd=folder)
+    assert listed.returncode == 0, listed.stderr
+    return json.loads(listed.stdout)
+
+
+def processes_mentioning(text):
+    found = []
+    for entry in pathlib.Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            command = entry.read_bytes().replace(b"\0", b" ").decode(errors="replace")
+        except OSError:
+            continue
+        if text in command and int(entry.parent.name) != os.getpid():
+            found.append(command)
+    return found
+
+
+class WholePipeline(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.temporary = tempfile.TemporaryDirectory()
+        cls.folder = pathlib.Path(cls.temporary.name)
+        cls.result = tidemill("run", str(PIPELINE), *SMALL, cwd=cls.folder)
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.temporary.cleanup()
+
+    def setUp(self):
+        self.assertEqual(self.result.returncode, 0, self.result.stdout + self.result.stderr)
+        self.runs = runs_in(self.folder)
+        self.by_name = {run["run_name"]: run for run in self.runs}
+
+    def step(self, name):
+        return self.by_name[name]
+
+    def artifacts(self, name):
+        return pathlib.Path(self.step(name)["artifact_uri"])
+
+    def test_records_one_parent_and_four_children(self):
+        self.assertEqual(len(self.runs), 5)
+        parent = self.step("cifar10")
+        for name in ("preprocess", "train", "build", "evaluate"):
+            self.assertEqual(self.step(name)["status"], "FINISHED")
+            self.assertEqual(self.step(name)["tags"]["mlflow.parentRunId"], parent["run_id"])
+        self.assertEqual(parent["params"]["model_type"], "simple")
+
+    def test_preprocess_writes_pictures_by_class_with_their_lists(self):
+        folder = self.artifacts("preprocess")
+        classes = json.loads((folder / "classes.json").read_text())
+        self.assertEqual(len(classes), 10)
+        listed = json.loads((folder / "meta_train.json").read_text())
+        self.assertEqual(sum(len(names) for names in listed.values()), 640)
+        for name in listed:
+            on_disk = sorted(path.name for path in (folder / "train" / name).iterdir())
+            self.assertEqual(on_disk, sorted(listed[name]))
+
+    def test_train_logs_parameters_metrics_and_writes_every_format(self):
+        run = self.step("train")
+        for key in ("optimizer", "preprocess", "epochs", "learning_rate", "batch_size", "num_workers", "device", "threads",
+                    "precision", "seed"):
+            self.assertIn(key, run["params"])
+        for key in ("loss", "accuracy", "images_per_second"):
+            self.assertIn(key, run["metrics"])
+        names = [path.name for path in self.artifacts("train").rglob("*") if path.is_file()]
+        for ending in (".safetensors", ".pth", ".onnx", ".ckpt"):
+            self.assertTrue(any(name.endswith(ending) for name in names), f"no {ending} in {names}")
+        self.assertTrue(any("tfevents" in name for name in names))
+
+    def test_evaluate_agrees_with_the_trainer(self):
+        train, evaluate = self.step("train"), self.step("evaluate")
+        self.assertEqual(evaluate["metrics"]["total_tested"], 128)
+        self.assertLessEqual(abs(evaluate["metrics"]["accuracy"] - train["metrics"]["accuracy"]) * 128, 2.001)
+        written = json.loads((self.artifacts("evaluate") / "evaluation.json").read_text())
+        self.assertIn("predictions", written)
+
+    def test_says_what_to_do_next(self):
+        self.assertIn("tidemill runs show", self.result.stdout + self.result.stderr)
+
+    def test_nothing_is_left_running(self):
+        self.assertEqual(processes_mentioning(str(self.folder)), [])
+
+
+class BrokenOnPurpose(unittest.TestCase):
+    def setUp(self):
+        self.temporary = tempfile.TemporaryDirectory()
+        self.folder = pathlib.Path(self.temporary.name)
+        self.addCleanup(self.temporary.cleanup)
+
+    def test_an_unknown_parameter_is_told_with_the_nearest_and_records_nothing(self):
+        result = tidemill("run", str(PIPELINE), "-P", "epoch=2", cwd=self.folder)
+        self.assertEqual(result.returncode, 2)
+        self.assertIn("did you mean 'epochs'", result.stderr)
+        self.assertFalse((self.folder / "tidemill.db").exists())
+
+    def test_a_damaged_data_set_fails_the_first_step_and_skips_the_rest(self):
+        (self.folder / "data_batch_1.bin").write_bytes(b"\x03" * 5000)
+        result = tidemill("run", str(PIPELINE), "-P", f"source={self.folder}", cwd=self.folder)
+        self.assertEqual(result.returncode, 1)
+        self.assertIn("data_batch_1.bin", result.stdout + result.stderr)
+        runs = runs_in(self.folder)
+        self.assertEqual({run["run_name"]: run["status"] for run in runs}, {"cifar10": "FAILED", "preprocess": "FAILED"})
+
+    def start_training(self):
+        """Starts the pipeline with far too many epochs, and waits until the train step runs."""
+        runner = subprocess.Popen(
+            [BIN / "tidemill", "run", str(PIPELINE), *SMALL[:-1], "epochs=100000"],
+            cwd=self.folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        self.addCleanup(runner.wait)
+        for _ in range(600):
+            if processes_mentioning("cifar10-train"):
+                return runner
+            time.sleep(0.1)
+        self.fail("the train step did not start")
+
+    def assert_no_process_left(self):
+        for _ in range(100):
+            if not processes_mentioning(str(self.folder)):
+                return
+            time.sleep(0.1)
+        self.fail(f"left running: {processes_mentioning(str(self.folder))}")
+
+    def test_ctrl_c_marks_the_runs_killed_and_leaves_no_process(self):
+        runner = self.start_training()
+        runner.send_signal(signal.SIGINT)
+        self.assertEqual(runner.wait(timeout=60), 130)
+        self.assert_no_process_left()
+        states = {run["run_name"]: run["status"] for run in runs_in(self.folder)}
+        self.assertEqual(states, {"cifar10": "KILLED", "preprocess": "FINISHED", "train": "KILLED"})
+
+    def test_kill_9_of_the_runner_leaves_no_process_and_the_next_command_ends_its_runs(self):
+        runner = self.start_training()
+        runner.kill()
+        runner.wait(timeout=60)
+        self.assert_no_process_left()
+        states = {run["run_name"]: run["status"] for run in runs_in(self.folder)}
+        self.assertEqual(states, {"cifar10": "FAILED", "preprocess": "FINISHED", "train": "FAILED"})
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)
