@@ -7,6 +7,7 @@
 #include "base/text.h"
 #include "oci/elf.h"
 #include "oci/runtime_parts.h"
+#include "sys/process_guard.h"
 
 namespace tidemill::oci {
 namespace {
@@ -24,8 +25,12 @@ std::string_view describe(Cage cage) {
 
 class PlainProcess : public Container {
  public:
-  PlainProcess(Cage cage, Unpacked files, Process process)
-      : cage_(cage), files_(std::move(files)), process_(std::move(process)) {}
+  PlainProcess(Cage cage, Unpacked files, Process process, Result<ProcessGuard> guard)
+      : cage_(cage), files_(std::move(files)), process_(std::move(process)), group_(process_.pid()) {
+    if (!guard) return;
+    guard->add(group_);
+    guard_.emplace(std::move(*guard));
+  }
   ~PlainProcess() override { stop(std::chrono::seconds(3)); }
 
   std::string description() const override { return std::string(describe(cage_)); }
@@ -35,12 +40,18 @@ class PlainProcess : public Container {
   }
   void stop(std::chrono::milliseconds grace) override {
     if (!ended()) exit_ = process_.stop(grace);
+    if (guard_) guard_->remove(group_);
+    guard_.reset();
   }
 
  private:
   Cage cage_;
   Unpacked files_;
   Process process_;
+  // Kills the program when this process is killed: unshare and chroot change the user after they have asked for a
+  // signal at their parent's end, and the kernel forgets it then.
+  pid_t group_;
+  std::optional<ProcessGuard> guard_;
   std::optional<Exit> exit_;
 };
 
@@ -139,8 +150,9 @@ class PlainRuntime : public ContainerRuntime {
     options.argv = with_environment(env, bound_to_us(TRY(caged(cage, tools, files, command)),
                                                      cage == Cage::kNamespaces ? "KILL" : "TERM"));
     options.output_file = spec.log_file;
+    auto guard = ProcessGuard::start();
     Process process = TRY(Process::start(options));
-    return std::make_unique<PlainProcess>(cage, std::move(files), std::move(process));
+    return std::make_unique<PlainProcess>(cage, std::move(files), std::move(process), std::move(guard));
   }
 };
 

@@ -144,7 +144,8 @@ Result<Started> start_container(const std::vector<std::unique_ptr<ContainerRunti
     }
     Error error = std::move(container).error();
     bool hopeless = error.code == Code::kInvalid || error.code == Code::kCancelled;
-    if (hopeless || runtimes.size() == 1) return tl::unexpected(std::move(error));
+    if (hopeless) return tl::unexpected(std::move(error));
+    if (runtimes.size() == 1) return tl::unexpected(std::move(error).in(runtime->name()));
     started.not_used.push_back(fmt::format("{}: {}", runtime->name(), error.message));
   }
   return fail(Code::kUnavailable, "no container runtime could start the image: {}", join(started.not_used, "; "));

@@ -81,7 +81,10 @@ Result<std::unique_ptr<Server>> start_server(const Options& options, const fs::p
   spec.env = {{"HTTP_PORT", std::to_string(http_port)}, {"GRPC_PORT", std::to_string(grpc_port)}};
   spec.log_file = options.output / "server.log";
   TRY(write_file_atomic(spec.log_file, "", Durable::no));
-  oci::Started started = TRY(oci::start_container(runtimes, spec));
+  auto tried = oci::start_container(runtimes, spec);
+  if (!tried && tried.error().code == Code::kUnavailable && options.runtime != "auto")
+    tried.error().message += "; --runtime auto takes what works here, a plain process if need be";
+  oci::Started started = TRY(std::move(tried));
   for (const std::string& reason : started.not_used) log_info("not used: {}", reason);
   fmt::print(stderr, "runs in {}\n", started.container->description());
   return std::make_unique<Server>(std::move(started), spec.log_file, grpc_port);
