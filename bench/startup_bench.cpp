@@ -52,7 +52,7 @@ int bench(const std::string& tidemill, const std::string& mlflow) {
     fmt::print(stderr, "{}\n", filled.error().message);
     return 1;
   }
-  const Command version = {tidemill, "--version"}, list = {tidemill, "--store", store, "runs", "list"};
+  const Command version = {tidemill, "--version"}, list = {tidemill, "runs", "list", "--store", store};
   std::vector<double> version_ms, list_ms, rival_ms;
   const bool has_rival = fs::exists(mlflow);
   for (int round = 0; round < 5; ++round) {
