@@ -62,6 +62,8 @@ std::string describe(const CLI::App& command, const CLI::Error& error, int argc,
         std::string name = word.substr(0, word.find('='));
         return fmt::format("there is no option '{}'{}", name, did_you_mean(name, option_names(command)));
       }
+    if (command.remaining(true).empty() && argc > 1)
+      return fmt::format("options stand behind the command: {} does not go first", argv[1]);
     return fmt::format("'{}' is one argument too many", join(command.remaining(true), " "));
   }
   return error.what();
