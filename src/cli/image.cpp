@@ -49,8 +49,9 @@ Result<int> build(const Context& context, const BuildOptions& options) {
                      2) +
            "\n";
   TRY(print(text));
-  fmt::print(stderr, "{}: {} ({} unpacked), in {}\n", options.output.string(), human_bytes(info.archive_bytes),
-             human_bytes(info.unpacked_bytes), human_duration(watch.seconds()));
+  fmt::print(stderr, "{}: {} ({} unpacked), in {}\n", options.output.string(),
+             human_bytes(info.archive_bytes), human_bytes(info.unpacked_bytes),
+             human_duration(watch.seconds()));
   return 0;
 }
 
@@ -114,7 +115,8 @@ Result<int> inspect(const Context& context, const fs::path& file) {
 }  // namespace
 
 void add_image(CLI::App& app, Context& context) {
-  CLI::App* image = app.add_subcommand("image", "Container images of the model server, made without a daemon");
+  CLI::App* image =
+      app.add_subcommand("image", "Container images of the model server, made without a daemon");
   image->require_subcommand(1);
 
   auto options = std::make_shared<BuildOptions>();
@@ -123,17 +125,21 @@ void add_image(CLI::App& app, Context& context) {
   make->add_option("--tag", options->tag, "Name and tag of the image")->capture_default_str();
   make->add_option("-o,--output", options->output, "The archive to write")->required();
   make->add_option("--label", options->labels, "KEY=VALUE, may be repeated");
-  make->add_option("--server", options->server, "The server program (default: tidemill-serve beside this one)")
+  make->add_option("--server", options->server,
+                   "The server program (default: tidemill-serve beside this one)")
       ->check(CLI::ExistingFile);
   make->add_option("--onnxruntime", options->onnxruntime, "libonnxruntime.so (default: beside this program)")
       ->check(CLI::ExistingFile);
   make->add_flag("--json", context.json, "Print JSON");
-  make->footer("Example: tidemill image build --model model.onnx --tag shop/classifier:1.0 -o image.tar\n"
-               "         podman load -i image.tar && podman run --rm -p 8001:8001 localhost/shop/classifier:1.0");
-  make->callback([&context, options] { context.action = [&context, options] { return build(context, *options); }; });
+  make->footer(
+      "Example: tidemill image build --model model.onnx --tag shop/classifier:1.0 -o image.tar\n"
+      "         podman load -i image.tar && podman run --rm -p 8001:8001 localhost/shop/classifier:1.0");
+  make->callback(
+      [&context, options] { context.action = [&context, options] { return build(context, *options); }; });
 
   auto file = std::make_shared<fs::path>();
-  CLI::App* show = image->add_subcommand("inspect", "What an image archive holds (OCI layout or docker archive)");
+  CLI::App* show =
+      image->add_subcommand("inspect", "What an image archive holds (OCI layout or docker archive)");
   show->add_option("archive", *file, "The archive")->required()->check(CLI::ExistingFile);
   show->add_flag("--json", context.json, "Print JSON");
   show->footer("Example: tidemill image inspect image.tar --json");

@@ -32,7 +32,8 @@ struct Contents {
   Result<std::string> read(const std::string& name) const {
     const Member* member = find(name);
     if (!member) return fail(Code::kInvalid, "'{}' is missing in the archive", name);
-    if (member->size > kMaxJsonBytes) return fail(Code::kInvalid, "'{}' is {} bytes long", name, member->size);
+    if (member->size > kMaxJsonBytes)
+      return fail(Code::kInvalid, "'{}' is {} bytes long", name, member->size);
     std::string bytes(member->size, '\0');
     TRY(read_at(member->offset, bytes));
     return bytes;
@@ -71,7 +72,8 @@ Result<Json> read_json(const Contents& contents, const std::string& name) {
 
 Result<std::string> read_checked_blob(const Contents& contents, const std::string& digest) {
   std::string bytes = TRY(contents.read(TRY(blob_name(digest))));
-  if ("sha256:" + sha256_hex(bytes) != digest) return fail(Code::kInvalid, "{} is damaged: its digest differs", digest);
+  if ("sha256:" + sha256_hex(bytes) != digest)
+    return fail(Code::kInvalid, "{} is damaged: its digest differs", digest);
   return bytes;
 }
 
@@ -134,7 +136,8 @@ Result<> read_config(const std::string& text, ImageArchive& image) {
   return {};
 }
 
-// The descriptor of the image in an index: the only one, or that of linux on this machine; one nested index deep.
+// The descriptor of the image in an index: the only one, or that of linux on this machine; one nested index
+// deep.
 Result<Json> choose_manifest(const Contents& contents, const Json& index, int depth) {
   const Json& manifests = member(index, "manifests");
   if (!manifests.is_array() || manifests.empty()) return fail(Code::kInvalid, "index.json names no image");
@@ -170,7 +173,8 @@ Result<ImageArchive> read_oci(const Contents& contents) {
   image.annotations = pairs(member(manifest, "annotations"));
   image.image_id = json_string(member(manifest, "config"), "digest");
   const Json& layers = member(manifest, "layers");
-  if (!layers.is_array() || layers.size() > kMaxLayers) return fail(Code::kInvalid, "the manifest's layers are damaged");
+  if (!layers.is_array() || layers.size() > kMaxLayers)
+    return fail(Code::kInvalid, "the manifest's layers are damaged");
   for (const Json& entry : layers) {
     ArchiveLayer layer;
     layer.media_type = json_string(entry, "mediaType");
@@ -221,7 +225,7 @@ Result<ImageArchive> read(const Contents& contents) {
 
 Result<ImageArchive> read_archive(const fs::path& path) {
   Fd file = TRY(open_file(path, O_RDONLY));
-  struct stat status {};
+  struct stat status{};
   if (::fstat(file.get(), &status) != 0) return tl::unexpected(errno_error("stat " + path.string(), errno));
   if (!S_ISREG(status.st_mode)) return fail(Code::kInvalid, "{} is not a file", path.string());
   auto read_at = [&file](uint64_t offset, std::span<char> out) -> Result<> {

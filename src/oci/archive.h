@@ -1,5 +1,5 @@
-// Reads an image archive back: OCI layout or docker archive in one tar. The file may be hostile: every size is
-// bounded, every digest is checked before its bytes are used.
+// Reads an image archive back: OCI layout or docker archive in one tar. The file may be hostile: every size
+// is bounded, every digest is checked before its bytes are used.
 #pragma once
 
 #include <cstdint>
@@ -42,7 +42,8 @@ struct ImageArchive {
   std::vector<ArchiveLayer> layers;
 };
 
-// kInvalid says what is damaged; digests of manifest and config are checked, those of layers when they are unpacked.
+// kInvalid says what is damaged; digests of manifest and config are checked, those of layers when they are
+// unpacked.
 Result<ImageArchive> read_archive(const fs::path& file);
 // The same from memory (for the fuzzer).
 Result<ImageArchive> read_archive_bytes(std::string_view bytes);
@@ -52,8 +53,10 @@ struct UnpackLimits {
   uint64_t max_entries = 1'000'000;
 };
 
-// The image's files under `root`, which must be an empty folder. Nothing is written outside it, whatever names and
-// links the layers hold. Device nodes and set-id bits are left out. Returns the number of bytes of all files.
-Result<uint64_t> unpack_image(const ImageArchive& image, const fs::path& root, const UnpackLimits& limits = {});
+// The image's files under `root`, which must be an empty folder. Nothing is written outside it, whatever
+// names and links the layers hold. Device nodes and set-id bits are left out. Returns the number of bytes of
+// all files.
+Result<uint64_t> unpack_image(const ImageArchive& image, const fs::path& root,
+                              const UnpackLimits& limits = {});
 
 }  // namespace tidemill::oci

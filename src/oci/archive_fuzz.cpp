@@ -14,7 +14,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   auto outer = TempDir::create();
   if (!outer || !make_dirs(outer->path() / "root")) return 0;
   oci::UnpackCounters counters;
-  (void)oci::apply_layer(bytes, outer->path() / "root", {.max_bytes = 1 << 20, .max_entries = 1000}, counters);
+  (void)oci::apply_layer(bytes, outer->path() / "root", {.max_bytes = 1 << 20, .max_entries = 1000},
+                         counters);
   size_t beside = 0;
   for (auto it = fs::directory_iterator(outer->path()); it != fs::directory_iterator(); ++it) ++beside;
   if (beside != 1) std::abort();

@@ -80,9 +80,17 @@ class Docker : public ContainerRuntime {
     }
     std::string container_name = fmt::format("tidemill-{}-{:x}", owner_mark(), random_u64());
     ProcessOptions options;
-    options.argv = {docker, "run",       "--rm", "--name",  container_name,
-                    "--label", fmt::format("{}={}", kOwnerLabel, owner_mark()), "--network", "host"};
-    for (const auto& [key, value] : spec.env) options.argv.insert(options.argv.end(), {"--env", key + "=" + value});
+    options.argv = {docker,
+                    "run",
+                    "--rm",
+                    "--name",
+                    container_name,
+                    "--label",
+                    fmt::format("{}={}", kOwnerLabel, owner_mark()),
+                    "--network",
+                    "host"};
+    for (const auto& [key, value] : spec.env)
+      options.argv.insert(options.argv.end(), {"--env", key + "=" + value});
     options.argv.push_back(id);
     options.argv.insert(options.argv.end(), spec.args.begin(), spec.args.end());
     options.argv = bound_to_us(std::move(options.argv));
@@ -97,19 +105,22 @@ class Docker : public ContainerRuntime {
   static Result<std::string> known_image(const std::string& docker, const ImageArchive& image) {
     for (const std::string& id : {image.image_id, image.digest}) {
       if (id.empty()) continue;
-      Captured captured = TRY(run_command({docker, "image", "inspect", "--format", "{{.Id}}", id}, kPatience));
+      Captured captured =
+          TRY(run_command({docker, "image", "inspect", "--format", "{{.Id}}", id}, kPatience));
       if (captured.exit.ok()) return id;
     }
     return std::string();
   }
 
-  static Result<> wait_started(const std::string& docker, const std::string& container_name, Container& container,
-                               const fs::path& log) {
+  static Result<> wait_started(const std::string& docker, const std::string& container_name,
+                               Container& container, const fs::path& log) {
     Stopwatch waited;
     while (true) {
-      auto state = run_command({docker, "inspect", "--format", "{{.State.Running}}", container_name}, kPatience);
+      auto state =
+          run_command({docker, "inspect", "--format", "{{.State.Running}}", container_name}, kPatience);
       if (state && trim(state->output) == "true") return {};
-      if (container.ended()) return fail(Code::kUnavailable, "cannot start a container: {}", last_lines(log, 1));
+      if (container.ended())
+        return fail(Code::kUnavailable, "cannot start a container: {}", last_lines(log, 1));
       if (interrupted()) return fail(Code::kCancelled, "interrupted");
       if (waited.seconds() > std::chrono::duration<double>(kPatience).count())
         return fail(Code::kTimeout, "the container did not start in {} s", kPatience.count());

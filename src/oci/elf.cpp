@@ -28,7 +28,8 @@ std::optional<T> at(std::string_view bytes, uint64_t offset) {
 
 Result<Elf64_Ehdr> header_of(std::string_view bytes) {
   auto header = at<Elf64_Ehdr>(bytes, 0);
-  if (!header || std::memcmp(header->e_ident, ELFMAG, SELFMAG) != 0) return fail(Code::kInvalid, "not an ELF file");
+  if (!header || std::memcmp(header->e_ident, ELFMAG, SELFMAG) != 0)
+    return fail(Code::kInvalid, "not an ELF file");
   if (header->e_ident[EI_CLASS] != ELFCLASS64 || header->e_ident[EI_DATA] != ELFDATA2LSB)
     return fail(Code::kInvalid, "not a 64-bit little-endian ELF file");
   return *header;
@@ -79,8 +80,8 @@ std::vector<std::string> search_path(const std::string& text) {
   return dirs;
 }
 
-Result<> read_dynamic(std::string_view bytes, const std::vector<Elf64_Phdr>& headers, const Elf64_Phdr& dynamic,
-                      ElfFile& out) {
+Result<> read_dynamic(std::string_view bytes, const std::vector<Elf64_Phdr>& headers,
+                      const Elf64_Phdr& dynamic, ElfFile& out) {
   auto table = part(bytes, dynamic.p_offset, dynamic.p_filesz);
   if (!table) return fail(Code::kInvalid, "the ELF dynamic section lies outside the file");
   std::vector<Elf64_Dyn> entries;
@@ -99,7 +100,8 @@ Result<> read_dynamic(std::string_view bytes, const std::vector<Elf64_Phdr>& hea
   if (!strings) return fail(Code::kInvalid, "the ELF string table lies outside the file");
 
   for (const Elf64_Dyn& entry : entries) {
-    if (entry.d_tag != DT_NEEDED && entry.d_tag != DT_SONAME && entry.d_tag != DT_RPATH && entry.d_tag != DT_RUNPATH)
+    if (entry.d_tag != DT_NEEDED && entry.d_tag != DT_SONAME && entry.d_tag != DT_RPATH &&
+        entry.d_tag != DT_RUNPATH)
       continue;
     auto text = text_at(*strings, entry.d_un.d_val);
     if (!text) return fail(Code::kInvalid, "an ELF dynamic entry points outside the string table");
@@ -113,7 +115,8 @@ Result<> read_dynamic(std::string_view bytes, const std::vector<Elf64_Phdr>& hea
 }
 
 bool has_unloaded_symbols(std::string_view bytes, const Elf64_Ehdr& header) {
-  if (header.e_shentsize != sizeof(Elf64_Shdr) || header.e_shnum == 0 || header.e_shnum > kMaxSections) return false;
+  if (header.e_shentsize != sizeof(Elf64_Shdr) || header.e_shnum == 0 || header.e_shnum > kMaxSections)
+    return false;
   auto names = at<Elf64_Shdr>(bytes, header.e_shoff + uint64_t{header.e_shstrndx} * sizeof(Elf64_Shdr));
   auto table = names ? part(bytes, names->sh_offset, names->sh_size) : std::nullopt;
   if (!table) return false;
@@ -137,7 +140,8 @@ Result<ElfFile> parse_elf(std::string_view bytes) {
   for (const Elf64_Phdr& segment : headers) {
     if (segment.p_type == PT_INTERP) {
       auto text = part(bytes, segment.p_offset, segment.p_filesz);
-      if (!text || text->size() > kMaxText) return fail(Code::kInvalid, "the ELF interpreter lies outside the file");
+      if (!text || text->size() > kMaxText)
+        return fail(Code::kInvalid, "the ELF interpreter lies outside the file");
       file.interpreter = std::string(text->substr(0, text->find('\0')));
     }
     if (segment.p_type == PT_DYNAMIC) TRY(read_dynamic(bytes, headers, segment, file));
@@ -166,11 +170,16 @@ std::string without_symbols(std::string bytes) {
 
 std::string_view oci_architecture(uint16_t elf_machine) {
   switch (elf_machine) {
-    case EM_X86_64: return "amd64";
-    case EM_AARCH64: return "arm64";
-    case EM_RISCV: return "riscv64";
-    case EM_PPC64: return "ppc64le";
-    default: return "";
+    case EM_X86_64:
+      return "amd64";
+    case EM_AARCH64:
+      return "arm64";
+    case EM_RISCV:
+      return "riscv64";
+    case EM_PPC64:
+      return "ppc64le";
+    default:
+      return "";
   }
 }
 

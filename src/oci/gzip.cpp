@@ -29,7 +29,8 @@ Result<std::string> gzip(std::string_view bytes, int level) {
   std::unique_ptr<libdeflate_compressor, FreeCompressor> compressor(libdeflate_alloc_compressor(level));
   if (!compressor) return fail(Code::kInternal, "no gzip compressor for level {}", level);
   std::string out(libdeflate_gzip_compress_bound(compressor.get(), bytes.size()), '\0');
-  size_t size = libdeflate_gzip_compress(compressor.get(), bytes.data(), bytes.size(), out.data(), out.size());
+  size_t size =
+      libdeflate_gzip_compress(compressor.get(), bytes.data(), bytes.size(), out.data(), out.size());
   if (size == 0) return fail(Code::kInternal, "gzip failed");
   out.resize(size);
   return out;
@@ -48,7 +49,8 @@ Result<std::string> gunzip(std::string_view bytes, uint64_t max_bytes) {
     libdeflate_result result = libdeflate_gzip_decompress_ex(decompressor.get(), bytes.data(), bytes.size(),
                                                              out.data() + done, room, &used, &made);
     if (result == LIBDEFLATE_INSUFFICIENT_SPACE) {
-      if (done + room > max_bytes) return fail(Code::kInvalid, "gzip data unpack to more than {} bytes", max_bytes);
+      if (done + room > max_bytes)
+        return fail(Code::kInvalid, "gzip data unpack to more than {} bytes", max_bytes);
       room = std::min(room * 2, max_bytes - done + 1);
       continue;
     }

@@ -42,7 +42,8 @@ Json config_of(const ImageSpec& spec, const std::vector<Layer>& layers) {
   for (uint16_t port : spec.ports) ports[fmt::format("{}/tcp", port)] = Json::object();
   for (const Layer& layer : layers) {
     diff_ids.push_back(layer.info.diff_id);
-    history.push_back({{"created", created}, {"created_by", "tidemill image build"}, {"comment", layer.info.name}});
+    history.push_back(
+        {{"created", created}, {"created_by", "tidemill image build"}, {"comment", layer.info.name}});
   }
   return {{"created", created},
           {"architecture", spec.architecture},
@@ -84,13 +85,17 @@ Json index_of(const ImageSpec& spec, const std::string& name, const std::string&
   return {{"schemaVersion", 2}, {"mediaType", std::string(kIndexType)}, {"manifests", Json::array({entry})}};
 }
 
-std::string blob_name(const std::string& digest) { return "blobs/sha256/" + digest.substr(digest.find(':') + 1); }
+std::string blob_name(const std::string& digest) {
+  return "blobs/sha256/" + digest.substr(digest.find(':') + 1);
+}
 
 // What docker's loader reads instead of index.json.
-Json docker_manifest_of(const std::string& name, const std::vector<Layer>& layers, const std::string& config_digest) {
+Json docker_manifest_of(const std::string& name, const std::vector<Layer>& layers,
+                        const std::string& config_digest) {
   Json paths = Json::array();
   for (const Layer& layer : layers) paths.push_back(blob_name(layer.info.digest));
-  return Json::array({{{"Config", blob_name(config_digest)}, {"RepoTags", Json::array({name})}, {"Layers", paths}}});
+  return Json::array(
+      {{{"Config", blob_name(config_digest)}, {"RepoTags", Json::array({name})}, {"Layers", paths}}});
 }
 
 Result<std::vector<Layer>> make_layers(const ImageSpec& spec, const fs::path& cache_dir) {
@@ -119,7 +124,8 @@ Result<> write_archive(TarWriter& tar, const ImageSpec& spec, const std::string&
   TRY(tar.file(blob_name(info.image_id), 0644, config));
   std::set<std::string> written;
   for (const Layer& layer : layers)
-    if (written.insert(layer.info.digest).second) TRY(tar.file(blob_name(layer.info.digest), 0644, layer.blob));
+    if (written.insert(layer.info.digest).second)
+      TRY(tar.file(blob_name(layer.info.digest), 0644, layer.blob));
   return tar.finish();
 }
 
@@ -156,7 +162,8 @@ Result<ImageInfo> write_image(const ImageSpec& spec, const fs::path& archive, co
 fs::path default_layer_cache() {
   if (const char* cache = std::getenv("XDG_CACHE_HOME"); cache && *cache == '/')
     return fs::path(cache) / "tidemill/layers";
-  if (const char* home = std::getenv("HOME"); home && *home == '/') return fs::path(home) / ".cache/tidemill/layers";
+  if (const char* home = std::getenv("HOME"); home && *home == '/')
+    return fs::path(home) / ".cache/tidemill/layers";
   return {};
 }
 
@@ -177,8 +184,10 @@ Result<std::string> normal_name(std::string_view name) {
       R"(([a-z0-9]([a-z0-9.-]*[a-z0-9])?(:[0-9]+)?/)?[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*)"
       R"((/[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*)*(:[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127})?)");
   if (name.size() > 255 || !std::regex_match(name.begin(), name.end(), pattern))
-    return fail(Code::kInvalid,
-                "'{}' is not an image name: use lower-case letters, digits, '.', '_', '-' and '/', then ':tag'", name);
+    return fail(
+        Code::kInvalid,
+        "'{}' is not an image name: use lower-case letters, digits, '.', '_', '-' and '/', then ':tag'",
+        name);
   std::string full(name);
   size_t slash = full.find('/');
   std::string first = slash == std::string::npos ? "" : full.substr(0, slash);

@@ -18,10 +18,10 @@ using Pairs = std::vector<std::pair<std::string, std::string>>;
 struct LayerEntry {
   enum class Kind { kFile, kBytes, kDirectory, kSymlink };
   Kind kind = Kind::kFile;
-  std::string path;          // inside the image, without the leading slash
-  uint32_t mode = 0644;      // of files and folders
-  fs::path source;           // kFile: where its bytes are
-  std::string text;          // kBytes: its content; kSymlink: its target
+  std::string path;           // inside the image, without the leading slash
+  uint32_t mode = 0644;       // of files and folders
+  fs::path source;            // kFile: where its bytes are
+  std::string text;           // kBytes: its content; kSymlink: its target
   bool drop_symbols = false;  // kFile: leave out what the loader never maps
 };
 
@@ -35,25 +35,25 @@ struct LayerSpec {
 };
 
 struct ImageSpec {
-  std::string name;                    // "cifar10-server:1.0", see normal_name()
+  std::string name;  // "cifar10-server:1.0", see normal_name()
   std::string architecture = "amd64";
-  std::vector<LayerSpec> layers;       // base first
+  std::vector<LayerSpec> layers;  // base first
   std::vector<std::string> entrypoint;
-  std::vector<std::string> env;        // "KEY=value"
+  std::vector<std::string> env;  // "KEY=value"
   std::vector<uint16_t> ports;
   std::string user = "65532:65532";
   std::string stop_signal = "SIGTERM";
-  Pairs labels;       // in the config and as annotations of the manifest: part of the digest
-  Pairs index_notes;  // annotations beside the image in index.json: not part of the image's digest
+  Pairs labels;         // in the config and as annotations of the manifest: part of the digest
+  Pairs index_notes;    // annotations beside the image in index.json: not part of the image's digest
   int64_t created = 0;  // seconds since 1970; every time stamp of the image
 };
 
 struct LayerInfo {
   std::string name;
-  std::string digest;    // "sha256:..." of the blob
-  std::string diff_id;   // "sha256:..." of the tar: the promise that holds for any compressor
-  uint64_t size = 0;     // of the blob
-  uint64_t unpacked = 0; // of the files in it
+  std::string digest;     // "sha256:..." of the blob
+  std::string diff_id;    // "sha256:..." of the tar: the promise that holds for any compressor
+  uint64_t size = 0;      // of the blob
+  uint64_t unpacked = 0;  // of the files in it
   bool from_cache = false;
 };
 
@@ -70,10 +70,12 @@ Result<ImageInfo> write_image(const ImageSpec& spec, const fs::path& archive, co
 
 // $XDG_CACHE_HOME/tidemill/layers or ~/.cache/tidemill/layers; "" when neither is set.
 fs::path default_layer_cache();
-// SOURCE_DATE_EPOCH (https://reproducible-builds.org/specs/source-date-epoch/), or 0. kInvalid when it is no number.
+// SOURCE_DATE_EPOCH (https://reproducible-builds.org/specs/source-date-epoch/), or 0. kInvalid when it is no
+// number.
 Result<int64_t> source_date_epoch();
 
-// The full form that loaders store: "cifar10" -> "localhost/cifar10:latest". kInvalid says what is wrong with a name.
+// The full form that loaders store: "cifar10" -> "localhost/cifar10:latest". kInvalid says what is wrong with
+// a name.
 Result<std::string> normal_name(std::string_view name);
 
 }  // namespace tidemill::oci

@@ -61,7 +61,8 @@ TEST_F(Image, RunIdBesideTheImageDoesNotChangeItsDigest) {
   ImageSpec noted = spec();
   noted.index_notes = {{"ml.tidemill.run_id", "abc"}};
   EXPECT_EQ(write_image(noted, archive("2.tar"), "").value().digest, plain.digest);
-  EXPECT_THAT(read_archive(archive("2.tar")).value().index_notes, Contains(testing::Pair("ml.tidemill.run_id", "abc")));
+  EXPECT_THAT(read_archive(archive("2.tar")).value().index_notes,
+              Contains(testing::Pair("ml.tidemill.run_id", "abc")));
 }
 
 TEST_F(Image, TimeOfTheImageChangesItsDigest) {
@@ -171,7 +172,8 @@ TEST(ImageName, ShortNamesGetTheirFullForm) {
   EXPECT_EQ(normal_name("cifar10").value(), "localhost/cifar10:latest");
   EXPECT_EQ(normal_name("team/cifar10:1.0").value(), "localhost/team/cifar10:1.0");
   EXPECT_EQ(normal_name("registry.example:5000/a/b").value(), "registry.example:5000/a/b:latest");
-  for (std::string_view bad : {"", "Upper", "a b", "a:b:c", "a:", "-a", "a/"}) EXPECT_FALSE(normal_name(bad)) << bad;
+  for (std::string_view bad : {"", "Upper", "a b", "a:b:c", "a:", "-a", "a/"})
+    EXPECT_FALSE(normal_name(bad)) << bad;
 }
 
 TEST(SourceDateEpoch, OnlyNumbers) {

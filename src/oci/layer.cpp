@@ -17,8 +17,9 @@ namespace {
 
 // Part of every cache key: raise it when the bytes of a layer come out differently.
 constexpr std::string_view kFormat = "tidemill-layer-1";
-// libdeflate on the 23 MB of ONNX Runtime (image_bench --levels, one core of an EPYC with AVX-512, other load beside):
-// level 1 0.25 s for 9.00 MB, level 6 0.45 s for 8.33 MB, level 9 1.12 s for 8.28 MB, level 12 4.3 s for 8.11 MB.
+// libdeflate on the 23 MB of ONNX Runtime (image_bench --levels, one core of an EPYC with AVX-512, other load
+// beside): level 1 0.25 s for 9.00 MB, level 6 0.45 s for 8.33 MB, level 9 1.12 s for 8.28 MB, level 12 4.3 s
+// for 8.11 MB.
 constexpr int kLevel = 6;
 constexpr uint64_t kMaxFileBytes = uint64_t{16} << 30;
 
@@ -35,7 +36,8 @@ Result<> add_parents(const std::string& path, Tree& tree) {
 }
 
 Result<> check_path(const std::string& path) {
-  bool bad = path.empty() || path.front() == '/' || path.back() == '/' || path.find('\0') != std::string::npos;
+  bool bad =
+      path.empty() || path.front() == '/' || path.back() == '/' || path.find('\0') != std::string::npos;
   for (size_t begin = 0; !bad && begin <= path.size();) {
     size_t end = std::min(path.find('/', begin), path.size());
     std::string_view part = std::string_view(path).substr(begin, end - begin);
@@ -91,8 +93,12 @@ Result<std::string> make_tar(Tree& tree, int64_t mtime, uint64_t& unpacked) {
     }
     const LayerEntry& entry = *loaded.entry;
     switch (entry.kind) {
-      case LayerEntry::Kind::kDirectory: TRY(writer.directory(path, entry.mode)); break;
-      case LayerEntry::Kind::kSymlink: TRY(writer.symlink(path, entry.text)); break;
+      case LayerEntry::Kind::kDirectory:
+        TRY(writer.directory(path, entry.mode));
+        break;
+      case LayerEntry::Kind::kSymlink:
+        TRY(writer.symlink(path, entry.text));
+        break;
       case LayerEntry::Kind::kBytes:
         TRY(writer.file(path, entry.mode, entry.text));
         unpacked += entry.text.size();
@@ -123,7 +129,8 @@ std::optional<Layer> from_cache(const fs::path& cache_dir, const std::string& ke
   layer.info.unpacked = static_cast<uint64_t>(json_int(*note, "unpacked"));
   layer.info.size = blob->size();
   layer.info.from_cache = true;
-  if (layer.info.digest != "sha256:" + sha256_hex(*blob) || layer.info.diff_id.size() != 71) return std::nullopt;
+  if (layer.info.digest != "sha256:" + sha256_hex(*blob) || layer.info.diff_id.size() != 71)
+    return std::nullopt;
   layer.blob = std::move(*blob);
   ::utimensat(AT_FDCWD, blob_path(cache_dir, key).c_str(), nullptr, 0);
   return layer;
@@ -131,7 +138,8 @@ std::optional<Layer> from_cache(const fs::path& cache_dir, const std::string& ke
 
 // A cache that cannot be written (no space, no permission) costs time at the next build, nothing else.
 void to_cache(const fs::path& cache_dir, const std::string& key, const Layer& layer) {
-  Json note = {{"digest", layer.info.digest}, {"diff_id", layer.info.diff_id}, {"unpacked", layer.info.unpacked}};
+  Json note = {
+      {"digest", layer.info.digest}, {"diff_id", layer.info.diff_id}, {"unpacked", layer.info.unpacked}};
   if (!make_dirs(cache_dir)) return;
   if (!write_file_atomic(blob_path(cache_dir, key), layer.blob, Durable::no)) return;
   (void)write_file_atomic(note_path(cache_dir, key), dump_json(note), Durable::no);

@@ -12,7 +12,8 @@ struct Layer {
   std::string blob;
 };
 
-// The layer's tar, compressed. Entries are sorted by path, parents first; two entries with one path are refused.
+// The layer's tar, compressed. Entries are sorted by path, parents first; two entries with one path are
+// refused.
 Result<Layer> make_layer(const LayerSpec& spec, int64_t mtime, const fs::path& cache_dir);
 
 // Keeps the most recently used layers, up to max_bytes.

@@ -130,10 +130,12 @@ Result<Libraries> needed_libraries(const fs::path& program, const std::vector<fs
     waiting.pop_front();
     for (const std::string& name : file.elf.needed) {
       if (found.contains(name)) continue;
-      if (found.size() >= kMaxLibraries) return fail(Code::kInvalid, "{}: too many libraries", program.string());
+      if (found.size() >= kMaxLibraries)
+        return fail(Code::kInvalid, "{}: too many libraries", program.string());
       auto library = find_library(name, file, result.machine, system);
       if (!library)
-        return fail(Code::kNotFound, "library '{}', which {} needs, is not installed", name, file.file.string());
+        return fail(Code::kNotFound, "library '{}', which {} needs, is not installed", name,
+                    file.file.string());
       found.emplace(name, library->file);
       waiting.push_back(std::move(*library));
     }

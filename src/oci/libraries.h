@@ -20,8 +20,8 @@ struct Libraries {
   std::vector<Library> needed;  // every library reached from the roots, by name, each once
 };
 
-// The libraries that `program` and `dlopened` (libraries it loads by itself) need, directly or not; the dlopened ones
-// are not listed themselves. kNotFound names the library and the file that asks for it.
+// The libraries that `program` and `dlopened` (libraries it loads by itself) need, directly or not; the
+// dlopened ones are not listed themselves. kNotFound names the library and the file that asks for it.
 Result<Libraries> needed_libraries(const fs::path& program, const std::vector<fs::path>& dlopened = {});
 
 // The folders of /etc/ld.so.conf (with its includes; order kept), then the loader's built-in ones.

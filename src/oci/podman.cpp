@@ -1,5 +1,5 @@
-// podman run on the image's unpacked files (--rootfs): nothing is copied into podman's store, which would take longer
-// than unpacking and starting together.
+// podman run on the image's unpacked files (--rootfs): nothing is copied into podman's store, which would
+// take longer than unpacking and starting together.
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -17,7 +17,8 @@ constexpr std::chrono::seconds kPatience{30};
 // podman ends a container by itself after this time, should everything else have failed.
 constexpr int kLongestRunSeconds = 6 * 3600;
 
-// For machines where podman's own settings do not fit: no systemd, no journal, no crun, limits that may not be raised.
+// For machines where podman's own settings do not fit: no systemd, no journal, no crun, limits that may not
+// be raised.
 constexpr std::string_view kPlainSettings =
     "[containers]\ndefault_ulimits = [\"nofile=1024:1024\", \"nproc=4096:4096\"]\n"
     "[engine]\nruntime = \"runc\"\ncgroup_manager = \"cgroupfs\"\nevents_logger = \"file\"\n";
@@ -33,7 +34,8 @@ std::optional<pid_t> group_of(const fs::path& pid_file) {
 
 class PodmanContainer : public Container {
  public:
-  PodmanContainer(std::string podman, std::string name, std::string description, Unpacked files, Process process)
+  PodmanContainer(std::string podman, std::string name, std::string description, Unpacked files,
+                  Process process)
       : podman_(std::move(podman)),
         name_(std::move(name)),
         description_(std::move(description)),
@@ -41,7 +43,8 @@ class PodmanContainer : public Container {
         process_(std::move(process)),
         group_(group_of(files_.dir.path() / "pid")) {
     // Kills the container when this process is killed and cannot stop it itself.
-    if (auto guard = group_ ? ProcessGuard::start() : Result<ProcessGuard>(fail(Code::kNotFound, "no group"))) {
+    if (auto guard =
+            group_ ? ProcessGuard::start() : Result<ProcessGuard>(fail(Code::kNotFound, "no group"))) {
       guard->add(*group_);
       guard_.emplace(std::move(*guard));
     }
@@ -79,8 +82,8 @@ class PodmanContainer : public Container {
   bool stopped_ = false;
 };
 
-// The limits this process has: containers may not have higher ones without a right we may lack. podman lowers its own
-// to 32768 processes.
+// The limits this process has: containers may not have higher ones without a right we may lack. podman lowers
+// its own to 32768 processes.
 void add_limits(std::vector<std::string>& argv) {
   auto add = [&argv](std::string_view name, decltype(RLIMIT_NOFILE) which, rlim_t most) {
     rlimit limit{};
@@ -92,8 +95,9 @@ void add_limits(std::vector<std::string>& argv) {
   add("nproc", RLIMIT_NPROC, 32768);
 }
 
-std::vector<std::string> run_arguments(const std::string& podman, const std::string& name, const Unpacked& files,
-                                       const ContainerSpec& spec, const std::vector<std::string>& command) {
+std::vector<std::string> run_arguments(const std::string& podman, const std::string& name,
+                                       const Unpacked& files, const ContainerSpec& spec,
+                                       const std::vector<std::string>& command) {
   std::vector<std::string> argv = {podman,
                                    "run",
                                    "--rm",
@@ -116,7 +120,8 @@ std::vector<std::string> run_arguments(const std::string& podman, const std::str
   if (!config.user.empty()) argv.insert(argv.end(), {"--user", config.user});
   if (!config.working_dir.empty()) argv.insert(argv.end(), {"--workdir", config.working_dir});
   if (!config.stop_signal.empty()) argv.insert(argv.end(), {"--stop-signal", config.stop_signal});
-  for (const auto& [key, value] : merged_env(config, spec)) argv.insert(argv.end(), {"--env", key + "=" + value});
+  for (const auto& [key, value] : merged_env(config, spec))
+    argv.insert(argv.end(), {"--env", key + "=" + value});
   argv.insert(argv.end(), {"--rootfs", files.root.string()});
   argv.insert(argv.end(), command.begin(), command.end());
   return argv;
@@ -160,8 +165,9 @@ class Podman : public ContainerRuntime {
       (void)run_command({program->string(), "rm", "-f", "-t", "0", container_name}, kPatience);
       return tl::unexpected(std::move(process).error());
     }
-    return std::make_unique<PodmanContainer>(program->string(), container_name, "podman, from the unpacked image",
-                                             std::move(files), std::move(*process));
+    return std::make_unique<PodmanContainer>(program->string(), container_name,
+                                             "podman, from the unpacked image", std::move(files),
+                                             std::move(*process));
   }
 
  private:

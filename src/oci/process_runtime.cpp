@@ -1,5 +1,6 @@
-// The image's program as a plain process on its unpacked files, in the best cage this machine allows: its own mounts
-// and process ids (root, or user namespaces), chroot alone, or the image's own dynamic loader with no cage at all.
+// The image's program as a plain process on its unpacked files, in the best cage this machine allows: its own
+// mounts and process ids (root, or user namespaces), chroot alone, or the image's own dynamic loader with no
+// cage at all.
 #include <unistd.h>
 
 #include <set>
@@ -16,9 +17,12 @@ enum class Cage { kNamespaces, kChroot, kLoader };
 
 std::string_view describe(Cage cage) {
   switch (cage) {
-    case Cage::kNamespaces: return "plain process with its own mounts and process ids, from the unpacked image";
-    case Cage::kChroot: return "plain process under chroot, from the unpacked image";
-    case Cage::kLoader: return "plain process with the image's own loader, from the unpacked image";
+    case Cage::kNamespaces:
+      return "plain process with its own mounts and process ids, from the unpacked image";
+    case Cage::kChroot:
+      return "plain process under chroot, from the unpacked image";
+    case Cage::kLoader:
+      return "plain process with the image's own loader, from the unpacked image";
   }
   return "";
 }
@@ -48,8 +52,8 @@ class PlainProcess : public Container {
   Cage cage_;
   Unpacked files_;
   Process process_;
-  // Kills the program when this process is killed: unshare and chroot change the user after they have asked for a
-  // signal at their parent's end, and the kernel forgets it then.
+  // Kills the program when this process is killed: unshare and chroot change the user after they have asked
+  // for a signal at their parent's end, and the kernel forgets it then.
   pid_t group_;
   std::optional<ProcessGuard> guard_;
   std::optional<Exit> exit_;
@@ -122,11 +126,23 @@ Result<std::vector<std::string>> caged(Cage cage, const Tools& tools, const Unpa
   std::vector<std::string> argv;
   switch (cage) {
     case Cage::kNamespaces:
-      argv = {tools.unshare, "--mount", "--pid", "--fork", "--kill-child=TERM", "--root=" + files.root.string(),
-              "--mount-proc=/proc", "--setgid", gid, "--setuid", uid};
+      argv = {tools.unshare,
+              "--mount",
+              "--pid",
+              "--fork",
+              "--kill-child=TERM",
+              "--root=" + files.root.string(),
+              "--mount-proc=/proc",
+              "--setgid",
+              gid,
+              "--setuid",
+              uid};
       break;
-    case Cage::kChroot: argv = {tools.chroot, "--userspec=" + uid + ":" + gid, files.root.string()}; break;
-    case Cage::kLoader: return with_loader(files.root, command);
+    case Cage::kChroot:
+      argv = {tools.chroot, "--userspec=" + uid + ":" + gid, files.root.string()};
+      break;
+    case Cage::kLoader:
+      return with_loader(files.root, command);
   }
   argv.insert(argv.end(), command.begin(), command.end());
   return argv;

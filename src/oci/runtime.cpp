@@ -37,7 +37,9 @@ bool owner_is_gone(std::string_view mark) {
   return start_time_of(pid) != mark.substr(dash + 1);
 }
 
-Result<TempDir> work_folder() { return TempDir::create({}, fmt::format("{}{}-", kFolderPrefix, owner_mark())); }
+Result<TempDir> work_folder() {
+  return TempDir::create({}, fmt::format("{}{}-", kFolderPrefix, owner_mark()));
+}
 
 Result<Unpacked> unpack_for_run(const fs::path& archive) {
   ImageArchive image = TRY(read_archive(archive));
@@ -148,7 +150,8 @@ Result<Started> start_container(const std::vector<std::unique_ptr<ContainerRunti
     if (runtimes.size() == 1) return tl::unexpected(std::move(error).in(runtime->name()));
     started.not_used.push_back(fmt::format("{}: {}", runtime->name(), error.message));
   }
-  return fail(Code::kUnavailable, "no container runtime could start the image: {}", join(started.not_used, "; "));
+  return fail(Code::kUnavailable, "no container runtime could start the image: {}",
+              join(started.not_used, "; "));
 }
 
 Result<uint16_t> free_port() {

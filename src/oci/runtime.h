@@ -1,5 +1,5 @@
-// Runs an image: with podman, with docker, or as a plain process in the image's unpacked root file system. The container
-// shares the host's network, so the caller chooses free ports.
+// Runs an image: with podman, with docker, or as a plain process in the image's unpacked root file system.
+// The container shares the host's network, so the caller chooses free ports.
 #pragma once
 
 #include <chrono>
@@ -29,7 +29,8 @@ class Container {
   virtual std::string description() const = 0;
   // How it ended, or nullopt while it runs.
   virtual std::optional<Exit> ended() = 0;
-  // Asks it to stop (the image's stop signal), forces it after the grace period, removes it. Harmless when repeated.
+  // Asks it to stop (the image's stop signal), forces it after the grace period, removes it. Harmless when
+  // repeated.
   virtual void stop(std::chrono::milliseconds grace) = 0;
 };
 
@@ -37,8 +38,8 @@ class ContainerRuntime {
  public:
   virtual ~ContainerRuntime() = default;
   virtual std::string name() const = 0;
-  // Returns once the container's first process has started. The error says why this runtime cannot be used here,
-  // or what is wrong with the image (kInvalid: then no other runtime will do better).
+  // Returns once the container's first process has started. The error says why this runtime cannot be used
+  // here, or what is wrong with the image (kInvalid: then no other runtime will do better).
   virtual Result<std::unique_ptr<Container>> start(const ContainerSpec& spec) = 0;
 };
 

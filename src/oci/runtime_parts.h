@@ -26,7 +26,8 @@ std::map<std::string, std::string> merged_env(const ImageConfig& config, const C
 // Entry point and arguments; kInvalid when the image has neither.
 Result<std::vector<std::string>> command_of(const ImageConfig& config, const ContainerSpec& spec);
 
-// Puts in front of a command that it gets SIGTERM when this process dies, however it dies (setpriv of util-linux).
+// Puts in front of a command that it gets SIGTERM when this process dies, however it dies (setpriv of
+// util-linux).
 std::vector<std::string> bound_to_us(std::vector<std::string> argv, std::string_view signal = "TERM");
 
 // The last lines of a log, on one line, for an error message.

@@ -101,7 +101,8 @@ TEST_F(Runtime, BusyPortIsToldByTheServersLog) {
   again.log_file = dir_.path() / "second";
   auto second = process_runtime()->start(again);
   ASSERT_TRUE(second);
-  for (int i = 0; i < 3000 && !(*second)->ended(); ++i) std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  for (int i = 0; i < 3000 && !(*second)->ended(); ++i)
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
   ASSERT_TRUE((*second)->ended());
   EXPECT_FALSE((*second)->ended()->ok());
   EXPECT_THAT(last_lines(again.log_file), HasSubstr("Address already in use"));
@@ -161,7 +162,8 @@ TEST(Owner, LivingDeadAndForeignMarks) {
 class Foreign : public Runtime {
  protected:
   Captured run(std::vector<std::string> argv) {
-    return run_command(argv, std::chrono::seconds(60)).value_or(Captured{.exit = {.status = 127}, .output = "", .errors = ""});
+    return run_command(argv, std::chrono::seconds(60))
+        .value_or(Captured{.exit = {.status = 127}, .output = "", .errors = ""});
   }
 };
 
@@ -182,9 +184,9 @@ TEST_F(Foreign, PodmanLoadsAndRunsTheArchive) {
   if (!loaded.exit.ok()) GTEST_SKIP() << "podman load: " << loaded.errors;
   std::string id = read_archive(archive()).value().image_id.substr(7);
   std::string name = "tidemill-test-" + owner_mark();
-  Captured started = run({"podman", "run", "-d", "--rm", "--name", name, "--network", "host", "--ulimit",
-                          "nofile=1024:1024", "--ulimit", "nproc=4096:4096", "--env",
-                          fmt::format("HTTP_PORT={}", port_), id});
+  Captured started =
+      run({"podman", "run", "-d", "--rm", "--name", name, "--network", "host", "--ulimit", "nofile=1024:1024",
+           "--ulimit", "nproc=4096:4096", "--env", fmt::format("HTTP_PORT={}", port_), id});
   if (started.exit.ok()) {
     EXPECT_THAT(ask(port_, [] { return true; }), HasSubstr("Healthy"));
   }

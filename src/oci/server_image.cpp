@@ -35,11 +35,12 @@ LayerEntry text_entry(std::string path, std::string text) {
   return entry;
 }
 
-// The C and C++ run-time libraries: they change when the build machine's system is upgraded, and then together.
+// The C and C++ run-time libraries: they change when the build machine's system is upgraded, and then
+// together.
 bool is_system_library(const std::string& name) {
-  static constexpr std::array kPrefixes = {"ld-linux", "ld-musl",    "libc.so",      "libm.so",      "libdl.so",
-                                           "librt.so", "libpthread", "libresolv.so", "libmvec.so", "libstdc++.so",
-                                           "libgcc_s.so"};
+  static constexpr std::array kPrefixes = {"ld-linux",   "ld-musl",      "libc.so",    "libm.so",
+                                           "libdl.so",   "librt.so",     "libpthread", "libresolv.so",
+                                           "libmvec.so", "libstdc++.so", "libgcc_s.so"};
   return std::any_of(kPrefixes.begin(), kPrefixes.end(),
                      [&](std::string_view prefix) { return name.starts_with(prefix); });
 }
@@ -60,8 +61,8 @@ LayerSpec libc_layer(const Libraries& libraries, const std::string& folder) {
   if (!libraries.interpreter.empty()) {
     std::error_code error;
     fs::path real = fs::canonical(libraries.interpreter, error);
-    layer.entries.push_back(library_entry(libraries.interpreter.relative_path().string(),
-                                          error ? libraries.interpreter : real));
+    layer.entries.push_back(
+        library_entry(libraries.interpreter.relative_path().string(), error ? libraries.interpreter : real));
   }
   layer.entries.push_back(text_entry("etc/passwd",
                                      "root:x:0:0:root:/:/sbin/nologin\n"
@@ -106,7 +107,8 @@ Result<std::string> model_file_name(const fs::path& model) {
   bool plain = !name.empty() && std::all_of(name.begin(), name.end(), [](unsigned char c) {
     return std::isalnum(c) || c == '.' || c == '_' || c == '-';
   });
-  if (!plain || name[0] == '.') return fail(Code::kInvalid, "{}: not a file name for a model", model.string());
+  if (!plain || name[0] == '.')
+    return fail(Code::kInvalid, "{}: not a file name for a model", model.string());
   return name;
 }
 
@@ -157,18 +159,22 @@ Result<ImageSpec> server_image(const ServerImageOptions& options) {
                "TIDEMILL_ORT_LIBRARY=/" + folder + "/libonnxruntime.so",
                "ORT_DISABLE_TELEMETRY=1"};
   image.ports = {8001, 50051};
-  image.labels = {{"ml.tidemill.version", TIDEMILL_VERSION}, {"ml.tidemill.model.digest", "sha256:" + model_digest}};
+  image.labels = {{"ml.tidemill.version", TIDEMILL_VERSION},
+                  {"ml.tidemill.model.digest", "sha256:" + model_digest}};
   for (const auto& label : options.labels) image.labels.push_back(label);
   if (!options.run_id.empty()) image.index_notes = {{"ml.tidemill.run_id", options.run_id}};
   return image;
 }
 
-Result<fs::path> find_server() { return first_file({own_folder() / "tidemill-serve"}, "the server program tidemill-serve"); }
+Result<fs::path> find_server() {
+  return first_file({own_folder() / "tidemill-serve"}, "the server program tidemill-serve");
+}
 
 Result<fs::path> find_onnxruntime() {
   fs::path here = own_folder();
   return first_file({here / "libonnxruntime.so", here.parent_path() / "lib/libonnxruntime.so",
-                     here.parent_path() / "lib/tidemill/libonnxruntime.so", fs::path(TIDEMILL_ORT_DIR) / "lib/libonnxruntime.so"},
+                     here.parent_path() / "lib/tidemill/libonnxruntime.so",
+                     fs::path(TIDEMILL_ORT_DIR) / "lib/libonnxruntime.so"},
                     "ONNX Runtime (libonnxruntime.so)");
 }
 

@@ -65,8 +65,8 @@ std::string text_of(const char (&field)[N]) {
 // Where a path may be cut so that both halves fit ustar's prefix and name.
 std::optional<size_t> prefix_cut(std::string_view path) {
   if (path.size() > 256) return std::nullopt;
-  for (size_t at = path.find('/', path.size() - std::min<size_t>(path.size(), 101)); at != std::string_view::npos;
-       at = path.find('/', at + 1))
+  for (size_t at = path.find('/', path.size() - std::min<size_t>(path.size(), 101));
+       at != std::string_view::npos; at = path.find('/', at + 1))
     if (at > 0 && at <= 155 && path.size() - at - 1 <= 100 && path.size() - at - 1 > 0) return at;
   return std::nullopt;
 }
@@ -75,7 +75,8 @@ std::optional<size_t> prefix_cut(std::string_view path) {
 std::string pax_record(std::string_view key, std::string_view value) {
   size_t rest = key.size() + value.size() + 3;
   size_t length = rest + std::to_string(rest).size();
-  if (std::to_string(length).size() != std::to_string(rest).size()) length = rest + std::to_string(length).size();
+  if (std::to_string(length).size() != std::to_string(rest).size())
+    length = rest + std::to_string(length).size();
   return fmt::format("{} {}={}\n", length, key, value);
 }
 
@@ -83,7 +84,8 @@ uint64_t padding_after(uint64_t size) { return (kBlock - size % kBlock) % kBlock
 
 }  // namespace
 
-Result<> TarWriter::header(std::string_view path, uint32_t mode, uint64_t size, char type, std::string_view link) {
+Result<> TarWriter::header(std::string_view path, uint32_t mode, uint64_t size, char type,
+                           std::string_view link) {
   auto cut = path.size() <= 100 ? std::optional<size_t>(0) : prefix_cut(path);
   std::string pax;
   if (!cut) pax += pax_record("path", path);
@@ -148,7 +150,8 @@ Result<> TarWriter::append(std::string_view bytes) {
 
 Result<> TarWriter::end_file() {
   if (written_ != expected_)
-    return fail(Code::kInternal, "a file in a tar archive has {} bytes where {} were announced", written_, expected_);
+    return fail(Code::kInternal, "a file in a tar archive has {} bytes where {} were announced", written_,
+                expected_);
   return sink_(std::string(padding_after(expected_), '\0'));
 }
 
@@ -179,7 +182,8 @@ Result<bool> TarReader::read_extended(char type, const TarItem& item, Extended& 
   if (type == 'g') return true;
   if (type != 'x' && type != 'L' && type != 'K') return false;
   if (item.size > kMaxExtendedBytes)
-    return fail(Code::kInvalid, "tar archive, byte {}: an extended header of {} bytes", item.offset, item.size);
+    return fail(Code::kInvalid, "tar archive, byte {}: an extended header of {} bytes", item.offset,
+                item.size);
   std::string bytes = TRY(body(item.offset, item.size));
   if (type == 'L') extended.path = bytes.c_str();
   if (type == 'K') extended.link = bytes.c_str();
@@ -214,7 +218,8 @@ Result<std::optional<TarItem>> TarReader::next() {
   while (true) {
     if (position_ == size_) return std::nullopt;  // some writers leave the closing blocks out
     std::array<char, kBlock> bytes;
-    if (size_ - position_ < kBlock) return fail(Code::kInvalid, "tar archive, byte {}: ends too early", position_);
+    if (size_ - position_ < kBlock)
+      return fail(Code::kInvalid, "tar archive, byte {}: ends too early", position_);
     TRY(read_at_(position_, bytes));
     if (std::all_of(bytes.begin(), bytes.end(), [](char byte) { return byte == 0; })) return std::nullopt;
     Header block;
@@ -223,7 +228,8 @@ Result<std::optional<TarItem>> TarReader::next() {
     auto uid = get_number(block.uid), gid = get_number(block.gid);
     if (!checksum || *checksum != checksum_of(block))
       return fail(Code::kInvalid, "tar archive, byte {}: not a tar header", position_);
-    if (!size || !mode || !uid || !gid) return fail(Code::kInvalid, "tar archive, byte {}: a damaged number", position_);
+    if (!size || !mode || !uid || !gid)
+      return fail(Code::kInvalid, "tar archive, byte {}: a damaged number", position_);
 
     TarItem item;
     item.mode = static_cast<uint32_t>(*mode & 07777);
@@ -234,7 +240,8 @@ Result<std::optional<TarItem>> TarReader::next() {
     item.size = !about_next && extended.size ? *extended.size : *size;
     bool has_body = block.type == '0' || block.type == '\0' || block.type == '7' || about_next;
     if (!has_body && block.type != 'S') item.size = 0;
-    if (item.size > size_ - item.offset) return fail(Code::kInvalid, "tar archive, byte {}: ends too early", position_);
+    if (item.size > size_ - item.offset)
+      return fail(Code::kInvalid, "tar archive, byte {}: ends too early", position_);
     uint64_t end = item.offset + item.size;
     position_ = std::min(end + padding_after(item.size), size_);
     if (TRY(read_extended(block.type, item, extended))) continue;
@@ -245,11 +252,20 @@ Result<std::optional<TarItem>> TarReader::next() {
     switch (block.type) {
       case '0':
       case '\0':
-      case '7': item.kind = item.path.ends_with('/') ? TarKind::kDirectory : TarKind::kFile; break;
-      case '5': item.kind = TarKind::kDirectory; break;
-      case '2': item.kind = TarKind::kSymlink; break;
-      case '1': item.kind = TarKind::kHardLink; break;
-      default: item.kind = TarKind::kOther;
+      case '7':
+        item.kind = item.path.ends_with('/') ? TarKind::kDirectory : TarKind::kFile;
+        break;
+      case '5':
+        item.kind = TarKind::kDirectory;
+        break;
+      case '2':
+        item.kind = TarKind::kSymlink;
+        break;
+      case '1':
+        item.kind = TarKind::kHardLink;
+        break;
+      default:
+        item.kind = TarKind::kOther;
     }
     return item;
   }

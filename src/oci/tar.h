@@ -12,7 +12,8 @@
 
 namespace tidemill::oci {
 
-// Writes POSIX ustar; a PAX header only where a name or a size does not fit. Owner 0:0, no names, one time for all.
+// Writes POSIX ustar; a PAX header only where a name or a size does not fit. Owner 0:0, no names, one time
+// for all.
 class TarWriter {
  public:
   using Sink = std::function<Result<>(std::string_view)>;

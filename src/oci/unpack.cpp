@@ -38,7 +38,8 @@ class Unpacker {
       : root_(std::move(root)), limits_(limits), counters_(counters) {}
 
   Result<> apply(const TarItem& item, std::string_view tar) {
-    if (++counters_.entries > limits_.max_entries) return fail(Code::kInvalid, "the image holds too many files");
+    if (++counters_.entries > limits_.max_entries)
+      return fail(Code::kInvalid, "the image holds too many files");
     std::vector<std::string> parts = TRY(parts_of(item.path));
     if (parts.empty()) return {};
     std::string name = std::move(parts.back());
@@ -47,11 +48,16 @@ class Unpacker {
     if (name == kOpaque) return empty_folder(parent);
     if (name.starts_with(kWhiteout)) return remove(parent, name.substr(kWhiteout.size()));
     switch (item.kind) {
-      case TarKind::kDirectory: return directory(parent, name, item.mode);
-      case TarKind::kFile: return file(parent, name, item, tar);
-      case TarKind::kSymlink: return symlink(parent, name, item.link);
-      case TarKind::kHardLink: return hard_link(parent, name, item.link);
-      case TarKind::kOther: return {};
+      case TarKind::kDirectory:
+        return directory(parent, name, item.mode);
+      case TarKind::kFile:
+        return file(parent, name, item, tar);
+      case TarKind::kSymlink:
+        return symlink(parent, name, item.link);
+      case TarKind::kHardLink:
+        return hard_link(parent, name, item.link);
+      case TarKind::kOther:
+        return {};
     }
     return {};
   }
@@ -63,7 +69,8 @@ class Unpacker {
     how.flags = O_PATH | O_DIRECTORY | O_CLOEXEC;
     how.resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS;
     auto opened = static_cast<int>(::syscall(SYS_openat2, from.get(), path.c_str(), &how, sizeof(how)));
-    if (opened < 0 && (errno == ENOSYS || errno == EPERM))  // kernels before 5.6, some sandboxes: no links at all
+    if (opened < 0 &&
+        (errno == ENOSYS || errno == EPERM))  // kernels before 5.6, some sandboxes: no links at all
       opened = ::openat(from.get(), path.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
     if (opened < 0) return tl::unexpected(errno_error("open " + path, errno));
     return Fd(opened);
@@ -88,7 +95,8 @@ class Unpacker {
   }
 
   Result<> remove(const Fd& parent, const std::string& name) {
-    if (name.empty() || name == "." || name == "..") return fail(Code::kInvalid, "a layer removes the file '{}'", name);
+    if (name.empty() || name == "." || name == "..")
+      return fail(Code::kInvalid, "a layer removes the file '{}'", name);
     if (::unlinkat(parent.get(), name.c_str(), 0) == 0 || errno == ENOENT) return {};
     if (errno != EISDIR && errno != EPERM) return tl::unexpected(errno_error("unlink " + name, errno));
     return remove_tree(parent, name);
@@ -113,7 +121,7 @@ class Unpacker {
   }
 
   Result<> directory(const Fd& parent, const std::string& name, uint32_t mode) {
-    struct stat status {};
+    struct stat status{};
     bool there = ::fstatat(parent.get(), name.c_str(), &status, AT_SYMLINK_NOFOLLOW) == 0;
     if (there && S_ISLNK(status.st_mode)) return {};  // a folder reached through a link stays where it is
     if (there && !S_ISDIR(status.st_mode)) {
@@ -135,7 +143,8 @@ class Unpacker {
     Fd out(::openat(parent.get(), name.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600));
     if (!out) return tl::unexpected(errno_error("create " + name, errno));
     TRY(write_all(out, tar.substr(item.offset, item.size)));
-    if (::fchmod(out.get(), item.mode & 0777) != 0) return tl::unexpected(errno_error("chmod " + name, errno));
+    if (::fchmod(out.get(), item.mode & 0777) != 0)
+      return tl::unexpected(errno_error("chmod " + name, errno));
     return {};
   }
 
@@ -154,12 +163,14 @@ class Unpacker {
     std::string old_name = std::move(parts.back());
     parts.pop_back();
     Fd old_parent = TRY(folder(parts));
-    struct stat status {};
-    if (::fstatat(old_parent.get(), old_name.c_str(), &status, AT_SYMLINK_NOFOLLOW) != 0 || !S_ISREG(status.st_mode))
-      return fail(Code::kInvalid, "a layer holds the link '{}' to '{}', which is no file of the image", name, target);
-    struct stat same {};
-    if (::fstatat(parent.get(), name.c_str(), &same, AT_SYMLINK_NOFOLLOW) == 0 && same.st_ino == status.st_ino &&
-        same.st_dev == status.st_dev)
+    struct stat status{};
+    if (::fstatat(old_parent.get(), old_name.c_str(), &status, AT_SYMLINK_NOFOLLOW) != 0 ||
+        !S_ISREG(status.st_mode))
+      return fail(Code::kInvalid, "a layer holds the link '{}' to '{}', which is no file of the image", name,
+                  target);
+    struct stat same{};
+    if (::fstatat(parent.get(), name.c_str(), &same, AT_SYMLINK_NOFOLLOW) == 0 &&
+        same.st_ino == status.st_ino && same.st_dev == status.st_dev)
       return {};
     TRY(remove(parent, name));
     if (::linkat(old_parent.get(), old_name.c_str(), parent.get(), name.c_str(), 0) != 0)
@@ -177,22 +188,25 @@ Result<std::string> layer_tar(const ImageArchive& image, const ArchiveLayer& lay
   Fd file = TRY(open_file(image.file, O_RDONLY));
   std::string blob(layer.size, '\0');
   for (size_t done = 0; done < blob.size();) {
-    ssize_t got = ::pread(file.get(), blob.data() + done, blob.size() - done, static_cast<off_t>(layer.offset + done));
+    ssize_t got =
+        ::pread(file.get(), blob.data() + done, blob.size() - done, static_cast<off_t>(layer.offset + done));
     if (got < 0 && errno == EINTR) continue;
     if (got < 0) return tl::unexpected(errno_error("read " + image.file.string(), errno));
     if (got == 0) return fail(Code::kInvalid, "{}: ends too early", image.file.string());
     done += static_cast<size_t>(got);
   }
   if (!layer.digest.empty() && "sha256:" + sha256_hex(blob) != layer.digest)
-    return fail(Code::kInvalid, "{}: layer {} is damaged: its digest differs", image.file.string(), layer.digest);
-  if (blob.starts_with("\x28\xb5\x2f\xfd"))
-    return fail(Code::kInvalid, "{}: layer {} is compressed with zstd, which is not supported", image.file.string(),
+    return fail(Code::kInvalid, "{}: layer {} is damaged: its digest differs", image.file.string(),
                 layer.digest);
+  if (blob.starts_with("\x28\xb5\x2f\xfd"))
+    return fail(Code::kInvalid, "{}: layer {} is compressed with zstd, which is not supported",
+                image.file.string(), layer.digest);
   bool compressed = blob.starts_with("\x1f\x8b");
   std::string tar = compressed ? TRY_IN(image.file.string(), gunzip(blob, max_bytes)) : std::move(blob);
   bool same = !compressed && layer.digest == layer.diff_id;  // then the digest has been checked already
   if (!same && "sha256:" + sha256_hex(tar) != layer.diff_id)
-    return fail(Code::kInvalid, "{}: a layer is damaged: its content is not {}", image.file.string(), layer.diff_id);
+    return fail(Code::kInvalid, "{}: a layer is damaged: its content is not {}", image.file.string(),
+                layer.diff_id);
   return tar;
 }
 

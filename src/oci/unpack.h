@@ -12,6 +12,7 @@ struct UnpackCounters {
   uint64_t bytes = 0;
   uint64_t entries = 0;
 };
-Result<> apply_layer(std::string_view tar, const fs::path& root, const UnpackLimits& limits, UnpackCounters& counters);
+Result<> apply_layer(std::string_view tar, const fs::path& root, const UnpackLimits& limits,
+                     UnpackCounters& counters);
 
 }  // namespace tidemill::oci

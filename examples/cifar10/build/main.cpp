@@ -30,7 +30,8 @@ Result<fs::path> find_model(const fs::path& given) {
   std::vector<std::string> found;
   for (fs::directory_iterator it(given, error), end; !error && it != end; it.increment(error))
     if (it->path().extension() == ".onnx") found.push_back(it->path().string());
-  if (found.empty()) return fail(Code::kNotFound, "no .onnx file in {}: has the training step ended?", given.string());
+  if (found.empty())
+    return fail(Code::kNotFound, "no .onnx file in {}: has the training step ended?", given.string());
   if (found.size() > 1)
     return fail(Code::kInvalid, "{} .onnx files in {}: name one with --model", found.size(), given.string());
   return fs::path(found.front());
@@ -60,7 +61,8 @@ Json summary_of(const oci::ImageInfo& image, const oci::ImageSpec& spec, const f
 void print_summary(const oci::ImageInfo& image, double seconds) {
   Table table({"layer", "size", "unpacked", "from"});
   for (const oci::LayerInfo& layer : image.layers)
-    table.add({layer.name, human_bytes(layer.size), human_bytes(layer.unpacked), layer.from_cache ? "cache" : "new"});
+    table.add({layer.name, human_bytes(layer.size), human_bytes(layer.unpacked),
+               layer.from_cache ? "cache" : "new"});
   fmt::print(stderr, "{}image {}, {} ({} unpacked), in {}\n", table.to_string(), image.digest,
              human_bytes(image.archive_bytes), human_bytes(image.unpacked_bytes), human_duration(seconds));
 }
@@ -113,9 +115,11 @@ Result<> run(const Options& options) {
 int main(int argc, char** argv) {
   using namespace tidemill::cifar10;
   Options options;
-  CLI::App app{"Packs a trained model and the model server into a container image (DIR/image.tar, for podman and docker), "
-               "without a daemon.",
-               "cifar10-build"};
+  CLI::App app{
+      "Packs a trained model and the model server into a container image (DIR/image.tar, for podman and "
+      "docker), "
+      "without a daemon.",
+      "cifar10-build"};
   app.add_option("--model", options.model, "The ONNX file, or the folder the training step has written")
       ->required()
       ->check(CLI::ExistingPath);
@@ -123,7 +127,8 @@ int main(int argc, char** argv) {
   app.add_option("--name", options.name, "Name and tag of the image")->capture_default_str();
   app.add_option("--server", options.server, "The server program (default: tidemill-serve beside this one)")
       ->check(CLI::ExistingFile);
-  app.add_option("--onnxruntime", options.onnxruntime, "libonnxruntime.so (default: beside this program, or the build's)")
+  app.add_option("--onnxruntime", options.onnxruntime,
+                 "libonnxruntime.so (default: beside this program, or the build's)")
       ->check(CLI::ExistingFile);
   app.footer("Example: cifar10-build --model train/ --output image");
   try {

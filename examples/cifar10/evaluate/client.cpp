@@ -34,13 +34,19 @@ std::shared_ptr<grpc::Channel> connect(const std::string& target) {
 Code code_of(grpc::StatusCode code) {
   switch (code) {
     case grpc::StatusCode::INVALID_ARGUMENT:
-    case grpc::StatusCode::UNIMPLEMENTED: return Code::kInvalid;
-    case grpc::StatusCode::NOT_FOUND: return Code::kNotFound;
-    case grpc::StatusCode::DEADLINE_EXCEEDED: return Code::kTimeout;
-    case grpc::StatusCode::CANCELLED: return Code::kCancelled;
+    case grpc::StatusCode::UNIMPLEMENTED:
+      return Code::kInvalid;
+    case grpc::StatusCode::NOT_FOUND:
+      return Code::kNotFound;
+    case grpc::StatusCode::DEADLINE_EXCEEDED:
+      return Code::kTimeout;
+    case grpc::StatusCode::CANCELLED:
+      return Code::kCancelled;
     case grpc::StatusCode::UNAVAILABLE:
-    case grpc::StatusCode::RESOURCE_EXHAUSTED: return Code::kUnavailable;
-    default: return Code::kInternal;
+    case grpc::StatusCode::RESOURCE_EXHAUSTED:
+      return Code::kUnavailable;
+    default:
+      return Code::kInternal;
   }
 }
 
@@ -100,7 +106,8 @@ class Connection {
     while (waiting_ > 0) {
       void* tag = nullptr;
       bool ok = false;
-      auto state = queue_.AsyncNext(&tag, &ok, std::chrono::system_clock::now() + std::chrono::milliseconds(100));
+      auto state =
+          queue_.AsyncNext(&tag, &ok, std::chrono::system_clock::now() + std::chrono::milliseconds(100));
       check_outside();
       if (state == grpc::CompletionQueue::TIMEOUT) continue;
       if (state == grpc::CompletionQueue::SHUTDOWN) break;
@@ -126,7 +133,8 @@ class Connection {
         tensor.add_dims(static_cast<int64_t>(size));
       tensor.set_data_type(onnx::TensorProto::FLOAT);
     }
-    tensor.mutable_raw_data()->assign(reinterpret_cast<const char*>(pixels_.data()), pixels_.size() * sizeof(float));
+    tensor.mutable_raw_data()->assign(reinterpret_cast<const char*>(pixels_.data()),
+                                      pixels_.size() * sizeof(float));
     call.context = std::make_unique<grpc::ClientContext>();
     call.context->set_deadline(std::chrono::system_clock::now() + work_.options.timeout);
     call.sent = Clock::now();
@@ -168,7 +176,8 @@ class Connection {
 
 }  // namespace
 
-void normalise(const DataSplit& data, size_t image, const Normalisation& normalisation, std::vector<float>& out) {
+void normalise(const DataSplit& data, size_t image, const Normalisation& normalisation,
+               std::vector<float>& out) {
   size_t plane = data.height * data.width;
   out.resize(data.channels * plane);
   const uint8_t* pixels = data.pixels.data() + image * data.image_bytes();
@@ -198,12 +207,14 @@ Result<> wait_ready(const std::string& target, std::chrono::milliseconds timeout
     if (status.ok()) std::this_thread::sleep_for(std::chrono::milliseconds(5));
     last = status.ok() ? "it is not serving yet" : status.error_message();
   }
-  return fail(Code::kTimeout, "the server at {} was not ready after {} ms: {}", target, timeout.count(), last);
+  return fail(Code::kTimeout, "the server at {} was not ready after {} ms: {}", target, timeout.count(),
+              last);
 }
 
 Result<Answers> classify(const DataSplit& data, const ClientOptions& options,
                          const std::function<void(size_t)>& on_done, const std::function<Result<>()>& alive) {
-  if (options.normalisation.mean.size() != data.channels || options.normalisation.deviation.size() != data.channels)
+  if (options.normalisation.mean.size() != data.channels ||
+      options.normalisation.deviation.size() != data.channels)
     return fail(Code::kInvalid, "images of {} channels, but a normalisation for {}", data.channels,
                 options.normalisation.mean.size());
   Work work{.data = data, .options = options, .on_done = on_done, .alive = alive, .answers = {}, .error = {}};

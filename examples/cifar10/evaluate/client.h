@@ -1,5 +1,5 @@
-// Classifies images by the model server's gRPC interface (onnxruntime.server.PredictionService), one image a request,
-// several requests on the way.
+// Classifies images by the model server's gRPC interface (onnxruntime.server.PredictionService), one image a
+// request, several requests on the way.
 #pragma once
 
 #include <chrono>
@@ -17,11 +17,12 @@ struct Normalisation {
   std::vector<float> deviation = {0.2470f, 0.2435f, 0.2616f};
 };
 // One image, [channels][height][width], into out (as many floats).
-void normalise(const DataSplit& data, size_t image, const Normalisation& normalisation, std::vector<float>& out);
+void normalise(const DataSplit& data, size_t image, const Normalisation& normalisation,
+               std::vector<float>& out);
 
 struct ClientOptions {
-  std::string target;          // "127.0.0.1:50051"
-  std::string input = "input"; // the model's input name
+  std::string target;           // "127.0.0.1:50051"
+  std::string input = "input";  // the model's input name
   int connections = 2;
   int in_flight = 3;  // requests on the way for each connection
   Normalisation normalisation;
@@ -37,8 +38,8 @@ struct Answers {
 Result<> wait_ready(const std::string& target, std::chrono::milliseconds timeout,
                     const std::function<Result<>()>& alive);
 
-// Sends every image. on_done(1) is called for each answer, from several threads; `alive` as above. The first failed
-// request ends all; the error names the image. kCancelled after an interrupt.
+// Sends every image. on_done(1) is called for each answer, from several threads; `alive` as above. The first
+// failed request ends all; the error names the image. kCancelled after an interrupt.
 Result<Answers> classify(const DataSplit& data, const ClientOptions& options,
                          const std::function<void(size_t)>& on_done, const std::function<Result<>()>& alive);
 

@@ -11,8 +11,8 @@
 #include "common/recorder.h"
 #include "evaluate/client.h"
 #include "evaluate/report.h"
-#include "oci/runtime.h"
 #include "oci/archive.h"
+#include "oci/runtime.h"
 #include "sys/signals.h"
 #include "sys/terminal.h"
 
@@ -56,7 +56,8 @@ class Server {
     std::string_view log = text ? trim(*text) : std::string_view();
     constexpr size_t kShown = 600;
     if (log.size() > kShown) log.remove_prefix(log.size() - kShown);
-    return fail(Code::kUnavailable, "the server ended ({}): {}", exit->describe(), log.empty() ? "no output" : log);
+    return fail(Code::kUnavailable, "the server ended ({}): {}", exit->describe(),
+                log.empty() ? "no output" : log);
   }
   void stop() {
     std::lock_guard lock(mutex_);
@@ -131,7 +132,8 @@ Result<Evaluation> measure(const Options& options) {
 
 std::string comparison_text(const Comparison& comparison) {
   std::string text;
-  if (comparison.trained_accuracy) text += fmt::format(", trained {:.2f} %", 100 * *comparison.trained_accuracy);
+  if (comparison.trained_accuracy)
+    text += fmt::format(", trained {:.2f} %", 100 * *comparison.trained_accuracy);
   if (comparison.images_better) text += fmt::format(" ({:+d} images)", *comparison.images_better);
   if (comparison.images_differing) text += fmt::format(", {} answers differ", *comparison.images_differing);
   return text;
@@ -168,7 +170,8 @@ Result<> evaluate(const Options& options, Recorder& recorder) {
   if (comparison.images_differing)
     recorder.metric("images_differing_from_trained", static_cast<double>(*comparison.images_differing));
   TRY(recorder.artifact(file));
-  fmt::print(stderr, "accuracy {:.2f} % of {} images{}; start {}, total {}; a request p50 {:.2f} ms, p99 {:.2f} ms\n",
+  fmt::print(stderr,
+             "accuracy {:.2f} % of {} images{}; start {}, total {}; a request p50 {:.2f} ms, p99 {:.2f} ms\n",
              100 * figures.accuracy, human_count(figures.total_tested), comparison_text(comparison),
              human_duration(evaluation.start_seconds), human_duration(figures.total_seconds),
              1000 * figures.p50_second, 1000 * figures.p99_second);
@@ -192,9 +195,10 @@ Result<> run(const Options& options) {
 int main(int argc, char** argv) {
   using namespace tidemill::cifar10;
   Options options;
-  CLI::App app{"Starts the image of the model server, sends it every test image over gRPC, and reports accuracy and "
-               "latency. Stops what it started.",
-               "cifar10-evaluate"};
+  CLI::App app{
+      "Starts the image of the model server, sends it every test image over gRPC, and reports accuracy and "
+      "latency. Stops what it started.",
+      "cifar10-evaluate"};
   app.add_option("--image", options.image, "image.tar, or the folder the build step has written")->required();
   app.add_option("--data", options.data, "The prepared data set")->required();
   app.add_option("--output", options.output, "Folder for evaluation.json and server.log")->required();
@@ -208,7 +212,8 @@ int main(int argc, char** argv) {
       ->check(CLI::Range(1, 64))
       ->capture_default_str();
   app.add_option("--limit", options.limit, "Only the first N test images");
-  app.add_option("--trained-accuracy", options.trained_accuracy, "The trainer's test accuracy, to compare with");
+  app.add_option("--trained-accuracy", options.trained_accuracy,
+                 "The trainer's test accuracy, to compare with");
   app.add_option("--trained-predictions", options.trained_predictions,
                  "JSON file with the trainer's predictions, to compare image by image")
       ->check(CLI::ExistingFile);

@@ -59,13 +59,15 @@ Result<std::vector<int>> read_predictions(const fs::path& file, size_t count) {
   std::vector<int> predictions;
   for (const Json& item : *list) {
     if (!item.is_number_integer())
-      return fail(Code::kInvalid, "{}: prediction {} is not a class index", file.string(), predictions.size());
+      return fail(Code::kInvalid, "{}: prediction {} is not a class index", file.string(),
+                  predictions.size());
     predictions.push_back(item.get<int>());
   }
   return predictions;
 }
 
-Comparison compare(const DataSplit& data, const Answers& answers, const Figures& figures, const Trained& trained) {
+Comparison compare(const DataSplit& data, const Answers& answers, const Figures& figures,
+                   const Trained& trained) {
   Comparison comparison;
   comparison.trained_accuracy = trained.accuracy;
   if (!trained.predictions.empty()) {

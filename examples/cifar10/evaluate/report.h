@@ -36,7 +36,8 @@ struct Comparison {
   std::optional<int64_t> images_better;  // correct here minus correct at the trainer
   std::optional<size_t> images_differing;
 };
-Comparison compare(const DataSplit& data, const Answers& answers, const Figures& figures, const Trained& trained);
+Comparison compare(const DataSplit& data, const Answers& answers, const Figures& figures,
+                   const Trained& trained);
 
 // evaluation.json: figures first, then "classes", "names", "labels" and "predictions", one entry an image.
 Json report_of(const DataSplit& data, const std::vector<std::string>& classes, const Answers& answers,
