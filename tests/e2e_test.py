@@ -108,6 +108,44 @@ class WholePipeline(unittest.TestCase):
         self.assertEqual(processes_mentioning(str(self.folder)), [])
 
 
+PYTHON = os.environ.get("TIDEMILL_PYTHON", os.path.expanduser("~/.cache/tidemill/venv/bin/python"))
+
+PYTHON_STEP = """
+import mlflow, sys
+with mlflow.start_run() as run:
+    mlflow.log_param("optimizer", "adam")
+    for step in range(3):
+        mlflow.log_metric("loss", 1.0 / (step + 1), step=step)
+    mlflow.log_text("hello", "notes/hello.txt")
+    with mlflow.start_run(nested=True, run_name="inner"):
+        mlflow.log_metric("inner", 1)
+"""
+
+
+@unittest.skipUnless(os.path.exists(PYTHON), f"there is no {PYTHON} with MLflow's client (scripts/python-tools makes it)")
+class StepInPython(unittest.TestCase):
+    """A step that logs with the real MLflow client lands in the run that the pipeline made for it."""
+
+    def test_logs_into_its_own_run(self):
+        with tempfile.TemporaryDirectory() as temporary:
+            folder = pathlib.Path(temporary)
+            (folder / "train").mkdir()
+            (folder / "train" / "train.py").write_text(PYTHON_STEP)
+            (folder / "train" / "MLproject").write_text(f"entry_points:\n  main:\n    command: {PYTHON} train.py\n")
+            (folder / "pipeline.yaml").write_text("name: demo\nsteps:\n  train: {project: train}\n")
+            result = tidemill("run", str(folder), cwd=folder)
+            self.assertEqual(result.returncode, 0, result.stdout + result.stderr)
+            runs = {run["run_name"]: run for run in runs_in(folder)}
+            self.assertEqual(set(runs), {"demo", "train", "inner"})
+            train = runs["train"]
+            self.assertEqual(train["status"], "FINISHED")
+            self.assertEqual(train["params"]["optimizer"], "adam")
+            self.assertAlmostEqual(train["metrics"]["loss"], 1 / 3)
+            self.assertEqual(train["tags"]["mlflow.parentRunId"], runs["demo"]["run_id"])
+            self.assertEqual(runs["inner"]["tags"]["mlflow.parentRunId"], train["run_id"])
+            self.assertEqual((pathlib.Path(train["artifact_uri"]) / "notes" / "hello.txt").read_text(), "hello")
+
+
 class BrokenOnPurpose(unittest.TestCase):
     def setUp(self):
         self.temporary = tempfile.TemporaryDirectory()
