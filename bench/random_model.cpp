@@ -16,8 +16,8 @@ class Maker {
   void weights(const std::string& layer, std::vector<int64_t> shape) {
     int64_t count = 1;
     for (int64_t extent : shape) count *= extent;
-    const auto inputs = static_cast<float>(count / shape[0]);
-    std::normal_distribution<float> normal(0, std::sqrt(2 / inputs));
+    const int64_t inputs = count / shape[0];
+    std::normal_distribution<float> normal(0, std::sqrt(2 / static_cast<float>(inputs)));
     nn::NamedTensor& tensor = add(layer + ".weight", std::move(shape), 0);
     for (float& value : tensor.values) value = normal(random_);
   }

@@ -39,6 +39,7 @@ std::vector<int> classify_raw(serving::Session& session, size_t count, int threa
   std::vector<int> answers(count, -1);
   std::atomic<size_t> next{0};
   std::vector<std::jthread> workers;
+  workers.reserve(static_cast<size_t>(threads));
   for (int i = 0; i < threads; ++i)
     workers.emplace_back([&] {
       std::vector<float> image(kImageFloats);

@@ -12,7 +12,7 @@ namespace {
 
 constexpr std::chrono::seconds kPatience{60};
 
-class DockerContainer : public Container {
+class DockerContainer final : public Container {
  public:
   DockerContainer(std::string docker, std::string name, std::string loaded_image, Process process)
       : docker_(std::move(docker)),

@@ -32,7 +32,7 @@ std::optional<pid_t> group_of(const fs::path& pid_file) {
   return group;
 }
 
-class PodmanContainer : public Container {
+class PodmanContainer final : public Container {
  public:
   PodmanContainer(std::string podman, std::string name, std::string description, Unpacked files,
                   Process process)

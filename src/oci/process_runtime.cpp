@@ -27,7 +27,7 @@ std::string_view describe(Cage cage) {
   return "";
 }
 
-class PlainProcess : public Container {
+class PlainProcess final : public Container {
  public:
   PlainProcess(Cage cage, Unpacked files, Process process, Result<ProcessGuard> guard)
       : cage_(cage), files_(std::move(files)), process_(std::move(process)), group_(process_.pid()) {
@@ -115,7 +115,7 @@ Result<std::vector<std::string>> with_loader(const fs::path& root, std::vector<s
 std::vector<std::string> with_environment(const std::map<std::string, std::string>& env,
                                           const std::vector<std::string>& command) {
   std::vector<std::string> argv = {"/usr/bin/env", "-i"};
-  for (const auto& [key, value] : env) argv.push_back(key + "=" + value);
+  for (const auto& [key, value] : env) argv.push_back(fmt::format("{}={}", key, value));
   argv.insert(argv.end(), command.begin(), command.end());
   return argv;
 }

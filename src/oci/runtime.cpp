@@ -31,9 +31,10 @@ std::string owner_mark() { return fmt::format("{}-{}", ::getpid(), start_time_of
 bool owner_is_gone(std::string_view mark) {
   size_t dash = mark.find('-');
   if (dash == std::string_view::npos) return false;
+  const std::string_view digits = mark.substr(0, dash);
   pid_t pid = 0;
-  auto [end, error] = std::from_chars(mark.data(), mark.data() + dash, pid);
-  if (error != std::errc{} || end != mark.data() + dash || pid <= 0) return false;
+  auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), pid);
+  if (error != std::errc{} || end != digits.data() + digits.size() || pid <= 0) return false;
   return start_time_of(pid) != mark.substr(dash + 1);
 }
 

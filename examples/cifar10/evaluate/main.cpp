@@ -126,6 +126,7 @@ Result<Evaluation> measure(const Options& options) {
   progress.finish();
   evaluation.request_seconds = requests.seconds();
   server->stop();
+  cleaning.get();
   evaluation.total_seconds = watch.seconds();
   return evaluation;
 }

@@ -211,6 +211,7 @@ TEST_P(EvaluateWith, KilledLeavesNoContainerAndTheNextRunRemovesItsFiles) {
 
 TEST_F(Evaluate, BusyPortIsNamed) {
   Fd busy(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  ASSERT_TRUE(busy);
   sockaddr_in address{};
   address.sin_family = AF_INET;
   address.sin_port = htons(grpc_port_);
