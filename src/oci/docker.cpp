@@ -90,7 +90,7 @@ class Docker : public ContainerRuntime {
                     "--network",
                     "host"};
     for (const auto& [key, value] : spec.env)
-      options.argv.insert(options.argv.end(), {"--env", key + "=" + value});
+      options.argv.insert(options.argv.end(), {"--env", fmt::format("{}={}", key, value)});
     options.argv.push_back(id);
     options.argv.insert(options.argv.end(), spec.args.begin(), spec.args.end());
     options.argv = bound_to_us(std::move(options.argv));

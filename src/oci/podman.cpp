@@ -121,7 +121,7 @@ std::vector<std::string> run_arguments(const std::string& podman, const std::str
   if (!config.working_dir.empty()) argv.insert(argv.end(), {"--workdir", config.working_dir});
   if (!config.stop_signal.empty()) argv.insert(argv.end(), {"--stop-signal", config.stop_signal});
   for (const auto& [key, value] : merged_env(config, spec))
-    argv.insert(argv.end(), {"--env", key + "=" + value});
+    argv.insert(argv.end(), {"--env", fmt::format("{}={}", key, value)});
   argv.insert(argv.end(), {"--rootfs", files.root.string()});
   argv.insert(argv.end(), command.begin(), command.end());
   return argv;
