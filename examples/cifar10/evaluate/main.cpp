@@ -216,8 +216,7 @@ int main(int argc, char** argv) {
   app.add_option("--trained-accuracy", options.trained_accuracy,
                  "The trainer's test accuracy, to compare with");
   app.add_option("--trained-predictions", options.trained_predictions,
-                 "JSON file with the trainer's predictions, to compare image by image")
-      ->check(CLI::ExistingFile);
+                 "JSON file with the trainer's predictions, to compare image by image");
   app.footer("Example: cifar10-evaluate --image image/ --data data --output evaluation");
   try {
     app.parse(argc, argv);
