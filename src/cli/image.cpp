@@ -104,7 +104,7 @@ Result<int> inspect(const Context& context, const fs::path& file) {
   line("user", config.user);
   line("ports", join(config.ports, ", "));
   for (const std::string& variable : config.env) line("env", variable);
-  for (const auto& [key, value] : config.labels) line("label", key + "=" + value);
+  for (const auto& [key, value] : config.labels) line("label", fmt::format("{}={}", key, value));
   Table table({"LAYER", "SIZE", "CONTENT"});
   for (const oci::ArchiveLayer& layer : image.layers)
     table.add({layer.comment.empty() ? "-" : layer.comment, human_bytes(layer.size), layer.diff_id});

@@ -100,11 +100,13 @@ Json docker_manifest_of(const std::string& name, const std::vector<Layer>& layer
 
 Result<std::vector<Layer>> make_layers(const ImageSpec& spec, const fs::path& cache_dir) {
   std::vector<std::future<Result<Layer>>> running;
+  running.reserve(spec.layers.size());
   for (const LayerSpec& layer : spec.layers)
     running.push_back(std::async(std::launch::async, [&layer, &spec, &cache_dir] {
       return make_layer(layer, spec.created, cache_dir);
     }));
   std::vector<Layer> layers;
+  layers.reserve(running.size());
   for (auto& future : running) layers.push_back(TRY(future.get()));
   return layers;
 }
