@@ -1,7 +1,9 @@
-// tracking_bench: how many requests and points a second the tracking endpoint takes, beside MLflow's own server.
+// tracking_bench: how many requests and points a second the tracking endpoint takes, beside MLflow's own
+// server.
 //   tracking_bench [seconds per measurement, default 3]
-// Every request is answered after its data is on disk (both servers: SQLite). MLflow is started from the Python in
-// TIDEMILL_PYTHON (default ~/.cache/tidemill/venv/bin/python); without it only Tidemill is measured.
+// Every request is answered after its data is on disk (both servers: SQLite). MLflow is started from the
+// Python in TIDEMILL_PYTHON (default ~/.cache/tidemill/venv/bin/python); without it only Tidemill is
+// measured.
 #include <algorithm>
 #include <atomic>
 #include <cstdio>
@@ -27,10 +29,12 @@ struct Figures {
 };
 
 Result<Json> post(HttpClient& client, std::string_view call, std::string body) {
-  ClientRequest request{.method = "POST", .target = fmt::format("/api/2.0/mlflow/{}", call), .body = std::move(body)};
+  ClientRequest request{
+      .method = "POST", .target = fmt::format("/api/2.0/mlflow/{}", call), .body = std::move(body)};
   request.headers.add("Content-Type", "application/json");
   ClientResponse response = TRY(client.send(request));
-  if (response.status != 200) return fail(Code::kInternal, "{} answered {}: {}", call, response.status, response.body);
+  if (response.status != 200)
+    return fail(Code::kInternal, "{} answered {}: {}", call, response.status, response.body);
   return parse_json(response.body);
 }
 
@@ -39,15 +43,17 @@ Result<std::vector<std::string>> make_runs(HttpClient& client, int count) {
   Json experiment = TRY(post(client, "experiments/create", fmt::format(R"({{"name":"{}"}})", name)));
   std::vector<std::string> ids;
   for (int i = 0; i < count; ++i) {
-    std::string body = fmt::format(R"({{"experiment_id":"{}","start_time":1}})", json_string(experiment, "experiment_id"));
+    std::string body =
+        fmt::format(R"({{"experiment_id":"{}","start_time":1}})", json_string(experiment, "experiment_id"));
     ids.push_back(json_string(TRY(post(client, "runs/create", std::move(body)))["run"]["info"], "run_id"));
   }
   return ids;
 }
 
 std::string metric_body(const std::string& run, int64_t step) {
-  return fmt::format(R"({{"run_id":"{0}","run_uuid":"{0}","key":"loss","value":{1},"timestamp":{2},"step":{3}}})", run,
-                     1.0 / static_cast<double>(step + 1), 1700000000000 + step, step);
+  return fmt::format(
+      R"({{"run_id":"{0}","run_uuid":"{0}","key":"loss","value":{1},"timestamp":{2},"step":{3}}})", run,
+      1.0 / static_cast<double>(step + 1), 1700000000000 + step, step);
 }
 
 std::string batch_body(const std::string& run, int64_t batch) {
@@ -55,15 +61,16 @@ std::string batch_body(const std::string& run, int64_t batch) {
   std::string body = fmt::format(R"({{"run_id":"{}","metrics":[)", run);
   for (int i = 0; i < kPoints; ++i) {
     int64_t step = batch * kPoints + i;
-    fmt::format_to(std::back_inserter(body), R"({}{{"key":"m{}","value":{},"timestamp":{},"step":{}}})", i ? "," : "", i % 5,
-                   1.0 / static_cast<double>(step + 1), 1700000000000 + step, step);
+    fmt::format_to(std::back_inserter(body), R"({}{{"key":"m{}","value":{},"timestamp":{},"step":{}}})",
+                   i ? "," : "", i % 5, 1.0 / static_cast<double>(step + 1), 1700000000000 + step, step);
   }
   return body + R"(],"params":[],"tags":[]})";
 }
 
 using Body = std::string (*)(const std::string& run, int64_t number);
 
-Result<Figures> measure(const std::string& url, int connections, double seconds, std::string_view call, Body make_body) {
+Result<Figures> measure(const std::string& url, int connections, double seconds, std::string_view call,
+                        Body make_body) {
   HttpClient client = TRY(HttpClient::create(url));
   std::vector<std::string> runs = TRY(make_runs(client, connections));
   std::vector<std::vector<double>> times(runs.size());
@@ -105,7 +112,8 @@ Result<Measured> measure_server(const std::string& url, double seconds) {
 }
 
 Result<Measured> measure_tidemill(const fs::path& folder, double seconds) {
-  auto store = TRY(tracking::Store::open({.file = folder / "tidemill.db", .default_artifact_root = "mlflow-artifacts:"}));
+  auto store = TRY(
+      tracking::Store::open({.file = folder / "tidemill.db", .default_artifact_root = "mlflow-artifacts:"}));
   auto endpoint = TRY(api::Endpoint::start(store, {}));
   return measure_server(endpoint.url(), seconds);
 }
@@ -124,12 +132,21 @@ std::string last_lines(const fs::path& file) {
 Result<Measured> measure_mlflow(const fs::path& folder, double seconds) {
   const char* chosen = std::getenv("TIDEMILL_PYTHON");
   const char* home = std::getenv("HOME");
-  fs::path python = chosen ? fs::path(chosen) : fs::path(home ? home : "/root") / ".cache/tidemill/venv/bin/python";
+  fs::path python =
+      chosen ? fs::path(chosen) : fs::path(home ? home : "/root") / ".cache/tidemill/venv/bin/python";
   if (!fs::exists(python)) return fail(Code::kNotFound, "no Python at {}", python.string());
   uint16_t port = TRY(free_port());
   ProcessOptions options;
-  options.argv = {python.string(), "-m", "mlflow", "server", "--port", std::to_string(port), "--backend-store-uri",
-                  "sqlite:///" + (folder / "mlflow.db").string(), "--default-artifact-root", (folder / "artifacts").string()};
+  options.argv = {python.string(),
+                  "-m",
+                  "mlflow",
+                  "server",
+                  "--port",
+                  std::to_string(port),
+                  "--backend-store-uri",
+                  "sqlite:///" + (folder / "mlflow.db").string(),
+                  "--default-artifact-root",
+                  (folder / "artifacts").string()};
   options.working_dir = folder;
   options.extra_env = {{"MLFLOW_DISABLE_TELEMETRY", "true"}};
   options.output_file = folder / "mlflow.log";
@@ -142,7 +159,8 @@ Result<Measured> measure_mlflow(const fs::path& folder, double seconds) {
     answered = post(client, "experiments/search", R"({"max_results":1})") ? answered + 1 : 0;
     if (answered > 0) continue;
     if (waited.seconds() > 120 || server.wait_for(std::chrono::milliseconds(200)))
-      return fail(Code::kUnavailable, "mlflow server did not start within {:.0f} s: {}", waited.seconds(), last_lines(options.output_file));
+      return fail(Code::kUnavailable, "mlflow server did not start within {:.0f} s: {}", waited.seconds(),
+                  last_lines(options.output_file));
   }
   auto measured = measure_server(url, seconds);
   server.stop(std::chrono::seconds(10));
@@ -150,8 +168,8 @@ Result<Measured> measure_mlflow(const fs::path& folder, double seconds) {
 }
 
 void print_row(const char* what, const Figures& figures, int points) {
-  std::printf("  %-34s %9.0f req/s %11.0f points/s   median %7.2f ms   p99 %7.2f ms\n", what, figures.per_second,
-              figures.per_second * points, figures.median_ms, figures.p99_ms);
+  std::printf("  %-34s %9.0f req/s %11.0f points/s   median %7.2f ms   p99 %7.2f ms\n", what,
+              figures.per_second, figures.per_second * points, figures.median_ms, figures.p99_ms);
 }
 
 void print_server(const char* name, const Measured& measured) {
@@ -170,7 +188,8 @@ Result<> run(double seconds) {
     return {};
   }
   print_server("mlflow server", *rival);
-  std::printf("ratio: log-metric %.1f x, log-batch %.1f x\n", ours.metric.per_second / rival->metric.per_second,
+  std::printf("ratio: log-metric %.1f x, log-batch %.1f x\n",
+              ours.metric.per_second / rival->metric.per_second,
               ours.batch.per_second / rival->batch.per_second);
   return {};
 }

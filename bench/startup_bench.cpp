@@ -1,4 +1,5 @@
-// How long a user waits for `tidemill --version` and `tidemill runs list`, beside `mlflow --version`, in turns.
+// How long a user waits for `tidemill --version` and `tidemill runs list`, beside `mlflow --version`, in
+// turns.
 //   startup_bench [TIDEMILL] [MLFLOW]
 #include <algorithm>
 #include <cstdio>
@@ -63,12 +64,14 @@ int bench(const std::string& tidemill, const std::string& mlflow) {
     if (has_rival) rival_ms.push_back(run_once({mlflow, "--version"}));
   }
   fmt::print("tidemill --version      {:8.1f} ms (median of {})\n", median(version_ms), version_ms.size());
-  fmt::print("tidemill runs list      {:8.1f} ms (median of {}, store of 1000 runs)\n", median(list_ms), list_ms.size());
+  fmt::print("tidemill runs list      {:8.1f} ms (median of {}, store of 1000 runs)\n", median(list_ms),
+             list_ms.size());
   if (has_rival) {
     fmt::print("mlflow --version        {:8.1f} ms (median of {})\n", median(rival_ms), rival_ms.size());
     fmt::print("ratio                   {:8.0f} x\n", median(rival_ms) / median(version_ms));
   } else {
-    fmt::print("mlflow --version        not measured: there is no {} (scripts/python-tools installs it)\n", mlflow);
+    fmt::print("mlflow --version        not measured: there is no {} (scripts/python-tools installs it)\n",
+               mlflow);
   }
   return 0;
 }
@@ -79,6 +82,7 @@ int bench(const std::string& tidemill, const std::string& mlflow) {
 int main(int argc, char** argv) {
   const char* home = std::getenv("HOME");
   std::string tidemill = argc > 1 ? argv[1] : TIDEMILL;
-  std::string mlflow = argc > 2 ? argv[2] : std::string(home ? home : "") + "/.cache/tidemill/venv/bin/mlflow";
+  std::string mlflow =
+      argc > 2 ? argv[2] : std::string(home ? home : "") + "/.cache/tidemill/venv/bin/mlflow";
   return tidemill::bench(tidemill, mlflow);
 }

@@ -1,8 +1,9 @@
 // train_bench: training steps a second, beside PyTorch's in turns in the same minutes.
 //   train_bench [--model vgg11] [--batch 32,128] [--rounds 8] [--pieces] [--no-rival]
-// Figures are images a second from the median step. A step in which the threads of the process waited for a processor
-// longer than 1 % of the time is left out where enough others remain; the share kept is printed. Tidemill's step
-// includes preparing the batch from bytes, PyTorch's does not. PyTorch is that of TIDEMILL_PYTHON
+// Figures are images a second from the median step. A step in which the threads of the process waited for a
+// processor longer than 1 % of the time is left out where enough others remain; the share kept is printed.
+// Tidemill's step includes preparing the batch from bytes, PyTorch's does not. PyTorch is that of
+// TIDEMILL_PYTHON
 // (~/.cache/tidemill/venv/bin/python).
 #include <sys/stat.h>
 
@@ -97,7 +98,8 @@ class Own {
       const double seconds = std::chrono::duration<double>(Clock::now() - start).count();
       samples.push_back({seconds, waited() - before});
       if (samples.back().waited < 0.01 * seconds)
-        for (const nn::PieceTime& piece : trainer_->piece_times()) pieces_[piece.name].push_back(piece.seconds);
+        for (const nn::PieceTime& piece : trainer_->piece_times())
+          pieces_[piece.name].push_back(piece.seconds);
     }
   }
 
@@ -131,8 +133,8 @@ class Rival {
     const fs::path requests = dir.path() / "requests", answers = dir.path() / "answers";
     for (const fs::path& pipe : {requests, answers})
       if (mkfifo(pipe.c_str(), 0600) != 0) return tl::unexpected(errno_error("mkfifo", errno));
-    Process process = TRY(Process::start(
-        {.argv = {python, TIDEMILL_SOURCE_DIR "/bench/train_rival.py", requests.string(), answers.string()}}));
+    Process process = TRY(Process::start({.argv = {python, TIDEMILL_SOURCE_DIR "/bench/train_rival.py",
+                                                   requests.string(), answers.string()}}));
     Rival rival(std::move(dir), std::move(process));
     // Both ends open: neither open() waits for a Python that failed.
     rival.requests_ = TRY(open_file(requests, O_RDWR));
@@ -140,7 +142,8 @@ class Rival {
     return rival;
   }
 
-  Result<> run(std::string_view model, std::string_view variant, int batch, int steps, std::vector<Sample>& samples) {
+  Result<> run(std::string_view model, std::string_view variant, int batch, int steps,
+               std::vector<Sample>& samples) {
     TRY(write_all(requests_, fmt::format("{} {} {} {}\n", model, variant, batch, steps)));
     while (true) {
       const std::string line = TRY(read_line());
@@ -186,8 +189,8 @@ struct Row {
 void print(Row& row, int batch) {
   const Figure figure = figure_of(row.samples);
   row.images_per_second = figure.median > 0 ? batch / figure.median : 0;
-  fmt::print("  {:<44} {:8.1f} img/s   {:8.2f} ms   {} of {} steps undisturbed\n", row.name, row.images_per_second,
-             figure.median * 1e3, figure.kept, figure.all);
+  fmt::print("  {:<44} {:8.1f} img/s   {:8.2f} ms   {} of {} steps undisturbed\n", row.name,
+             row.images_per_second, figure.median * 1e3, figure.kept, figure.all);
 }
 
 Result<> bench(const Options& options, int batch, std::optional<Rival>& rival) {

@@ -22,9 +22,10 @@ void move_front(std::vector<T>& from, std::vector<T>& to, size_t limit) {
   from.erase(from.begin(), end);
 }
 
-// A call that has a parameter twice is refused as a whole, even when both values agree. What says something else
-// about a parameter stays for a later call, whose refusal then names both values.
-std::vector<std::pair<std::string, std::string>> take_distinct(std::vector<std::pair<std::string, std::string>>& from) {
+// A call that has a parameter twice is refused as a whole, even when both values agree. What says something
+// else about a parameter stays for a later call, whose refusal then names both values.
+std::vector<std::pair<std::string, std::string>> take_distinct(
+    std::vector<std::pair<std::string, std::string>>& from) {
   std::vector<std::pair<std::string, std::string>> taken, left;
   std::unordered_map<std::string, std::string> seen;
   for (auto& item : from) {
@@ -41,7 +42,9 @@ std::vector<std::pair<std::string, std::string>> take_distinct(std::vector<std::
   return taken;
 }
 
-bool is_refusal(Code code) { return code == Code::kInvalid || code == Code::kNotFound || code == Code::kConflict; }
+bool is_refusal(Code code) {
+  return code == Code::kInvalid || code == Code::kNotFound || code == Code::kConflict;
+}
 
 template <class T>
 void split_list(const std::vector<T>& list, std::vector<T>& first, std::vector<T>& second) {
@@ -81,7 +84,8 @@ LogQueue::~LogQueue() {
 
 bool LogQueue::has_room(size_t items) {
   if (queued_.size() + items <= kMaxQueued) return true;
-  if (!error_) error_ = Error{Code::kUnavailable, "too much is waiting for the tracking server; logging was cut"};
+  if (!error_)
+    error_ = Error{Code::kUnavailable, "too much is waiting for the tracking server; logging was cut"};
   return false;
 }
 
@@ -128,7 +132,8 @@ LogBatch LogQueue::take_batch() {
   LogBatch batch;
   batch.params = take_distinct(queued_.params);
   move_front(queued_.tags, batch.tags, kMaxTags);
-  move_front(queued_.metrics, batch.metrics, std::min(kMaxMetrics, kMaxItems - batch.params.size() - batch.tags.size()));
+  move_front(queued_.metrics, batch.metrics,
+             std::min(kMaxMetrics, kMaxItems - batch.params.size() - batch.tags.size()));
   return batch;
 }
 

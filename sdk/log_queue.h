@@ -29,8 +29,8 @@ struct LogBatch {
 
 class LogQueue {
  public:
-  // Delivers one batch within the limits of one log-batch call. kInvalid, kNotFound and kConflict are refusals;
-  // every other error means that nothing will get through any more, retries included.
+  // Delivers one batch within the limits of one log-batch call. kInvalid, kNotFound and kConflict are
+  // refusals; every other error means that nothing will get through any more, retries included.
   using Send = std::function<Result<>(const LogBatch&)>;
 
   explicit LogQueue(Send send);

@@ -96,10 +96,12 @@ tidemill::Result<Server> Server::connect(const std::string& uri) {
   std::string user = env("MLFLOW_TRACKING_USERNAME"), token = env("MLFLOW_TRACKING_TOKEN");
   size_t host = address.find("://");
   if (!user.empty() && host != std::string::npos && address.find('@') == std::string::npos)
-    address.insert(host + 3, fmt::format("{}:{}@", url_encode(user), url_encode(env("MLFLOW_TRACKING_PASSWORD"))));
+    address.insert(host + 3,
+                   fmt::format("{}:{}@", url_encode(user), url_encode(env("MLFLOW_TRACKING_PASSWORD"))));
   auto client = HttpClient::create(address);
   if (!client)
-    return fail(Code::kInvalid, "tracking URI '{}' is not an http:// or https:// URL; set MLFLOW_TRACKING_URI", uri);
+    return fail(Code::kInvalid,
+                "tracking URI '{}' is not an http:// or https:// URL; set MLFLOW_TRACKING_URI", uri);
   Server server(std::move(*client));
   if (user.empty() && !token.empty()) server.authorization_ = "Bearer " + token;
   return server;
@@ -110,7 +112,8 @@ bool may_pass(int status) { return status == 429 || status == 408 || status >= 5
 Error refusal(const ClientResponse& response) {
   auto body = parse_json(response.body);
   std::string message = body ? json_string(*body, "message") : "";
-  if (message.empty()) message = fmt::format("the server answered {} {}", response.status, reason_phrase(response.status));
+  if (message.empty())
+    message = fmt::format("the server answered {} {}", response.status, reason_phrase(response.status));
   if (may_pass(response.status)) return {Code::kUnavailable, std::move(message)};
   if (response.status == 404) return {Code::kNotFound, std::move(message)};
   bool exists = body && json_string(*body, "error_code") == "RESOURCE_ALREADY_EXISTS";
@@ -125,20 +128,23 @@ tidemill::Result<ClientResponse> Server::send(ClientRequest request) {
     if (response && response->status >= 200 && response->status < 300) return response;
     Error error = response ? refusal(*response) : std::move(response).error();
     bool transient = error.code == Code::kUnavailable || error.code == Code::kTimeout;
-    if (!transient || chrono::steady_clock::now() + pause > give_up) return tl::unexpected<Error>(std::move(error));
+    if (!transient || chrono::steady_clock::now() + pause > give_up)
+      return tl::unexpected<Error>(std::move(error));
     // A little random, so that many steps do not come back at the same moment.
     std::this_thread::sleep_for(pause + milliseconds(random_u64() % static_cast<uint64_t>(pause.count())));
   }
 }
 
 tidemill::Result<Json> Server::post(std::string_view call, const Json& body) {
-  ClientRequest request{.method = "POST", .target = fmt::format("/api/2.0/mlflow/{}", call), .body = dump_json(body)};
+  ClientRequest request{
+      .method = "POST", .target = fmt::format("/api/2.0/mlflow/{}", call), .body = dump_json(body)};
   request.headers.add("Content-Type", "application/json");
   return parse_json(TRY(send(std::move(request))).body);
 }
 
 tidemill::Result<Json> Server::get(std::string_view call, std::string_view key, std::string_view value) {
-  return parse_json(TRY(send({.target = fmt::format("/api/2.0/mlflow/{}?{}={}", call, key, url_encode(value))})).body);
+  return parse_json(
+      TRY(send({.target = fmt::format("/api/2.0/mlflow/{}?{}={}", call, key, url_encode(value))})).body);
 }
 
 tidemill::Result<> Server::put_file(const std::string& target, const fs::path& file) {
@@ -155,7 +161,8 @@ tidemill::Result<std::string> find_or_create_experiment(Server& server, const st
     if (found.error().code != Code::kNotFound || created) return tl::unexpected<Error>(found.error());
     auto made = server.post("experiments/create", {{"name", name}});
     if (made) return json_string(*made, "experiment_id");
-    if (made.error().code != Code::kConflict) return tl::unexpected<Error>(made.error());  // else: somebody was faster
+    if (made.error().code != Code::kConflict)
+      return tl::unexpected<Error>(made.error());  // else: somebody was faster
   }
 }
 
@@ -189,7 +196,8 @@ tidemill::Result<> copy_into(const fs::path& file, const fs::path& root, const s
   if (!error) return {};
   std::error_code ignored;
   fs::remove(temporary, ignored);
-  return tl::unexpected<Error>(errno_error(fmt::format("copy {} to {}", file.string(), target.string()), error.value()));
+  return tl::unexpected<Error>(
+      errno_error(fmt::format("copy {} to {}", file.string(), target.string()), error.value()));
 }
 
 }  // namespace
@@ -227,8 +235,10 @@ tidemill::Result<> Run::State::store(const fs::path& file, const std::string& pa
   if (auto folder = local_folder(artifact_uri)) return copy_into(file, *folder, path);
   constexpr std::string_view kProxy = "mlflow-artifacts:";
   if (!artifact_uri.starts_with(kProxy))
-    return fail(Code::kInvalid, "artifacts at '{}' cannot be written from here: neither a folder nor served by the "
-                                "tracking server", artifact_uri);
+    return fail(Code::kInvalid,
+                "artifacts at '{}' cannot be written from here: neither a folder nor served by the "
+                "tracking server",
+                artifact_uri);
   std::string_view root = std::string_view(artifact_uri).substr(kProxy.size());
   if (root.starts_with("//")) root.remove_prefix(std::min(root.find('/', 2), root.size()));
   while (root.starts_with('/')) root.remove_prefix(1);
@@ -251,7 +261,8 @@ static tidemill::Result<Json> find_or_create_run(Server& server, const Options& 
 }
 
 Result<Run> Run::start(Options options) {
-  std::string uri = first_of(first_of(options.tracking_uri, env("MLFLOW_TRACKING_URI")), "http://127.0.0.1:5000");
+  std::string uri =
+      first_of(first_of(options.tracking_uri, env("MLFLOW_TRACKING_URI")), "http://127.0.0.1:5000");
   auto server = Server::connect(uri);
   if (!server) return tl::unexpected<std::string>(server.error().message);
   auto state = std::make_unique<State>(std::move(*server));
@@ -264,9 +275,11 @@ Result<Run> Run::start(Options options) {
   for (const Json& param : run->value(Json::json_pointer("/run/data/params"), Json::array()))
     state->given_params[json_string(param, "key")] = json_string(param, "value");
   state->joined = !first_of(options.run_id, env("MLFLOW_RUN_ID")).empty();
-  if (state->id.empty()) return tl::unexpected<std::string>(fmt::format("{} did not answer as an MLflow server does", uri));
+  if (state->id.empty())
+    return tl::unexpected<std::string>(fmt::format("{} did not answer as an MLflow server does", uri));
   state->server.be_patient();
-  state->queue = std::make_unique<LogQueue>([s = state.get()](const LogBatch& batch) { return s->send(batch); });
+  state->queue =
+      std::make_unique<LogQueue>([s = state.get()](const LogBatch& batch) { return s->send(batch); });
   return Run(std::move(state));
 }
 

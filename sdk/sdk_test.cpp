@@ -19,8 +19,8 @@ using ::testing::HasSubstr;
 class SdkTest : public ::testing::Test {
  protected:
   SdkTest() {
-    for (const char* name : {"MLFLOW_RUN_ID", "MLFLOW_EXPERIMENT_ID", "MLFLOW_EXPERIMENT_NAME", "MLFLOW_TRACKING_URI",
-                             "MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_TOKEN"})
+    for (const char* name : {"MLFLOW_RUN_ID", "MLFLOW_EXPERIMENT_ID", "MLFLOW_EXPERIMENT_NAME",
+                             "MLFLOW_TRACKING_URI", "MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_TOKEN"})
       ::unsetenv(name);
     server_.emplace(std::move(*HttpServer::start({}, [this](HttpRequest request, Respond respond) {
       std::lock_guard lock(mutex_);
@@ -33,7 +33,8 @@ class SdkTest : public ::testing::Test {
     calls_.push_back(request.method + " " + request.target);
     Json body = parse_json(request.body).value_or(Json::object());
     std::string_view path = request.path;
-    if (path.ends_with("get-by-name")) return HttpResponse::text(404, R"({"error_code":"RESOURCE_DOES_NOT_EXIST"})");
+    if (path.ends_with("get-by-name"))
+      return HttpResponse::text(404, R"({"error_code":"RESOURCE_DOES_NOT_EXIST"})");
     if (path.ends_with("experiments/create")) return HttpResponse::text(200, R"({"experiment_id":"7"})");
     if (path.ends_with("runs/create") || path.ends_with("runs/get")) {
       Json info = {{"run_id", "r1"}, {"experiment_id", "7"}, {"artifact_uri", artifact_uri_}};
@@ -47,7 +48,8 @@ class SdkTest : public ::testing::Test {
 
   HttpResponse log_batch(const Json& body) {
     for (const Json& param : body["params"])
-      if (param["key"] == "bad") return HttpResponse::text(400, R"({"error_code":"INVALID_PARAMETER_VALUE","message":"bad param"})");
+      if (param["key"] == "bad")
+        return HttpResponse::text(400, R"({"error_code":"INVALID_PARAMETER_VALUE","message":"bad param"})");
     batches_.push_back(body["metrics"].size());
     for (const Json& metric : body["metrics"]) metrics_.push_back(metric);
     for (const Json& param : body["params"]) params_[param["key"]] = param["value"];
@@ -56,7 +58,8 @@ class SdkTest : public ::testing::Test {
   }
 
   sdk::Result<sdk::Run> start(std::string run_id = "") {
-    return sdk::Run::start({.tracking_uri = server_->url(), .experiment = "e", .run_id = std::move(run_id), .run_name = ""});
+    return sdk::Run::start(
+        {.tracking_uri = server_->url(), .experiment = "e", .run_id = std::move(run_id), .run_name = ""});
   }
 
   std::mutex mutex_;
@@ -111,7 +114,9 @@ TEST_F(SdkTest, ABusyServerIsAskedAgain) {
 }
 
 TEST_F(SdkTest, ACreatedRunIsEndedAndAnAbandonedOneFails) {
-  { ASSERT_TRUE(start()->end()); }
+  {
+    ASSERT_TRUE(start()->end());
+  }
   EXPECT_EQ(calls_.back(), "POST /api/2.0/mlflow/runs/update");
   size_t before = calls_.size();
   {
@@ -167,7 +172,8 @@ TEST_F(SdkTest, ArtifactsOfALocalRunAreCopied) {
 }
 
 TEST_F(SdkTest, ABadTrackingUriIsNamed) {
-  auto run = sdk::Run::start({.tracking_uri = "sqlite:///x.db", .experiment = "", .run_id = "", .run_name = ""});
+  auto run =
+      sdk::Run::start({.tracking_uri = "sqlite:///x.db", .experiment = "", .run_id = "", .run_name = ""});
   ASSERT_FALSE(run);
   EXPECT_THAT(run.error(), HasSubstr("'sqlite:///x.db' is not an http"));
 }

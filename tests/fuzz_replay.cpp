@@ -18,7 +18,8 @@ static void feed_damaged(const std::string& bytes, std::mt19937& random) {
   constexpr int kVariants = 200;
   for (int i = 0; i < kVariants && !bytes.empty(); ++i) {
     std::string variant = bytes;
-    for (int flips = i % 4; flips >= 0; --flips) variant[random() % variant.size()] ^= static_cast<char>(1 << (random() % 8));
+    for (int flips = i % 4; flips >= 0; --flips)
+      variant[random() % variant.size()] ^= static_cast<char>(1 << (random() % 8));
     if (i % 3 == 0) variant.resize(random() % variant.size());
     feed(variant);
   }

@@ -1,4 +1,5 @@
-// The C++ SDK: log parameters, metrics and artifacts of a training program to Tidemill, or to any MLflow server.
+// The C++ SDK: log parameters, metrics and artifacts of a training program to Tidemill, or to any MLflow
+// server.
 //
 //   tidemill::sdk::Run run = tidemill::sdk::Run::start({.experiment = "mnist"}).value();
 //   run.log_param("lr", "0.001");
@@ -6,7 +7,8 @@
 //   run.log_artifact("model.onnx");
 //   run.end();
 //
-// Inside a pipeline step MLFLOW_RUN_ID is set and Run::start() joins the step's run; otherwise it creates one.
+// Inside a pipeline step MLFLOW_RUN_ID is set and Run::start() joins the step's run; otherwise it creates
+// one.
 #pragma once
 
 #include <cstdint>
@@ -33,8 +35,8 @@ struct Options {
   std::string run_name;
 };
 
-// A run being recorded. Parameters, metrics and tags are queued and sent in batches by a thread of the run, so
-// logging never waits for the network; flush() and end() do. Thread-safe.
+// A run being recorded. Parameters, metrics and tags are queued and sent in batches by a thread of the run,
+// so logging never waits for the network; flush() and end() do. Thread-safe.
 class Run {
  public:
   static Result<Run> start(Options options = {});

@@ -1,4 +1,5 @@
-// The tracking endpoint through HTTP, with the bodies and texts that MLflow's own server and clients exchange.
+// The tracking endpoint through HTTP, with the bodies and texts that MLflow's own server and clients
+// exchange.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -34,7 +35,9 @@ class ApiTest : public ::testing::Test {
     request.headers.add("Content-Type", "application/json");
     return reply(send(request));
   }
-  Json get(const std::string& call_and_query) { return reply(send({.target = "/api/2.0/mlflow/" + call_and_query})); }
+  Json get(const std::string& call_and_query) {
+    return reply(send({.target = "/api/2.0/mlflow/" + call_and_query}));
+  }
   static Json reply(const ClientResponse& response) {
     EXPECT_EQ(response.headers.get("Content-Type"), "application/json") << response.body;
     Json body = parse_json(response.body).value_or(Json::object());
@@ -50,13 +53,17 @@ class ApiTest : public ::testing::Test {
     expect_error(answer, 400, "INVALID_PARAMETER_VALUE", message);
   }
   std::string make_run() {
-    std::string experiment = json_string(post("experiments/create", fmt::format(R"({{"name": "e{}"}})", ++made_)), "experiment_id");
-    return json_string(post("runs/create", fmt::format(R"({{"experiment_id": "{}"}})", experiment))["run"]["info"], "run_id");
+    std::string experiment = json_string(
+        post("experiments/create", fmt::format(R"({{"name": "e{}"}})", ++made_)), "experiment_id");
+    return json_string(
+        post("runs/create", fmt::format(R"({{"experiment_id": "{}"}})", experiment))["run"]["info"],
+        "run_id");
   }
 
   TempDir dir_ = TempDir::create().value();
   tracking::Store store_ =
-      tracking::Store::open({.file = dir_.path() / "t.db", .default_artifact_root = "mlflow-artifacts:"}).value();
+      tracking::Store::open({.file = dir_.path() / "t.db", .default_artifact_root = "mlflow-artifacts:"})
+          .value();
   std::optional<api::Endpoint> endpoint_;
   std::optional<HttpClient> client_;
   int made_ = 0;
@@ -65,7 +72,8 @@ class ApiTest : public ::testing::Test {
 constexpr std::string_view kDocs = "See the API docs for more information about request parameters.";
 
 TEST_F(ApiTest, ExperimentsHaveMlflowsShape) {
-  Json created = post("experiments/create", R"({"name": "g3", "tags": [{"key": "k", "value": "v"}], "unknown": 1})");
+  Json created =
+      post("experiments/create", R"({"name": "g3", "tags": [{"key": "k", "value": "v"}], "unknown": 1})");
   std::string id = json_string(created, "experiment_id");
   Json experiment = get("experiments/get?experiment_id=" + id)["experiment"];
   EXPECT_EQ(experiment["name"], "g3");
@@ -74,19 +82,26 @@ TEST_F(ApiTest, ExperimentsHaveMlflowsShape) {
   EXPECT_EQ(experiment["tags"], Json::parse(R"([{"key": "k", "value": "v"}])"));
   EXPECT_TRUE(experiment["creation_time"].is_number_integer());
   EXPECT_EQ(get("experiments/get-by-name?experiment_name=g3")["experiment"], experiment);
-  EXPECT_EQ(post("experiments/update", fmt::format(R"({{"experiment_id": "{}", "new_name": "g4"}})", id)), Json::object());
-  EXPECT_EQ(get("experiments/search?max_results=1&filter=name%20LIKE%20%27g%25%27")["experiments"][0]["name"], "g4");
+  EXPECT_EQ(post("experiments/update", fmt::format(R"({{"experiment_id": "{}", "new_name": "g4"}})", id)),
+            Json::object());
+  EXPECT_EQ(get("experiments/search?max_results=1&filter=name%20LIKE%20%27g%25%27")["experiments"][0]["name"],
+            "g4");
   EXPECT_EQ(post("experiments/delete", fmt::format(R"({{"experiment_id": "{}"}})", id)), Json::object());
-  expect_invalid(post("runs/create", fmt::format(R"({{"experiment_id": "{}"}})", id)),
-                 fmt::format("The experiment {} must be in the 'active' state. Current state is deleted.", id));
+  expect_invalid(
+      post("runs/create", fmt::format(R"({{"experiment_id": "{}"}})", id)),
+      fmt::format("The experiment {} must be in the 'active' state. Current state is deleted.", id));
   EXPECT_EQ(post("experiments/restore", fmt::format(R"({{"experiment_id": "{}"}})", id)), Json::object());
 }
 
 TEST_F(ApiTest, ExperimentErrorsAreMlflows) {
-  expect_invalid(post("experiments/create", R"({"name": ""})"), fmt::format("Missing value for required parameter 'name'. {}", kDocs));
-  expect_invalid(post("experiments/create", "{}"), fmt::format("Missing value for required parameter 'name'. {}", kDocs));
-  expect_invalid(post("experiments/create", R"({"name": 5})"),
-                 fmt::format("Invalid value 5 for parameter 'name' supplied:  Hint: Value was of type 'int'. {}", kDocs));
+  expect_invalid(post("experiments/create", R"({"name": ""})"),
+                 fmt::format("Missing value for required parameter 'name'. {}", kDocs));
+  expect_invalid(post("experiments/create", "{}"),
+                 fmt::format("Missing value for required parameter 'name'. {}", kDocs));
+  expect_invalid(
+      post("experiments/create", R"({"name": 5})"),
+      fmt::format("Invalid value 5 for parameter 'name' supplied:  Hint: Value was of type 'int'. {}",
+                  kDocs));
   expect_invalid(post("experiments/create", fmt::format(R"({{"name": "{}"}})", std::string(501, 'a'))),
                  "'name' exceeds the maximum length of 500 characters");
   expect_invalid(post("experiments/create", R"({"name": "h", "artifact_location": "runs:/x"})"),
@@ -95,37 +110,55 @@ TEST_F(ApiTest, ExperimentErrorsAreMlflows) {
   Json again = post("experiments/create", R"({"name": "twice"})");
   EXPECT_EQ(again["error_code"], "RESOURCE_ALREADY_EXISTS");
   EXPECT_THAT(json_string(again, "message"), HasSubstr("Experiment(name=twice) already exists."));
-  expect_invalid(get("experiments/get?experiment_id=abc"), "Invalid experiment ID 'abc'. Experiment ID must be a valid integer.");
-  expect_error(get("experiments/get?experiment_id=999999"), 404, "RESOURCE_DOES_NOT_EXIST", "No Experiment with id=999999 exists");
-  expect_invalid(post("experiments/search", "{}"), "Invalid value 0 for parameter 'max_results' supplied. It must be a positive integer");
+  expect_invalid(get("experiments/get?experiment_id=abc"),
+                 "Invalid experiment ID 'abc'. Experiment ID must be a valid integer.");
+  expect_error(get("experiments/get?experiment_id=999999"), 404, "RESOURCE_DOES_NOT_EXIST",
+               "No Experiment with id=999999 exists");
+  expect_invalid(post("experiments/search", "{}"),
+                 "Invalid value 0 for parameter 'max_results' supplied. It must be a positive integer");
   expect_invalid(post("experiments/search", R"({"max_results": 50001})"),
                  "Invalid value 50001 for parameter 'max_results' supplied. It must be at most 50000");
 }
 
 TEST_F(ApiTest, RunsHaveMlflowsShape) {
   std::string experiment = json_string(post("experiments/create", R"({"name": "e"})"), "experiment_id");
-  Json run = post("runs/create", fmt::format(R"({{"experiment_id": "{}", "user_id": "u", "start_time": 1700000000000,
-      "tags": [{{"key": "mlflow.user", "value": "u"}}], "run_name": "nm"}})", experiment))["run"];
+  Json run =
+      post("runs/create", fmt::format(R"({{"experiment_id": "{}", "user_id": "u", "start_time": 1700000000000,
+      "tags": [{{"key": "mlflow.user", "value": "u"}}], "run_name": "nm"}})",
+                                      experiment))["run"];
   std::string id = json_string(run["info"], "run_id");
-  Json expected = Json::parse(fmt::format(R"({{"run_uuid": "{0}", "experiment_id": "{1}", "run_name": "nm", "user_id": "u",
+  Json expected = Json::parse(
+      fmt::format(R"({{"run_uuid": "{0}", "experiment_id": "{1}", "run_name": "nm", "user_id": "u",
       "status": "RUNNING", "start_time": 1700000000000, "artifact_uri": "mlflow-artifacts:/{1}/{0}/artifacts",
-      "lifecycle_stage": "active", "run_id": "{0}"}})", id, experiment));
+      "lifecycle_stage": "active", "run_id": "{0}"}})",
+                  id, experiment));
   EXPECT_EQ(run["info"], expected);
   EXPECT_EQ(run["inputs"], Json::object());
   EXPECT_FALSE(run.contains("outputs"));
-  post("runs/log-metric", fmt::format(R"({{"run_id": "{}", "key": "m", "value": "1.5", "timestamp": "2"}})", id));
-  post("runs/log-metric", fmt::format(R"({{"run_uuid": "{}", "key": "n", "value": "NaN", "timestamp": 3, "step": -1}})", id));
+  post("runs/log-metric",
+       fmt::format(R"({{"run_id": "{}", "key": "m", "value": "1.5", "timestamp": "2"}})", id));
+  post("runs/log-metric",
+       fmt::format(R"({{"run_uuid": "{}", "key": "n", "value": "NaN", "timestamp": 3, "step": -1}})", id));
   post("runs/log-parameter", fmt::format(R"({{"run_id": "{}", "key": "pe"}})", id));
   Json whole = get("runs/get?run_uuid=" + id)["run"];
-  EXPECT_EQ(whole["data"]["metrics"][0], Json::parse(R"({"key": "m", "value": 1.5, "timestamp": 2, "step": 0})"));
-  EXPECT_EQ(whole["data"]["metrics"][1], Json::parse(R"({"key": "n", "value": "NaN", "timestamp": 3, "step": -1})"));
+  EXPECT_EQ(whole["data"]["metrics"][0],
+            Json::parse(R"({"key": "m", "value": 1.5, "timestamp": 2, "step": 0})"));
+  EXPECT_EQ(whole["data"]["metrics"][1],
+            Json::parse(R"({"key": "n", "value": "NaN", "timestamp": 3, "step": -1})"));
   EXPECT_EQ(whole["data"]["params"], Json::parse(R"([{"key": "pe", "value": ""}])"));
   EXPECT_EQ(whole["outputs"], Json::object());
-  Json updated = post("runs/update", fmt::format(R"({{"run_id": "{}", "status": "FINISHED", "end_time": 1700000001000}})", id));
+  Json updated =
+      post("runs/update",
+           fmt::format(R"({{"run_id": "{}", "status": "FINISHED", "end_time": 1700000001000}})", id));
   EXPECT_EQ(updated["run_info"]["status"], "FINISHED");
   EXPECT_EQ(updated["run_info"]["end_time"], 1700000001000);
-  EXPECT_EQ(post("runs/update", fmt::format(R"({{"run_id": "{}", "status": "BOGUS"}})", id))["run_info"]["status"], "FINISHED");
-  Json found = post("runs/search", fmt::format(R"({{"experiment_ids": ["{}"], "filter": "metrics.m = 1.5", "max_results": 1}})", experiment));
+  EXPECT_EQ(
+      post("runs/update", fmt::format(R"({{"run_id": "{}", "status": "BOGUS"}})", id))["run_info"]["status"],
+      "FINISHED");
+  Json found =
+      post("runs/search",
+           fmt::format(R"({{"experiment_ids": ["{}"], "filter": "metrics.m = 1.5", "max_results": 1}})",
+                       experiment));
   EXPECT_EQ(found["runs"][0]["info"]["run_id"], id);
   EXPECT_FALSE(found.contains("next_page_token"));
   EXPECT_EQ(post("runs/search", "{}"), Json::object());
@@ -136,39 +169,67 @@ TEST_F(ApiTest, LoggingErrorsAreMlflows) {
   auto log = [&](std::string_view call, std::string_view rest) {
     return post(fmt::format("runs/{}", call), fmt::format(R"({{"run_id": "{}", {}}})", id, rest));
   };
-  expect_invalid(log("log-metric", R"("key": "m", "value": 1.5)"), fmt::format("Missing value for required parameter 'timestamp'. {}", kDocs));
-  expect_invalid(log("log-metric", R"("key": "m", "value": "abc", "timestamp": 2)"),
-                 fmt::format("Invalid value \"abc\" for parameter 'value' supplied:  Hint: Value was of type 'str'. {}", kDocs));
+  expect_invalid(log("log-metric", R"("key": "m", "value": 1.5)"),
+                 fmt::format("Missing value for required parameter 'timestamp'. {}", kDocs));
+  expect_invalid(
+      log("log-metric", R"("key": "m", "value": "abc", "timestamp": 2)"),
+      fmt::format("Invalid value \"abc\" for parameter 'value' supplied:  Hint: Value was of type 'str'. {}",
+                  kDocs));
   expect_invalid(log("log-metric", R"("key": "a*b", "value": 1, "timestamp": 2)"),
-                 "Invalid value \"a*b\" for parameter 'name' supplied: Names may only contain alphanumerics, underscores (_), dashes "
+                 "Invalid value \"a*b\" for parameter 'name' supplied: Names may only contain alphanumerics, "
+                 "underscores (_), dashes "
                  "(-), periods (.), spaces ( ), colon(:) and slashes (/).");
   log("log-parameter", R"("key": "p", "value": "1")");
   EXPECT_EQ(log("log-parameter", R"("key": "p", "value": "1")"), Json::object());
   expect_invalid(log("log-parameter", R"("key": "p", "value": "2")"),
-                 fmt::format("Changing param values is not allowed. Param with key='p' was already logged with value='1' for run "
-                             "ID='{}'. Attempted logging new value '2'.", id));
+                 fmt::format("Changing param values is not allowed. Param with key='p' was already logged "
+                             "with value='1' for run "
+                             "ID='{}'. Attempted logging new value '2'.",
+                             id));
   expect_invalid(log("log-batch", R"("metrics": [{"value": 2, "timestamp": 1}])"),
                  fmt::format("Missing value for required parameter 'metrics[0].key'. {}", kDocs));
-  expect_invalid(log("log-batch", R"("metrics": {"a":1})"),
-                 fmt::format("Invalid value {{\"a\":1}} for parameter 'metrics' supplied:  Hint: Value was of type 'dict'. {}", kDocs));
+  expect_invalid(
+      log("log-batch", R"("metrics": {"a":1})"),
+      fmt::format(
+          "Invalid value {{\"a\":1}} for parameter 'metrics' supplied:  Hint: Value was of type 'dict'. {}",
+          kDocs));
   expect_invalid(log("log-batch", R"("params": [{"key": "d", "value": "1"}, {"key": "d", "value": "1"}])"),
-                 "Duplicate parameter keys have been submitted: ['d']. Please ensure the request contains only one param value per "
+                 "Duplicate parameter keys have been submitted: ['d']. Please ensure the request contains "
+                 "only one param value per "
                  "param key.");
   EXPECT_EQ(log("log-batch", R"("metrics": [], "unknown": {})"), Json::object());
-  expect_error(post("runs/log-metric", R"({"run_id": "ffffffffffffffffffffffffffffffff", "key": "m", "value": 1, "timestamp": 2})"),
-               404, "RESOURCE_DOES_NOT_EXIST", "Run with id=ffffffffffffffffffffffffffffffff not found");
-  expect_invalid(get("metrics/get-history?run_id=" + id), fmt::format("Missing value for required parameter 'metric_key'. {}", kDocs));
+  expect_error(
+      post("runs/log-metric",
+           R"({"run_id": "ffffffffffffffffffffffffffffffff", "key": "m", "value": 1, "timestamp": 2})"),
+      404, "RESOURCE_DOES_NOT_EXIST", "Run with id=ffffffffffffffffffffffffffffffff not found");
+  expect_invalid(get("metrics/get-history?run_id=" + id),
+                 fmt::format("Missing value for required parameter 'metric_key'. {}", kDocs));
 }
 
 TEST_F(ApiTest, BatchesOfEveryShapeAreStoredAlike) {
   std::string id = make_run();
-  // Escapes, spaces, strings as numbers, null, reordered and unknown members: all mean the same as the plain form.
-  EXPECT_EQ(post("runs/log-batch", fmt::format(R"({{"run_id":"{}","metrics":[{{"key":"a","value":0.5,"timestamp":1,"step":1}},)"
-                 R"({{"key":"a","value":-2e3,"timestamp":2,"step":2}}],"params":[{{"key":"p","value":"v"}}],"tags":[{{"key":"t","value":"w"}}]}})", id)), Json::object());
-  EXPECT_EQ(post("runs/log-batch", fmt::format(R"( {{ "metrics" : [ {{ "step" : "3", "value" : "7", "dataset_name": null, "timestamp" : 3.0,
-      "key" : "\u0061" }} ], "other": [1, {{"x": []}}], "params": null, "tags": [{{"value": "\"q\" \\ \u00fc", "key": "u"}}], "run_uuid" : "{}" }} )", id)), Json::object());
+  // Escapes, spaces, strings as numbers, null, reordered and unknown members: all mean the same as the plain
+  // form.
+  EXPECT_EQ(
+      post(
+          "runs/log-batch",
+          fmt::format(
+              R"({{"run_id":"{}","metrics":[{{"key":"a","value":0.5,"timestamp":1,"step":1}},)"
+              R"({{"key":"a","value":-2e3,"timestamp":2,"step":2}}],"params":[{{"key":"p","value":"v"}}],"tags":[{{"key":"t","value":"w"}}]}})",
+              id)),
+      Json::object());
+  EXPECT_EQ(
+      post("runs/log-batch",
+           fmt::format(
+               R"( {{ "metrics" : [ {{ "step" : "3", "value" : "7", "dataset_name": null, "timestamp" : 3.0,
+      "key" : "\u0061" }} ], "other": [1, {{"x": []}}], "params": null, "tags": [{{"value": "\"q\" \\ \u00fc", "key": "u"}}], "run_uuid" : "{}" }} )",
+               id)),
+      Json::object());
   Json history = get(fmt::format("metrics/get-history?run_id={}&metric_key=a", id))["metrics"];
-  EXPECT_EQ(history, Json::parse(R"([{"key":"a","value":0.5,"timestamp":1,"step":1},{"key":"a","value":-2000.0,"timestamp":2,"step":2},
+  EXPECT_EQ(
+      history,
+      Json::parse(
+          R"([{"key":"a","value":0.5,"timestamp":1,"step":1},{"key":"a","value":-2000.0,"timestamp":2,"step":2},
       {"key":"a","value":7.0,"timestamp":3,"step":3}])"));
   tracking::Run run = store_.run(id).value();
   EXPECT_EQ(run.param("p"), "v");
@@ -183,9 +244,11 @@ TEST_F(ApiTest, BatchesOfEveryShapeAreStoredAlike) {
 
 TEST_F(ApiTest, BodiesThatAreNotObjectsCountAsEmpty) {
   for (std::string body : {"", "{bad json", "[1]", "\"\"", "null", "{\"name\": \"x\"} trailing"})
-    expect_invalid(post("experiments/create", body), fmt::format("Missing value for required parameter 'name'. {}", kDocs));
+    expect_invalid(post("experiments/create", body),
+                   fmt::format("Missing value for required parameter 'name'. {}", kDocs));
   EXPECT_TRUE(post("experiments/create", R"("{\"name\": \"encoded twice\"}")").contains("experiment_id"));
-  ClientResponse no_type = send({.method = "POST", .target = "/api/2.0/mlflow/experiments/create", .body = "{}"});
+  ClientResponse no_type =
+      send({.method = "POST", .target = "/api/2.0/mlflow/experiments/create", .body = "{}"});
   EXPECT_EQ(no_type.status, 400);
   EXPECT_THAT(no_type.body, HasSubstr("Content-Type must be one of ['application/json']."));
 }
@@ -198,7 +261,8 @@ TEST_F(ApiTest, AddressesAndMethodsAreToldApart) {
   EXPECT_EQ(send({.target = "/ajax-api/2.0/mlflow/experiments/get?experiment_id=0"}).status, 200);
   EXPECT_EQ(send({.target = "/health"}).body, "OK");
   EXPECT_EQ(send({.target = "/version"}).body, TIDEMILL_VERSION);
-  EXPECT_EQ(reply(send({.target = "/api/3.0/mlflow/server-info"})), Json::parse(R"({"store_type": "SqlStore", "workspaces_enabled": false})"));
+  EXPECT_EQ(reply(send({.target = "/api/3.0/mlflow/server-info"})),
+            Json::parse(R"({"store_type": "SqlStore", "workspaces_enabled": false})"));
 }
 
 TEST_F(ApiTest, ArtifactsGoThroughTheProxy) {
@@ -209,10 +273,15 @@ TEST_F(ApiTest, ArtifactsGoThroughTheProxy) {
   EXPECT_EQ(reply(send({.method = "PUT", .target = target + "/a/b.txt", .body = "hello"})), Json::object());
   EXPECT_EQ(reply(send({.method = "PUT", .target = target + "/empty"})), Json::object());
   Json listed = get("artifacts/list?run_id=" + id);
-  EXPECT_EQ(listed["files"], Json::parse(R"([{"path": "a", "is_dir": true}, {"path": "empty", "is_dir": false, "file_size": 0}])"));
-  EXPECT_EQ(get("artifacts/list?path=a&run_id=" + id)["files"], Json::parse(R"([{"path": "a/b.txt", "is_dir": false, "file_size": 5}])"));
-  std::string in_proxy = "/api/2.0/mlflow-artifacts/artifacts?path=" + target.substr(sizeof("/api/2.0/mlflow-artifacts/artifacts/") - 1);
-  EXPECT_EQ(reply(send({.target = in_proxy + "/a"}))["files"], Json::parse(R"([{"path": "b.txt", "is_dir": false, "file_size": 5}])"));
+  EXPECT_EQ(
+      listed["files"],
+      Json::parse(R"([{"path": "a", "is_dir": true}, {"path": "empty", "is_dir": false, "file_size": 0}])"));
+  EXPECT_EQ(get("artifacts/list?path=a&run_id=" + id)["files"],
+            Json::parse(R"([{"path": "a/b.txt", "is_dir": false, "file_size": 5}])"));
+  std::string in_proxy = "/api/2.0/mlflow-artifacts/artifacts?path=" +
+                         target.substr(sizeof("/api/2.0/mlflow-artifacts/artifacts/") - 1);
+  EXPECT_EQ(reply(send({.target = in_proxy + "/a"}))["files"],
+            Json::parse(R"([{"path": "b.txt", "is_dir": false, "file_size": 5}])"));
   EXPECT_EQ(reply(send({.target = "/api/2.0/mlflow-artifacts/artifacts?path=nope/zz"})), Json::object());
   ClientResponse file = send({.target = target + "/a/b.txt"});
   EXPECT_EQ(file.body, "hello");
@@ -230,10 +299,12 @@ TEST_F(ApiTest, ArtifactPathsCannotLeadOut) {
   ASSERT_TRUE(write_file_atomic(dir_.path() / "secret", "s", Durable::no));
   std::string id = make_run();
   expect_invalid(get("artifacts/list?path=../x&run_id=" + id), "Invalid path");
-  for (const char* path : {"a/%2e%2e/%2e%2e/secret", "../secret", "%252e%252e/secret", "/etc/passwd", "%2fetc%2fpasswd", "a%00b", "..%5csecret"}) {
+  for (const char* path : {"a/%2e%2e/%2e%2e/secret", "../secret", "%252e%252e/secret", "/etc/passwd",
+                           "%2fetc%2fpasswd", "a%00b", "..%5csecret"}) {
     std::string target = fmt::format("/api/2.0/mlflow-artifacts/artifacts/{}", path);
     for (const char* method : {"GET", "PUT", "DELETE"})
-      EXPECT_EQ(send({.method = method, .target = target, .body = *method == 'P' ? "x" : ""}).status, 400) << method << " " << path;
+      EXPECT_EQ(send({.method = method, .target = target, .body = *method == 'P' ? "x" : ""}).status, 400)
+          << method << " " << path;
   }
   EXPECT_EQ(read_file(dir_.path() / "secret").value(), "s");
   EXPECT_TRUE(fs::is_empty(dir_.path() / "files/.incoming")) << "refused uploads were left behind";
@@ -244,7 +315,8 @@ TEST_F(ApiTest, RunsInLocalFoldersAreListed) {
   std::string body = Json{{"name", "local"}, {"artifact_location", folder.string()}}.dump();
   std::string experiment = json_string(post("experiments/create", body), "experiment_id");
   Json info = post("runs/create", fmt::format(R"({{"experiment_id": "{}"}})", experiment))["run"]["info"];
-  ASSERT_EQ(info["artifact_uri"], fmt::format("{}/{}/artifacts", folder.string(), json_string(info, "run_id")));
+  ASSERT_EQ(info["artifact_uri"],
+            fmt::format("{}/{}/artifacts", folder.string(), json_string(info, "run_id")));
   fs::create_directories(json_string(info, "artifact_uri"));
   ASSERT_TRUE(write_file_atomic(fs::path(json_string(info, "artifact_uri")) / "x", "1", Durable::no));
   EXPECT_EQ(get("artifacts/list?run_id=" + json_string(info, "run_id"))["files"][0]["path"], "x");
@@ -259,14 +331,16 @@ TEST_F(ApiTest, AServerForOthersShowsOnlyItsOwnFolders) {
   HttpClient client = HttpClient::create(fmt::format("http://127.0.0.1:{}", open.port())).value();
   for (const fs::path& folder : {inside, outside}) {
     std::string experiment = store_.create_experiment(folder.string().substr(1), folder.string()).value();
-    std::string run = store_.create_run({.experiment_id = experiment, .name = "", .user = "", .tags = {}}).value().info.id;
+    std::string run =
+        store_.create_run({.experiment_id = experiment, .name = "", .user = "", .tags = {}}).value().info.id;
     auto listed = client.send({.target = "/api/2.0/mlflow/artifacts/list?run_id=" + run});
     EXPECT_EQ(listed->status, folder == inside ? 200 : 403) << listed->body;
   }
 }
 
 int status_for(HttpClient& client, std::string host, std::string method, std::string origin = "") {
-  ClientRequest request{.method = std::move(method), .target = "/api/2.0/mlflow/experiments/search?max_results=1"};
+  ClientRequest request{.method = std::move(method),
+                        .target = "/api/2.0/mlflow/experiments/search?max_results=1"};
   request.headers.add("Content-Type", "application/json");
   if (!origin.empty()) request.headers.add("Origin", std::move(origin));
   request.host = std::move(host);
@@ -274,14 +348,16 @@ int status_for(HttpClient& client, std::string host, std::string method, std::st
 }
 
 TEST_F(ApiTest, ForeignHostsAndOriginsAreRefused) {
-  for (const char* good : {"localhost", "LOCALHOST:5000", "127.0.0.1:5000", "[::1]:5000", "192.168.1.2", "mlflow.example.org",
-                           "mlflow.example.org:80", "a.trusted.org:5000"})
+  for (const char* good : {"localhost", "LOCALHOST:5000", "127.0.0.1:5000", "[::1]:5000", "192.168.1.2",
+                           "mlflow.example.org", "mlflow.example.org:80", "a.trusted.org:5000"})
     EXPECT_EQ(status_for(*client_, good, "GET"), 200) << good;
-  for (const char* bad : {"evil.org", "localhost.evil.org", "mlflow.example.org.evil.org", "127.0.0.1.evil.org:5000", "a.trusted.org:80"})
+  for (const char* bad : {"evil.org", "localhost.evil.org", "mlflow.example.org.evil.org",
+                          "127.0.0.1.evil.org:5000", "a.trusted.org:80"})
     EXPECT_EQ(status_for(*client_, bad, "GET"), 403) << bad;
   EXPECT_EQ(status_for(*client_, "localhost:5000", "POST", "http://evil.org"), 403);
   EXPECT_EQ(status_for(*client_, "localhost:5000", "POST", "null"), 403);
-  EXPECT_EQ(status_for(*client_, "localhost:5000", "POST", "http://localhost:5000"), 400) << "max_results is missing, but it is let in";
+  EXPECT_EQ(status_for(*client_, "localhost:5000", "POST", "http://localhost:5000"), 400)
+      << "max_results is missing, but it is let in";
 }
 
 }  // namespace

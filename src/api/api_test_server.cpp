@@ -1,5 +1,5 @@
-// A tracking endpoint on a free port over a new store in argv[1], for tests that bring their own client. Prints its
-// URL; ends when its standard input does.
+// A tracking endpoint on a free port over a new store in argv[1], for tests that bring their own client.
+// Prints its URL; ends when its standard input does.
 #include <cstdio>
 
 #include "api/endpoint.h"
@@ -8,7 +8,8 @@
 using namespace tidemill;
 
 static Result<> serve(const fs::path& folder) {
-  auto store = TRY(tracking::Store::open({.file = folder / "tidemill.db", .default_artifact_root = "mlflow-artifacts:"}));
+  auto store = TRY(
+      tracking::Store::open({.file = folder / "tidemill.db", .default_artifact_root = "mlflow-artifacts:"}));
   api::EndpointOptions options;
   options.artifacts_destination = folder / "artifacts";
   auto endpoint = TRY(api::Endpoint::start(store, options));

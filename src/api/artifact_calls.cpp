@@ -16,17 +16,19 @@ bool lies_in(const fs::path& path, const fs::path& root) {
   return !error && end == real_root.end();
 }
 
-// A run's artifacts as a folder of this machine. The experiment's location was chosen by a client: it must not
-// open the rest of the disk to others.
+// A run's artifacts as a folder of this machine. The experiment's location was chosen by a client: it must
+// not open the rest of the disk to others.
 Result<ArtifactRepository> repository_of(const Service& service, const tracking::RunInfo& run) {
   if (auto path = artifacts::proxied_path(run.artifact_uri); path && service.destination) {
     fs::path root = service.destination->root();
     return ArtifactRepository(path->empty() ? root : TRY(path_inside(root, *path)));
   }
   std::optional<fs::path> folder = artifacts::local_folder(run.artifact_uri);
-  if (!folder) return fail(Code::kInvalid, "artifacts at '{}' cannot be read by this server", run.artifact_uri);
+  if (!folder)
+    return fail(Code::kInvalid, "artifacts at '{}' cannot be read by this server", run.artifact_uri);
   auto readable = [&](const fs::path& root) { return lies_in(*folder, root); };
-  if (!service.any_local_folder && std::none_of(service.readable_roots.begin(), service.readable_roots.end(), readable))
+  if (!service.any_local_folder &&
+      std::none_of(service.readable_roots.begin(), service.readable_roots.end(), readable))
     return fail(Code::kDenied, "the folder '{}' lies outside the server's artifact root", folder->string());
   return ArtifactRepository(*folder);
 }
@@ -63,7 +65,8 @@ Result<HttpResponse> get_proxied(Service& service, const HttpRequest& request, c
   if (file) return send_file(request, *file);
   if (file.error().code != Code::kNotFound) return tl::unexpected<Error>(file.error());
   return fail(Code::kNotFound,
-              "The following failures occurred while downloading one or more artifacts from {}:\n##### File {} #####\n{}",
+              "The following failures occurred while downloading one or more artifacts from {}:\n##### File "
+              "{} #####\n{}",
               service.destination->root().string(), path, file.error().message);
 }
 
@@ -96,15 +99,18 @@ Result<HttpResponse> get_artifact(Service& service, const HttpRequest& request) 
 Result<HttpResponse> proxy_artifacts(Service& service, HttpRequest& request, std::string_view path) {
   constexpr std::string_view kArtifacts = "artifacts";
   if (path.starts_with("mpu/"))
-    return error_reply(501, "NOT_IMPLEMENTED", "Multipart upload is not supported for the current artifact repository");
+    return error_reply(501, "NOT_IMPLEMENTED",
+                       "Multipart upload is not supported for the current artifact repository");
   if (path != kArtifacts && !path.starts_with("artifacts/")) return no_such_page();
   if (!service.destination)
-    return HttpResponse::text(503, "This endpoint does not store artifacts: runs write them to their artifact_uri.\n");
+    return HttpResponse::text(
+        503, "This endpoint does not store artifacts: runs write them to their artifact_uri.\n");
   if (path == kArtifacts) {
     if (request.method != "GET") return method_not_allowed();
     JsonWriter json;
     json.begin_object();
-    return json_reply(files_reply(std::move(json), "", TRY(service.destination->list(request.param("path")))));
+    return json_reply(
+        files_reply(std::move(json), "", TRY(service.destination->list(request.param("path")))));
   }
   std::string file = url_decode(path.substr(kArtifacts.size() + 1));
   if (request.method == "GET" || request.method == "HEAD") return get_proxied(service, request, file);

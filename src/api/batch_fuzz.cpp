@@ -11,7 +11,8 @@ static void check(bool same) {
   if (!same) abort();
 }
 
-static void compare_pairs(const api::Params& params, std::string_view list, const std::vector<tracking::KeyValue>& read) {
+static void compare_pairs(const api::Params& params, std::string_view list,
+                          const std::vector<tracking::KeyValue>& read) {
   auto pairs = params.objects(list);
   check(pairs && pairs->size() == read.size());
   for (size_t i = 0; i < read.size(); ++i) {

@@ -26,7 +26,8 @@ class PlainReader {
 
   bool integer(int64_t& out) {
     const char* start = at_;
-    if (!number() || std::string_view(start, size_t(at_ - start)).find_first_of(".eE") != std::string_view::npos)
+    if (!number() ||
+        std::string_view(start, size_t(at_ - start)).find_first_of(".eE") != std::string_view::npos)
       return false;
     return std::from_chars(number_, at_, out).ec == std::errc();
   }

@@ -1,5 +1,5 @@
-// Reads the body of runs/log-batch without building a JSON tree: this one call carries nearly all of the bytes
-// that a training script sends.
+// Reads the body of runs/log-batch without building a JSON tree: this one call carries nearly all of the
+// bytes that a training script sends.
 #pragma once
 
 #include <string>
@@ -14,8 +14,8 @@ struct BatchBody {
   tracking::Batch batch;
 };
 
-// Understands the plain form that clients send: known members, each once, ASCII strings without escapes, numbers as
-// numbers. False for everything else, right or wrong: then Params decides, and words the error.
+// Understands the plain form that clients send: known members, each once, ASCII strings without escapes,
+// numbers as numbers. False for everything else, right or wrong: then Params decides, and words the error.
 bool read_plain_batch(std::string_view body, BatchBody& out);
 
 }  // namespace tidemill::api

@@ -108,7 +108,9 @@ void remove_forgotten_uploads(const fs::path& folder) {
   }
 }
 
-bool is_loopback(std::string_view host) { return host == "localhost" || host == "::1" || host.starts_with("127."); }
+bool is_loopback(std::string_view host) {
+  return host == "localhost" || host == "::1" || host.starts_with("127.");
+}
 
 }  // namespace
 
@@ -141,7 +143,8 @@ std::optional<HttpResponse> Endpoint::State::refusal(const HttpRequest& request)
 void Endpoint::State::handle(HttpRequest request, const Respond& respond) {
   if (auto refused = refusal(request)) return respond(std::move(*refused));
   if (request.path == "/health") return respond(HttpResponse::text(200, "OK", "text/html; charset=utf-8"));
-  if (request.path == "/version") return respond(HttpResponse::text(200, TIDEMILL_VERSION, "text/html; charset=utf-8"));
+  if (request.path == "/version")
+    return respond(HttpResponse::text(200, TIDEMILL_VERSION, "text/html; charset=utf-8"));
   HttpResponse response = answer(service, request);
   if (response.status >= 500) log_warning("{} {} answered {}", request.method, request.path, response.status);
   respond(std::move(response));

@@ -1,5 +1,5 @@
-// The tracking endpoint: MLflow's REST interface over a store, on a port of this machine. `tidemill server` is one,
-// and `tidemill run` starts one on loopback for the steps it runs.
+// The tracking endpoint: MLflow's REST interface over a store, on a port of this machine. `tidemill server`
+// is one, and `tidemill run` starts one on loopback for the steps it runs.
 #pragma once
 
 #include <chrono>
@@ -20,12 +20,13 @@ namespace tidemill::api {
 struct EndpointOptions {
   std::string host = "127.0.0.1";
   uint16_t port = 0;  // 0: any free one
-  // Host names, beside localhost and IP addresses, under which browsers and clients may reach it; "*" as wildcard.
+  // Host names, beside localhost and IP addresses, under which browsers and clients may reach it; "*" as
+  // wildcard.
   std::vector<std::string> allowed_hosts = {};
   // The folder behind mlflow-artifacts:/ URIs; made if need be. Empty: that proxy is off.
   fs::path artifacts_destination = {};
-  // Folders of this machine whose artifacts may be listed and read, for runs whose artifact_uri is a local path.
-  // An endpoint on loopback may read all that its user may.
+  // Folders of this machine whose artifacts may be listed and read, for runs whose artifact_uri is a local
+  // path. An endpoint on loopback may read all that its user may.
   std::vector<fs::path> readable_roots = {};
 };
 

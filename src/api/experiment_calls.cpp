@@ -32,7 +32,8 @@ Result<std::string> get_experiment(Service& service, const Params& params) {
 }
 
 Result<std::string> get_experiment_by_name(Service& service, const Params& params) {
-  return experiment_reply(TRY(service.store.experiment_by_name(TRY(params.required_text("experiment_name")))));
+  return experiment_reply(
+      TRY(service.store.experiment_by_name(TRY(params.required_text("experiment_name")))));
 }
 
 Result<std::string> search_experiments(Service& service, const Params& params) {

@@ -1,4 +1,5 @@
-// Who may talk to the endpoint through a browser: protection from DNS rebinding and from other sites' scripts.
+// Who may talk to the endpoint through a browser: protection from DNS rebinding and from other sites'
+// scripts.
 #pragma once
 
 #include <string>
@@ -9,8 +10,9 @@
 
 namespace tidemill::api {
 
-// A name that an attacker controls can be made to resolve to this machine, an IP address cannot. So these hosts are
-// good: IP addresses, localhost, and what `allowed` names ("*" for any part: "*.example.org"), with or without a port.
+// A name that an attacker controls can be made to resolve to this machine, an IP address cannot. So these
+// hosts are good: IP addresses, localhost, and what `allowed` names ("*" for any part: "*.example.org"), with
+// or without a port.
 bool host_is_allowed(std::string_view host, const std::vector<std::string>& allowed);
 
 // Requests that a page of another origin makes a browser send: "Origin" is not this server.

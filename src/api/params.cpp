@@ -11,14 +11,21 @@ namespace {
 
 std::string_view python_type(const Json& value) {
   switch (value.type()) {
-    case Json::value_t::string: return "str";
-    case Json::value_t::boolean: return "bool";
+    case Json::value_t::string:
+      return "str";
+    case Json::value_t::boolean:
+      return "bool";
     case Json::value_t::number_integer:
-    case Json::value_t::number_unsigned: return "int";
-    case Json::value_t::number_float: return "float";
-    case Json::value_t::array: return "list";
-    case Json::value_t::object: return "dict";
-    default: return "NoneType";
+    case Json::value_t::number_unsigned:
+      return "int";
+    case Json::value_t::number_float:
+      return "float";
+    case Json::value_t::array:
+      return "list";
+    case Json::value_t::object:
+      return "dict";
+    default:
+      return "NoneType";
   }
 }
 
@@ -50,7 +57,8 @@ std::optional<double> number_of(const Json& value) {
   return parse_whole<double>(text);
 }
 
-// An empty body, or one that is not JSON, counts as {} for MLflow. A string that holds JSON comes from old clients.
+// An empty body, or one that is not JSON, counts as {} for MLflow. A string that holds JSON comes from old
+// clients.
 Json object_of(std::string_view body) {
   auto value = parse_json(body);
   if (value && value->is_string()) value = parse_json(value->get<std::string>());
@@ -89,7 +97,8 @@ tl::unexpected<Error> Params::missing(std::string_view key) const {
 }
 
 tl::unexpected<Error> Params::wrong_type(std::string_view key, const Json& value) const {
-  return fail(Code::kInvalid, "Invalid value {} for parameter '{}' supplied:  Hint: Value was of type '{}'. {}",
+  return fail(Code::kInvalid,
+              "Invalid value {} for parameter '{}' supplied:  Hint: Value was of type '{}'. {}",
               dump_json(value), place_of(key), python_type(value), kSeeDocs);
 }
 

@@ -1,5 +1,5 @@
-// The parameters of one call, from the query (GET) or from the JSON body, read as MLflow reads them: numbers may be
-// strings, unknown members are ignored, null is as good as missing. Errors carry MLflow's texts.
+// The parameters of one call, from the query (GET) or from the JSON body, read as MLflow reads them: numbers
+// may be strings, unknown members are ignored, null is as good as missing. Errors carry MLflow's texts.
 #pragma once
 
 #include <optional>

@@ -6,7 +6,8 @@ namespace {
 void write_pairs(JsonWriter& json, std::string_view name, const std::vector<tracking::KeyValue>& pairs) {
   if (pairs.empty()) return;
   json.key(name).begin_array();
-  for (const auto& [key, value] : pairs) json.begin_object().field("key", key).field("value", value).end_object();
+  for (const auto& [key, value] : pairs)
+    json.begin_object().field("key", key).field("value", value).end_object();
   json.end_array();
 }
 
@@ -17,22 +18,31 @@ struct WireError {
 
 WireError wire_error(Code code) {
   switch (code) {
-    case Code::kInvalid: return {400, "INVALID_PARAMETER_VALUE"};
-    case Code::kNotFound: return {404, "RESOURCE_DOES_NOT_EXIST"};
-    case Code::kConflict: return {400, "RESOURCE_ALREADY_EXISTS"};
-    case Code::kDenied: return {403, "PERMISSION_DENIED"};
-    case Code::kUnavailable: return {503, "TEMPORARILY_UNAVAILABLE"};
-    case Code::kTimeout: return {504, "DEADLINE_EXCEEDED"};
-    case Code::kCancelled: return {499, "CANCELLED"};
-    case Code::kInternal: break;
+    case Code::kInvalid:
+      return {400, "INVALID_PARAMETER_VALUE"};
+    case Code::kNotFound:
+      return {404, "RESOURCE_DOES_NOT_EXIST"};
+    case Code::kConflict:
+      return {400, "RESOURCE_ALREADY_EXISTS"};
+    case Code::kDenied:
+      return {403, "PERMISSION_DENIED"};
+    case Code::kUnavailable:
+      return {503, "TEMPORARILY_UNAVAILABLE"};
+    case Code::kTimeout:
+      return {504, "DEADLINE_EXCEEDED"};
+    case Code::kCancelled:
+      return {499, "CANCELLED"};
+    case Code::kInternal:
+      break;
   }
   return {500, "INTERNAL_ERROR"};
 }
 
 HttpResponse html_page(int status, std::string_view text) {
   std::string_view title = reason_phrase(status);
-  std::string page = fmt::format("<!doctype html>\n<html lang=en>\n<title>{0} {1}</title>\n<h1>{1}</h1>\n<p>{2}</p>\n",
-                                 status, title, text);
+  std::string page =
+      fmt::format("<!doctype html>\n<html lang=en>\n<title>{0} {1}</title>\n<h1>{1}</h1>\n<p>{2}</p>\n",
+                  status, title, text);
   return HttpResponse::text(status, std::move(page), "text/html; charset=utf-8");
 }
 

@@ -32,7 +32,8 @@ std::string run_reply(const tracking::Run& run, RunPart part) {
 }
 
 std::optional<tracking::RunStatus> status_of(std::string_view name) {
-  if (name.size() == 1 && name[0] >= '1' && name[0] <= '5') return static_cast<tracking::RunStatus>(name[0] - '0');
+  if (name.size() == 1 && name[0] >= '1' && name[0] <= '5')
+    return static_cast<tracking::RunStatus>(name[0] - '0');
   return tracking::run_status_from(name);
 }
 
@@ -83,10 +84,11 @@ Result<std::string> search_runs(Service& service, const Params& params) {
   search.page_token = TRY(params.text("page_token"));
   search.max_results = TRY(params.integer("max_results")).value_or(search.max_results);
   if (search.max_results > kMaxRuns)
-    return fail(Code::kInvalid,
-                "Invalid value {} for parameter 'max_results' supplied:  Hint: Value was of type 'int'. See the API "
-                "docs for more information about request parameters.",
-                search.max_results);
+    return fail(
+        Code::kInvalid,
+        "Invalid value {} for parameter 'max_results' supplied:  Hint: Value was of type 'int'. See the API "
+        "docs for more information about request parameters.",
+        search.max_results);
   search.view = TRY(params.view("run_view_type"));
   auto page = TRY(service.store.search_runs(search));
   JsonWriter json;
@@ -129,7 +131,8 @@ Result<std::string> log_model(Service& service, const Params& params) {
   constexpr std::string_view kHistoryTag = "mlflow.log-model.history";
   std::string id = TRY(params.run_id());
   auto model = parse_json(TRY(params.required_text("model_json")));
-  if (!model || !model->is_object()) return fail(Code::kInvalid, "Malformed model info. \n {{}} \n is not valid JSON.");
+  if (!model || !model->is_object())
+    return fail(Code::kInvalid, "Malformed model info. \n {{}} \n is not valid JSON.");
   std::vector<std::string> missing;
   for (const char* field : {"artifact_path", "flavors", "utc_time_created", "run_id"})
     if (!model->contains(field)) missing.push_back(fmt::format("'{}'", field));
@@ -160,7 +163,8 @@ Result<std::string> metric_history(Service& service, const Params& params) {
   std::string id = TRY(params.run_id());
   std::string key = TRY(params.required_text("metric_key"));
   int64_t max_results = TRY(params.integer("max_results")).value_or(0);
-  auto page = TRY(service.store.metric_history(id, key, std::max<int64_t>(max_results, 0), TRY(params.text("page_token"))));
+  auto page = TRY(service.store.metric_history(id, key, std::max<int64_t>(max_results, 0),
+                                               TRY(params.text("page_token"))));
   JsonWriter json;
   json.begin_object();
   if (!page.items.empty()) {

@@ -43,7 +43,8 @@ Error last_error(std::string_view verb, std::string_view path) {
 
 Result<fs::path> ArtifactRepository::resolve(std::string_view path) const {
   while (path.ends_with('/') && path.size() > 1) path.remove_suffix(1);
-  if (climbs_out(path) || path == kIncoming || path.starts_with(fmt::format("{}/", kIncoming))) return invalid_path();
+  if (climbs_out(path) || path == kIncoming || path.starts_with(fmt::format("{}/", kIncoming)))
+    return invalid_path();
   auto inside = path_inside(root_, path);
   if (!inside) return invalid_path();
   return inside;
@@ -53,11 +54,12 @@ Result<std::vector<FileInfo>> ArtifactRepository::list(std::string_view folder) 
   fs::path place = TRY(resolve(folder));
   std::vector<FileInfo> found;
   std::error_code error;
-  for (auto it = fs::directory_iterator(place, error); !error && it != fs::directory_iterator(); it.increment(error)) {
+  for (auto it = fs::directory_iterator(place, error); !error && it != fs::directory_iterator();
+       it.increment(error)) {
     std::string name = it->path().filename().string();
     if (folder.empty() && name == kIncoming) continue;
     if (it->is_symlink(error) && !path_inside(root_, it->path().lexically_relative(root_).string())) continue;
-    struct stat info {};
+    struct stat info{};
     if (::stat(it->path().c_str(), &info) != 0) continue;  // removed meanwhile, or a dangling link
     bool is_folder = S_ISDIR(info.st_mode);
     found.push_back({std::move(name), is_folder, is_folder ? 0 : static_cast<uint64_t>(info.st_size)});
@@ -70,7 +72,7 @@ Result<std::vector<FileInfo>> ArtifactRepository::list(std::string_view folder) 
 
 Result<fs::path> ArtifactRepository::find(std::string_view path) const {
   fs::path place = TRY(resolve(path));
-  struct stat info {};
+  struct stat info{};
   if (::stat(place.c_str(), &info) != 0 || !S_ISREG(info.st_mode)) return not_found(path);
   return place;
 }
@@ -95,7 +97,8 @@ Result<> ArtifactRepository::put(std::string_view path, std::string_view bytes) 
   return stored;
 }
 
-Result<> ArtifactRepository::put_file(std::string_view path, const fs::path& source, Source source_afterwards) const {
+Result<> ArtifactRepository::put_file(std::string_view path, const fs::path& source,
+                                      Source source_afterwards) const {
   fs::path place = TRY(make_place(path));
   bool may_rename = source_afterwards == Source::kMove;
   if (may_rename && ::rename(source.c_str(), place.c_str()) == 0) return {};
@@ -140,7 +143,8 @@ std::optional<fs::path> local_folder(std::string_view artifact_uri) {
     return fs::path(url_decode(artifact_uri));
   }
   size_t colon = artifact_uri.find(':');
-  bool has_scheme = colon != std::string_view::npos && artifact_uri.substr(0, colon).find('/') == std::string_view::npos;
+  bool has_scheme =
+      colon != std::string_view::npos && artifact_uri.substr(0, colon).find('/') == std::string_view::npos;
   if (has_scheme || artifact_uri.empty()) return std::nullopt;
   return fs::path(artifact_uri);
 }
@@ -149,7 +153,8 @@ std::optional<std::string> proxied_path(std::string_view artifact_uri) {
   constexpr std::string_view kScheme = "mlflow-artifacts:";
   if (!artifact_uri.starts_with(kScheme)) return std::nullopt;
   artifact_uri.remove_prefix(kScheme.size());
-  if (artifact_uri.starts_with("//")) artifact_uri.remove_prefix(std::min(artifact_uri.find('/', 2), artifact_uri.size()));
+  if (artifact_uri.starts_with("//"))
+    artifact_uri.remove_prefix(std::min(artifact_uri.find('/', 2), artifact_uri.size()));
   while (artifact_uri.starts_with('/')) artifact_uri.remove_prefix(1);
   while (artifact_uri.ends_with('/')) artifact_uri.remove_suffix(1);
   return std::string(artifact_uri);

@@ -18,8 +18,8 @@ struct FileInfo {
   uint64_t size = 0;  // of a file
 };
 
-// Every path given is checked: kInvalid "Invalid path" for anything that does not stay inside the folder: "..",
-// also percent-encoded once or more, absolute paths, NUL, backslashes, symbolic links that lead out.
+// Every path given is checked: kInvalid "Invalid path" for anything that does not stay inside the folder:
+// "..", also percent-encoded once or more, absolute paths, NUL, backslashes, symbolic links that lead out.
 class ArtifactRepository {
  public:
   explicit ArtifactRepository(fs::path root) : root_(std::move(root)) {}

@@ -41,10 +41,11 @@ TEST_F(ArtifactRepositoryTest, PathsThatLeadOutAreRefused) {
   fs::create_symlink(dir_.path(), files_.root() / "out");
   fs::create_symlink(files_.root() / "in.txt", files_.root() / "good");
   std::string_view nul("a\0b", 3);
-  for (std::string_view path : {std::string_view("../secret"), std::string_view("a/../../secret"), std::string_view("/etc/passwd"),
-                                std::string_view("%2e%2e/secret"), std::string_view("a/%252e%252e/%252e%252e/secret"),
-                                std::string_view("out/secret"), std::string_view("a\\..\\b"), nul, std::string_view("./a"),
-                                std::string_view("a//b"), std::string_view(".incoming/x")}) {
+  for (std::string_view path :
+       {std::string_view("../secret"), std::string_view("a/../../secret"), std::string_view("/etc/passwd"),
+        std::string_view("%2e%2e/secret"), std::string_view("a/%252e%252e/%252e%252e/secret"),
+        std::string_view("out/secret"), std::string_view("a\\..\\b"), nul, std::string_view("./a"),
+        std::string_view("a//b"), std::string_view(".incoming/x")}) {
     EXPECT_EQ(files_.find(path).error().message, "Invalid path") << path;
     EXPECT_EQ(files_.put(path, "x").error().code, Code::kInvalid) << path;
     EXPECT_EQ(files_.remove(path).error().code, Code::kInvalid) << path;

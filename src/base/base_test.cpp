@@ -108,7 +108,8 @@ TEST(Files, PathInsideRefusesEveryWayOut) {
   ASSERT_TRUE(make_dirs(dir.path() / "root" / "sub"));
   fs::create_directory_symlink("/etc", dir.path() / "root" / "link");
   fs::path root = dir.path() / "root";
-  for (std::string_view bad : {"../x", "a/../../x", "/etc/passwd", "a//b", ".", "a/./b", "link/passwd", "a\\b"})
+  for (std::string_view bad :
+       {"../x", "a/../../x", "/etc/passwd", "a//b", ".", "a/./b", "link/passwd", "a\\b"})
     EXPECT_FALSE(path_inside(root, bad)) << bad;
   EXPECT_FALSE(path_inside(root, std::string_view("a\0b", 3)));
   EXPECT_EQ(path_inside(root, "sub/new.txt").value(), root / "sub/new.txt");

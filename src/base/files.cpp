@@ -45,7 +45,7 @@ Result<> write_all(const Fd& fd, std::string_view bytes) {
 
 Result<std::string> read_file(const fs::path& path, uint64_t max_bytes) {
   Fd file = TRY(open_file(path, O_RDONLY));
-  struct stat info {};
+  struct stat info{};
   if (fstat(file.get(), &info) != 0) return fail_errno("stat", path);
   if (S_ISDIR(info.st_mode)) return fail(Code::kInvalid, "{} is a folder, not a file", path.string());
   std::string content;
@@ -99,7 +99,8 @@ Result<> remove_all(const fs::path& path) {
 
 Result<fs::path> path_inside(const fs::path& root, std::string_view relative) {
   auto refuse = [&] { return fail(Code::kInvalid, "invalid path '{}'", relative); };
-  if (relative.find('\0') != std::string_view::npos || relative.find('\\') != std::string_view::npos) return refuse();
+  if (relative.find('\0') != std::string_view::npos || relative.find('\\') != std::string_view::npos)
+    return refuse();
   fs::path path = root;
   for (size_t start = 0; start < relative.size();) {
     size_t end = std::min(relative.find('/', start), relative.size());

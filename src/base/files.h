@@ -45,7 +45,8 @@ Result<std::string> read_file(const fs::path& path, uint64_t max_bytes = uint64_
 
 enum class Durable { no, yes };
 // Replaces the file in one step: written beside it, then renamed over it; a reader sees the old or
-// the new content, never half of one. Durable::yes also reaches the disk before returning (fsync of file and folder).
+// the new content, never half of one. Durable::yes also reaches the disk before returning (fsync of file and
+// folder).
 Result<> write_file_atomic(const fs::path& path, std::string_view bytes, Durable durable = Durable::yes);
 
 Result<> make_dirs(const fs::path& path);
@@ -55,7 +56,8 @@ Result<> remove_all(const fs::path& path);
 // backslashes. Symbolic links are resolved for the parts that exist, and must not lead out of root either.
 Result<fs::path> path_inside(const fs::path& root, std::string_view relative);
 
-// A new empty folder under parent (default: the system's temporary folder), removed with its content on destruction.
+// A new empty folder under parent (default: the system's temporary folder), removed with its content on
+// destruction.
 class TempDir {
  public:
   static Result<TempDir> create(const fs::path& parent = {}, std::string_view prefix = "tidemill-");

@@ -42,13 +42,14 @@ std::string new_uuid() {
 
 std::string new_run_name() {
   constexpr std::array<std::string_view, 32> kAdjectives = {
-      "amber", "bold",  "brisk", "calm",  "clear", "crisp", "deep",  "eager", "early",  "fair",  "fleet",
-      "fresh", "glad",  "keen",  "kind",  "light", "lively", "lucid", "mild", "neat",   "noble", "plain",
-      "quick", "quiet", "rapid", "sharp", "sleek", "solid", "steady", "swift", "tidal", "warm"};
+      "amber", "bold",  "brisk", "calm",  "clear", "crisp",  "deep",   "eager", "early", "fair",  "fleet",
+      "fresh", "glad",  "keen",  "kind",  "light", "lively", "lucid",  "mild",  "neat",  "noble", "plain",
+      "quick", "quiet", "rapid", "sharp", "sleek", "solid",  "steady", "swift", "tidal", "warm"};
   constexpr std::array<std::string_view, 32> kNouns = {
-      "anchor", "basin", "bay",  "beacon", "brook", "buoy",  "canal", "cape",  "channel", "coast", "cove",
-      "creek",  "delta", "dune", "eddy",   "fjord", "gull",  "harbor", "heron", "inlet",  "lagoon", "marsh",
-      "mill",   "otter", "pier", "reef",   "ripple", "sluice", "strait", "tide", "wave",  "weir"};
+      "anchor",  "basin",  "bay",    "beacon", "brook",  "buoy",  "canal", "cape",
+      "channel", "coast",  "cove",   "creek",  "delta",  "dune",  "eddy",  "fjord",
+      "gull",    "harbor", "heron",  "inlet",  "lagoon", "marsh", "mill",  "otter",
+      "pier",    "reef",   "ripple", "sluice", "strait", "tide",  "wave",  "weir"};
   uint64_t r = random_u64();
   return fmt::format("{}-{}-{}", kAdjectives[r % 32], kNouns[r / 32 % 32], r / 1024 % 900 + 100);
 }

@@ -26,7 +26,8 @@ std::string dump_json(const Json& value, int indent) {
 
 std::string json_string(const Json& object, std::string_view key, std::string_view fallback) {
   if (object.is_object())
-    if (auto it = object.find(std::string(key)); it != object.end() && it->is_string()) return it->get<std::string>();
+    if (auto it = object.find(std::string(key)); it != object.end() && it->is_string())
+      return it->get<std::string>();
   return std::string(fallback);
 }
 

@@ -15,7 +15,8 @@ LogLevel log_level() { return current_level; }
 
 void log_line(LogLevel level, std::string_view message) {
   constexpr std::string_view kNames[] = {"debug", "info", "warning", "error", ""};
-  std::string line = fmt::format("{} {:<7}  {}\n", format_local(now_ms()).substr(11), kNames[static_cast<int>(level)], message);
+  std::string line = fmt::format("{} {:<7}  {}\n", format_local(now_ms()).substr(11),
+                                 kNames[static_cast<int>(level)], message);
   // A log that cannot be written has nowhere to report it.
   [[maybe_unused]] ssize_t ignored = ::write(STDERR_FILENO, line.data(), line.size());
 }

@@ -17,11 +17,13 @@ void log_line(LogLevel level, std::string_view message);
 
 template <class... Args>
 void log_debug(fmt::format_string<Args...> format, Args&&... args) {
-  if (log_level() <= LogLevel::kDebug) log_line(LogLevel::kDebug, fmt::format(format, std::forward<Args>(args)...));
+  if (log_level() <= LogLevel::kDebug)
+    log_line(LogLevel::kDebug, fmt::format(format, std::forward<Args>(args)...));
 }
 template <class... Args>
 void log_info(fmt::format_string<Args...> format, Args&&... args) {
-  if (log_level() <= LogLevel::kInfo) log_line(LogLevel::kInfo, fmt::format(format, std::forward<Args>(args)...));
+  if (log_level() <= LogLevel::kInfo)
+    log_line(LogLevel::kInfo, fmt::format(format, std::forward<Args>(args)...));
 }
 template <class... Args>
 void log_warning(fmt::format_string<Args...> format, Args&&... args) {
@@ -30,7 +32,8 @@ void log_warning(fmt::format_string<Args...> format, Args&&... args) {
 }
 template <class... Args>
 void log_error(fmt::format_string<Args...> format, Args&&... args) {
-  if (log_level() <= LogLevel::kError) log_line(LogLevel::kError, fmt::format(format, std::forward<Args>(args)...));
+  if (log_level() <= LogLevel::kError)
+    log_line(LogLevel::kError, fmt::format(format, std::forward<Args>(args)...));
 }
 
 }  // namespace tidemill

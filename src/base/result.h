@@ -27,9 +27,11 @@ std::string_view to_string(Code code);
 
 struct [[nodiscard]] Error {
   Code code = Code::kInternal;
-  std::string message;  // one sentence for a person, outermost context first; names the fix where there is one
+  std::string
+      message;  // one sentence for a person, outermost context first; names the fix where there is one
 
-  // Puts the place in front: Error{"no such key"}.in("pipeline.yaml:3:5") -> "pipeline.yaml:3:5: no such key".
+  // Puts the place in front: Error{"no such key"}.in("pipeline.yaml:3:5") -> "pipeline.yaml:3:5: no such
+  // key".
   Error in(std::string_view context) && {
     message = fmt::format("{}: {}", context, message);
     return std::move(*this);
@@ -46,7 +48,8 @@ tl::unexpected<Error> fail(Code code, fmt::format_string<Args...> format, Args&&
 }
 
 // The error of a failed system call, from errno: "open /x/y: No such file or directory".
-// ENOENT -> kNotFound, EACCES/EPERM/EROFS -> kDenied, EEXIST -> kConflict, ENOSPC/EDQUOT/EADDRINUSE -> kUnavailable.
+// ENOENT -> kNotFound, EACCES/EPERM/EROFS -> kDenied, EEXIST -> kConflict, ENOSPC/EDQUOT/EADDRINUSE ->
+// kUnavailable.
 Error errno_error(std::string_view what, int error_number);
 
 // 0 is success; 1 failed, 2 wrong usage or input, 130 interrupted.
@@ -64,12 +67,12 @@ inline void take(Result<>&) {}
 
 #define TIDEMILL_CONCAT_(a, b) a##b
 #define TIDEMILL_CONCAT(a, b) TIDEMILL_CONCAT_(a, b)
-#define TIDEMILL_TRY(result, on_error, ...)                                     \
-  __extension__({                                                               \
-    auto result = (__VA_ARGS__);                                                \
-    if (!result) [[unlikely]]                                                   \
+#define TIDEMILL_TRY(result, on_error, ...)                                           \
+  __extension__({                                                                     \
+    auto result = (__VA_ARGS__);                                                      \
+    if (!result) [[unlikely]]                                                         \
       return ::tl::unexpected<::tidemill::Error>(std::move(result).error() on_error); \
-    ::tidemill::detail::take(result);                                           \
+    ::tidemill::detail::take(result);                                                 \
   })
 
 // The value of a Result, or return its error from the calling function.

@@ -38,7 +38,11 @@ std::string to_lower(std::string_view text) {
 bool is_utf8(std::string_view text) {
   for (size_t i = 0; i < text.size();) {
     auto byte = static_cast<unsigned char>(text[i]);
-    int more = byte < 0x80 ? 0 : byte >= 0xC2 && byte < 0xE0 ? 1 : (byte & 0xF0) == 0xE0 ? 2 : byte >= 0xF0 && byte < 0xF5 ? 3 : -1;
+    int more = byte < 0x80                   ? 0
+               : byte >= 0xC2 && byte < 0xE0 ? 1
+               : (byte & 0xF0) == 0xE0       ? 2
+               : byte >= 0xF0 && byte < 0xF5 ? 3
+                                             : -1;
     if (more < 0 || i + more >= text.size()) return false;
     uint32_t point = more == 0 ? byte : byte & (0x3F >> more);
     for (int k = 1; k <= more; ++k) {
@@ -109,7 +113,8 @@ std::string human_count(uint64_t count) {
 }
 
 std::string shell_quote(std::string_view word) {
-  constexpr std::string_view kSafe = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789@%+=:,./-_";
+  constexpr std::string_view kSafe =
+      "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789@%+=:,./-_";
   if (!word.empty() && word.find_first_not_of(kSafe) == std::string_view::npos) return std::string(word);
   std::string quoted = "'";
   for (char c : word) {
@@ -126,7 +131,9 @@ std::string url_decode(std::string_view text, bool plus_is_space) {
   std::string out;
   out.reserve(text.size());
   for (size_t i = 0; i < text.size(); ++i) {
-    auto hex = [&](size_t at) { return at < text.size() && std::isxdigit(static_cast<unsigned char>(text[at])); };
+    auto hex = [&](size_t at) {
+      return at < text.size() && std::isxdigit(static_cast<unsigned char>(text[at]));
+    };
     if (text[i] == '%' && hex(i + 1) && hex(i + 2)) {
       out += static_cast<char>(std::stoi(std::string(text.substr(i + 1, 2)), nullptr, 16));
       i += 2;

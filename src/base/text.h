@@ -14,7 +14,8 @@ std::string_view trim(std::string_view text);
 std::string to_lower(std::string_view text);
 bool is_utf8(std::string_view text);
 
-// The candidate nearest to a mistyped word (Levenshtein distance of at most a third of its length, or two), or "".
+// The candidate nearest to a mistyped word (Levenshtein distance of at most a third of its length, or two),
+// or "".
 std::string nearest(std::string_view word, const std::vector<std::string>& candidates);
 // " (did you mean 'train'?)" or "".
 std::string did_you_mean(std::string_view word, const std::vector<std::string>& candidates);

@@ -20,7 +20,8 @@ struct Options {
 Result<artifacts::ArtifactRepository> repository_of(const Context& context, const std::string& run_id) {
   auto store = TRY(context.open_store());
   auto run = TRY(store.run(run_id));
-  if (auto folder = artifacts::local_folder(run.info.artifact_uri)) return artifacts::ArtifactRepository(*folder);
+  if (auto folder = artifacts::local_folder(run.info.artifact_uri))
+    return artifacts::ArtifactRepository(*folder);
   if (auto path = artifacts::proxied_path(run.info.artifact_uri))
     return artifacts::ArtifactRepository(context.artifact_root() / *path);
   return fail(Code::kInvalid, "the artifacts of run {} lie in {}, which this program cannot read", run_id,
@@ -74,7 +75,8 @@ Result<int> download_artifacts(const Context& context, const Options& options) {
   fs::path target = options.output / (options.path.empty() ? fs::path(options.run_id) : source.filename());
   TRY(make_dirs(options.output));
   fs::copy(source, target, fs::copy_options::recursive | fs::copy_options::overwrite_existing, error);
-  if (error) return tl::unexpected<Error>(errno_error(fmt::format("copy to {}", target.string()), error.value()));
+  if (error)
+    return tl::unexpected<Error>(errno_error(fmt::format("copy to {}", target.string()), error.value()));
   if (context.json) {
     TRY(print(dump_json(Json{{"path", target.string()}}) + "\n"));
   } else {
@@ -96,17 +98,20 @@ void add_artifacts(CLI::App& app, Context& context) {
   list->add_flag("-r,--recursive", options->recursive, "Also what is in folders");
   add_common_options(*list, context);
   list->footer("Example: tidemill artifacts list RUN -r");
-  list->callback(
-      [&context, options] { context.action = [&context, options] { return list_artifacts(context, *options); }; });
+  list->callback([&context, options] {
+    context.action = [&context, options] { return list_artifacts(context, *options); };
+  });
 
   CLI::App* download = command->add_subcommand("download", "Copy a file or a folder; prints where it is");
   download->add_option("RUN", options->run_id, "The run's id")->required();
-  download->add_option("PATH", options->path, "A file or a folder in its artifacts; all of them when left out");
+  download->add_option("PATH", options->path,
+                       "A file or a folder in its artifacts; all of them when left out");
   download->add_option("-o,--output", options->output, "Folder to write to")->default_val(".");
   add_common_options(*download, context);
   download->footer("Example: tidemill artifacts download RUN model.onnx -o /tmp");
-  download->callback(
-      [&context, options] { context.action = [&context, options] { return download_artifacts(context, *options); }; });
+  download->callback([&context, options] {
+    context.action = [&context, options] { return download_artifacts(context, *options); };
+  });
 }
 
 }  // namespace tidemill::cli

@@ -41,9 +41,11 @@ class Cli : public testing::Test {
     ASSERT_TRUE(make_dirs(path(name).parent_path()));
     ASSERT_TRUE(write_file_atomic(path(name), text, Durable::no));
   }
-  void write_project(const std::string& name, const std::string& command, const std::string& parameters = "{}") const {
+  void write_project(const std::string& name, const std::string& command,
+                     const std::string& parameters = "{}") const {
     write(name + "/MLproject",
-          fmt::format("entry_points:\n  main:\n    parameters: {}\n    command: |\n      {}\n", parameters, command));
+          fmt::format("entry_points:\n  main:\n    parameters: {}\n    command: |\n      {}\n", parameters,
+                      command));
   }
 
   Captured tidemill(std::vector<std::string> words) const {
@@ -65,7 +67,8 @@ class Cli : public testing::Test {
   }
   std::map<std::string, std::string> statuses() const {
     std::map<std::string, std::string> found;
-    for (const auto& run : json_of({"runs", "list"})) found[json_string(run, "run_name")] = json_string(run, "status");
+    for (const auto& run : json_of({"runs", "list"}))
+      found[json_string(run, "run_name")] = json_string(run, "status");
     return found;
   }
 
@@ -76,7 +79,8 @@ TEST_F(Cli, TellsItsVersionAndHelpsWithExamples) {
   Captured version = tidemill({"--version"});
   EXPECT_EQ(version.exit.status, 0);
   EXPECT_EQ(version.output, "tidemill " TIDEMILL_VERSION "\n");
-  for (std::vector<std::string> words : {std::vector<std::string>{"--help"}, {"run", "--help"}, {"runs", "list", "--help"}}) {
+  for (std::vector<std::string> words :
+       {std::vector<std::string>{"--help"}, {"run", "--help"}, {"runs", "list", "--help"}}) {
     Captured help = tidemill(words);
     EXPECT_EQ(help.exit.status, 0);
     EXPECT_THAT(help.output, HasSubstr("Example"));
@@ -200,7 +204,8 @@ TEST_F(Cli, ADryRunRecordsNothing) {
 class InterruptedRun : public Cli {
  protected:
   void SetUp() override {
-    write_project("slow", fmt::format("sleep 1000 & echo $! > {0}.new; mv {0}.new {0}; wait; true", path("pid").string()));
+    write_project("slow", fmt::format("sleep 1000 & echo $! > {0}.new; mv {0}.new {0}; wait; true",
+                                      path("pid").string()));
     write("pipeline.yaml", "name: p\nsteps:\n  slow: {project: slow}\n");
     process_.emplace(Process::start({.argv = {kProgram, "run", dir_.path().string(), "--store", store()},
                                      .output_file = path("output")})
@@ -238,7 +243,8 @@ TEST_F(InterruptedRun, AnotherCommandLeavesItAlone) {
 
 TEST_F(Cli, AStoreThatCannotBeOpenedIsNamed) {
   write_project(".", "true");
-  for (const std::string& place : {path("absent/dir/x.db").string(), std::string("/proc/none.db"), dir_.path().string()}) {
+  for (const std::string& place :
+       {path("absent/dir/x.db").string(), std::string("/proc/none.db"), dir_.path().string()}) {
     Captured list = tidemill({"runs", "list", "--store", place});
     EXPECT_EQ(list.exit.signal, 0);
     EXPECT_NE(list.exit.status, 0);
@@ -252,14 +258,17 @@ TEST_F(Cli, AStoreThatCannotBeOpenedIsNamed) {
 TEST_F(Cli, AFullDiskBehindStdoutIsAnError) {
   write_project(".", "true");
   ASSERT_EQ(in_store({"run", dir_.path().string()}).exit.status, 0);
-  auto list = run_command({"sh", "-c", fmt::format("{} runs list --store {} > /dev/full", kProgram, store())}, 60s).value();
+  auto list =
+      run_command({"sh", "-c", fmt::format("{} runs list --store {} > /dev/full", kProgram, store())}, 60s)
+          .value();
   EXPECT_EQ(list.exit.status, 1);
   EXPECT_THAT(list.errors, HasSubstr("stdout"));
 }
 
 TEST_F(Cli, DrawsProgressOnATerminal) {
-  write_project("a", R"(echo '{{"label":"a","unit":"images","note":"loss 1.5","done":30,"total":60,"seconds":1}}')"
-                     " > $TIDEMILL_PROGRESS_FILE; sleep 1");
+  write_project("a",
+                R"(echo '{{"label":"a","unit":"images","note":"loss 1.5","done":30,"total":60,"seconds":1}}')"
+                " > $TIDEMILL_PROGRESS_FILE; sleep 1");
   write("pipeline.yaml", "name: p\nsteps:\n  a: {project: a}\n");
   winsize size{24, 120, 0, 0};
   int terminal = -1;
@@ -271,7 +280,8 @@ TEST_F(Cli, DrawsProgressOnATerminal) {
   }
   std::string out;
   char buffer[4096];
-  for (ssize_t got; (got = ::read(terminal, buffer, sizeof buffer)) > 0;) out.append(buffer, static_cast<size_t>(got));
+  for (ssize_t got; (got = ::read(terminal, buffer, sizeof buffer)) > 0;)
+    out.append(buffer, static_cast<size_t>(got));
   int status = 0;
   waitpid(pid, &status, 0);
   close(terminal);

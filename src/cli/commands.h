@@ -21,8 +21,8 @@ struct Context {
   std::string store_file = "tidemill.db";  // --store, TIDEMILL_STORE
   bool json = false;                       // --json
   fs::path program;                        // the absolute path of this program
-  // The command that was chosen; set by a CLI11 callback, called by main once all of the command line is read.
-  // Returns the exit status.
+  // The command that was chosen; set by a CLI11 callback, called by main once all of the command line is
+  // read. Returns the exit status.
   std::function<Result<int>()> action;
 
   // Where the files of runs lie: the folder mlartifacts beside the store.

@@ -14,8 +14,10 @@ fs::path Context::artifact_root() const {
 Result<tracking::Store> Context::open_store(Create create) const {
   std::error_code ignored;
   if (create == Create::no && !fs::exists(store_file, ignored))
-    return fail(Code::kNotFound, "there is no store {}; `tidemill run` makes one, --store names another", store_file);
-  auto store = TRY(tracking::Store::open({.file = store_file, .default_artifact_root = artifact_root().string()}));
+    return fail(Code::kNotFound, "there is no store {}; `tidemill run` makes one, --store names another",
+                store_file);
+  auto store =
+      TRY(tracking::Store::open({.file = store_file, .default_artifact_root = artifact_root().string()}));
   // A store that cannot be written can still be read.
   if (auto marked = engine::end_orphaned_runs(store); !marked && marked.error().code == Code::kInternal)
     return tl::unexpected<Error>(std::move(marked).error());

@@ -25,7 +25,8 @@ Result<int> list_experiments(const Context& context) {
   }
   Table table({"ID", "NAME", "CREATED", "ARTIFACTS"});
   for (const auto& experiment : experiments)
-    table.add({experiment.id, experiment.name, format_local(experiment.created), experiment.artifact_location});
+    table.add(
+        {experiment.id, experiment.name, format_local(experiment.created), experiment.artifact_location});
   TRY(print(table.to_string()));
   return 0;
 }

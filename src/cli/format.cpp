@@ -43,7 +43,7 @@ std::string duration_of(const tracking::RunInfo& run) {
 }
 
 std::string coloured(RunStatus status, bool colour) {
-  Style style = status == RunStatus::kFinished                                   ? Style::kGreen
+  Style style = status == RunStatus::kFinished                                 ? Style::kGreen
                 : status == RunStatus::kFailed || status == RunStatus::kKilled ? Style::kRed
                                                                                : Style::kCyan;
   return styled(tracking::to_string(status), style, colour);

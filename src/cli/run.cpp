@@ -78,7 +78,8 @@ Result<Work> load_work(const RunOptions& options) {
 }
 
 engine::EnvironmentManager environment_manager(const RunOptions& options) {
-  return options.env_manager == "local" ? engine::EnvironmentManager::kLocal : engine::EnvironmentManager::kDeclared;
+  return options.env_manager == "local" ? engine::EnvironmentManager::kLocal
+                                        : engine::EnvironmentManager::kDeclared;
 }
 
 // Before the store is opened, so that a mistake does not even leave an empty one.
@@ -103,9 +104,11 @@ Result<int> show_plan(const Context& context, const pipeline::Plan& plan) {
     }
     Json params = Json::object();
     for (const auto& [name, value] : plan.params) params[name] = value;
-    TRY(print(dump_json(
-                  Json{{"name", plan.name}, {"experiment", plan.experiment}, {"params", params}, {"steps", steps}}, 2) +
-              "\n"));
+    TRY(print(
+        dump_json(
+            Json{{"name", plan.name}, {"experiment", plan.experiment}, {"params", params}, {"steps", steps}},
+            2) +
+        "\n"));
     return 0;
   }
   Table table({"STEP", "NEEDS", "ENTRY POINT", "COMMAND"});
@@ -120,13 +123,15 @@ Result<int> show_plan(const Context& context, const pipeline::Plan& plan) {
 
 constexpr size_t kMostFigures = 4;  // of a step that names none
 
-// "accuracy 0.912, loss 0.31": what the step asks to be shown, else its first metrics but those of the system.
+// "accuracy 0.912, loss 0.31": what the step asks to be shown, else its first metrics but those of the
+// system.
 std::string figures_of(const tracking::Run& run, const std::vector<std::string>& wanted) {
   std::vector<std::string> parts;
   for (const auto& name : wanted) {
     if (auto metric = run.metric(name)) {
-      parts.push_back(fmt::format("{} {}", name, name.ends_with("_bytes") ? human_bytes(static_cast<uint64_t>(*metric))
-                                                                            : number(*metric)));
+      parts.push_back(fmt::format(
+          "{} {}", name,
+          name.ends_with("_bytes") ? human_bytes(static_cast<uint64_t>(*metric)) : number(*metric)));
     } else if (auto tag = run.tag(name); !tag.empty()) {
       parts.push_back(fmt::format("{} {}", name, tag));
     } else if (auto param = run.param(name); !param.empty()) {
@@ -135,7 +140,8 @@ std::string figures_of(const tracking::Run& run, const std::vector<std::string>&
   }
   if (wanted.empty())
     for (const auto& metric : run.metrics)
-      if (parts.size() < kMostFigures && !metric.key.starts_with("system/")) parts.push_back(fmt::format("{} {}", metric.key, number(metric.value)));
+      if (parts.size() < kMostFigures && !metric.key.starts_with("system/"))
+        parts.push_back(fmt::format("{} {}", metric.key, number(metric.value)));
   return join(parts, ", ");
 }
 
@@ -153,7 +159,8 @@ Result<> print_summary(tracking::Store& store, const pipeline::Plan& plan, const
   TRY(print("\n" + table.to_string()));
   std::string store_option =
       context.store_file == "tidemill.db" ? "" : " --store " + shell_quote(context.store_file);
-  fmt::print(stderr, "\nNext:\n  tidemill runs show {}{}\n  tidemill artifacts list {} -r{}\n  tidemill server{}\n",
+  fmt::print(stderr,
+             "\nNext:\n  tidemill runs show {}{}\n  tidemill artifacts list {} -r{}\n  tidemill server{}\n",
              outcome.run_id, store_option, outcome.run_id, store_option, store_option);
   return {};
 }
@@ -165,8 +172,8 @@ int exit_status(tracking::RunStatus status) {
 
 Result<engine::Outcome> execute(const Context& context, const RunOptions& options, const Work& work,
                                 tracking::Store& store, const engine::Listener& listener) {
-  auto endpoint = TRY(api::Endpoint::start(
-      store, {.artifacts_destination = context.artifact_root(), .readable_roots = {context.artifact_root()}}));
+  auto endpoint = TRY(api::Endpoint::start(store, {.artifacts_destination = context.artifact_root(),
+                                                   .readable_roots = {context.artifact_root()}}));
   engine::Options how{.tracking_uri = endpoint.url(),
                       .program_dir = context.program.parent_path(),
                       .experiment = options.experiment,
@@ -202,16 +209,21 @@ Result<int> run(const Context& context, const RunOptions& options) {
 void add_run(CLI::App& app, Context& context) {
   CLI::App* command = app.add_subcommand("run", "Run a pipeline, or a single MLflow Project");
   auto options = std::make_shared<RunOptions>();
-  command->add_option("PATH", options->target, "A pipeline.yaml, or a folder with a pipeline.yaml or an MLproject")
+  command
+      ->add_option("PATH", options->target,
+                   "A pipeline.yaml, or a folder with a pipeline.yaml or an MLproject")
       ->required();
-  command->add_option("-P,--param-list", options->params, "A parameter, NAME=VALUE; repeatable")->allow_extra_args(false);
+  command->add_option("-P,--param-list", options->params, "A parameter, NAME=VALUE; repeatable")
+      ->allow_extra_args(false);
   command->add_option("-e,--entry-point", options->entry_point, "Of an MLproject (default: main)");
   command->add_option("--experiment-name", options->experiment, "Record under this experiment")
       ->envname("MLFLOW_EXPERIMENT_NAME");
   command->add_option("--run-name", options->run_name, "Name of the run");
   command->add_option("--env-manager", options->env_manager, "local: use what is installed on this machine")
       ->check(CLI::IsMember({"local"}));
-  command->add_option("--max-parallel", options->max_parallel, "Steps at a time (default: the pipeline's, or one a core)")
+  command
+      ->add_option("--max-parallel", options->max_parallel,
+                   "Steps at a time (default: the pipeline's, or one a core)")
       ->check(CLI::Range(1, 1024));
   command->add_flag("-n,--dry-run", options->dry_run, "Only check, and show what would run");
   add_common_options(*command, context);
@@ -220,7 +232,8 @@ void add_run(CLI::App& app, Context& context) {
       "  tidemill run examples/cifar10 -P epochs=2 -P batch_size=64\n"
       "  tidemill run examples/cifar10 --dry-run\n"
       "  tidemill run examples/cifar10/train -P data=/data/cifar10");
-  command->callback([&context, options] { context.action = [&context, options] { return run(context, *options); }; });
+  command->callback(
+      [&context, options] { context.action = [&context, options] { return run(context, *options); }; });
 }
 
 }  // namespace tidemill::cli

@@ -15,22 +15,18 @@ void write_stderr(std::string_view text) {
 }
 
 Json json_of(const engine::RunStarted& e) {
-  return {{"event", "run_started"},
-          {"run_id", e.run_id},
-          {"run_name", e.run_name},
-          {"experiment_id", e.experiment_id},
-          {"experiment", e.experiment},
-          {"steps", e.steps}};
+  return {{"event", "run_started"},           {"run_id", e.run_id},         {"run_name", e.run_name},
+          {"experiment_id", e.experiment_id}, {"experiment", e.experiment}, {"steps", e.steps}};
 }
 
 Json json_of(const engine::StepStarted& e) {
-  return {{"event", "step_started"}, {"step", e.step},          {"run_id", e.run_id},
-          {"command", e.command},    {"log", e.log.string()},   {"artifacts", e.artifacts.string()}};
+  return {{"event", "step_started"}, {"step", e.step},        {"run_id", e.run_id},
+          {"command", e.command},    {"log", e.log.string()}, {"artifacts", e.artifacts.string()}};
 }
 
 Json json_of(const engine::StepProgress& e) {
-  return {{"event", "step_progress"}, {"step", e.step},   {"label", e.label}, {"done", e.done},
-          {"total", e.total},         {"unit", e.unit},   {"note", e.note},   {"seconds", e.seconds}};
+  return {{"event", "step_progress"}, {"step", e.step}, {"label", e.label}, {"done", e.done},
+          {"total", e.total},         {"unit", e.unit}, {"note", e.note},   {"seconds", e.seconds}};
 }
 
 Json json_of(const engine::StepFinished& e) {
@@ -59,10 +55,14 @@ Json json_of(const engine::RunFinished& e) {
 
 std::string mark_of(StepState state, bool colour) {
   switch (state) {
-    case StepState::kFinished: return styled("✓", Style::kGreen, colour);
-    case StepState::kFailed: return styled("✗", Style::kRed, colour);
-    case StepState::kKilled: return styled("■", Style::kRed, colour);
-    default: return styled("·", Style::kDim, colour);
+    case StepState::kFinished:
+      return styled("✓", Style::kGreen, colour);
+    case StepState::kFailed:
+      return styled("✗", Style::kRed, colour);
+    case StepState::kKilled:
+      return styled("■", Style::kRed, colour);
+    default:
+      return styled("·", Style::kDim, colour);
   }
 }
 
@@ -104,8 +104,8 @@ void RunPrinter::tick() {
 
 void RunPrinter::show(const engine::RunStarted& started) {
   for (const auto& step : started.steps) name_width_ = std::max(name_width_, display_width(step));
-  print(fmt::format("run {}  {}  experiment {}\n", styled(started.run_name, Style::kBold, colour_), started.run_id,
-                    started.experiment));
+  print(fmt::format("run {}  {}  experiment {}\n", styled(started.run_name, Style::kBold, colour_),
+                    started.run_id, started.experiment));
 }
 
 void RunPrinter::show(const engine::StepStarted& started) {
@@ -129,14 +129,17 @@ void RunPrinter::show(const engine::StepProgress& progress) {
 
 void RunPrinter::show(const engine::StepFinished& finished) {
   std::erase_if(running_, [&](const Running& running) { return running.step == finished.step; });
-  std::string text = fmt::format("{} {}  {}", mark_of(finished.state, colour_), padded(finished.step, name_width_),
-                                 finished.state == StepState::kSkipped ? "" : human_duration(finished.seconds));
+  std::string text =
+      fmt::format("{} {}  {}", mark_of(finished.state, colour_), padded(finished.step, name_width_),
+                  finished.state == StepState::kSkipped ? "" : human_duration(finished.seconds));
   if (finished.state != StepState::kFinished)
-    text += fmt::format("{}{}", finished.state == StepState::kSkipped ? "" : "  ", engine::to_string(finished.state));
+    text += fmt::format("{}{}", finished.state == StepState::kSkipped ? "" : "  ",
+                        engine::to_string(finished.state));
   if (!finished.reason.empty()) text += ": " + finished.reason;
   if (finished.artifact_count > 0)
-    text += fmt::format("  {} {}, {}", human_count(finished.artifact_count), finished.artifact_count == 1 ? "file" : "files",
-                        human_bytes(finished.artifact_bytes));
+    text +=
+        fmt::format("  {} {}, {}", human_count(finished.artifact_count),
+                    finished.artifact_count == 1 ? "file" : "files", human_bytes(finished.artifact_bytes));
   text += "\n";
   if (finished.state == StepState::kFailed) {
     text += fmt::format("    command: {}\n", finished.command);
@@ -147,17 +150,20 @@ void RunPrinter::show(const engine::StepFinished& finished) {
 }
 
 void RunPrinter::show(const engine::RunFinished& finished) {
-  print(fmt::format("{} in {}\n",
-                    styled(tracking::to_string(finished.status),
-                           finished.status == tracking::RunStatus::kFinished ? Style::kGreen : Style::kRed, colour_),
-                    human_duration(finished.seconds)));
+  print(fmt::format(
+      "{} in {}\n",
+      styled(tracking::to_string(finished.status),
+             finished.status == tracking::RunStatus::kFinished ? Style::kGreen : Style::kRed, colour_),
+      human_duration(finished.seconds)));
 }
 
 std::string RunPrinter::line_of(const Running& running, int width) const {
-  std::string head = fmt::format("{} {}", styled("●", Style::kCyan, colour_), padded(running.step, name_width_));
+  std::string head =
+      fmt::format("{} {}", styled("●", Style::kCyan, colour_), padded(running.step, name_width_));
   int left = width - static_cast<int>(name_width_) - 4;
   ProgressState progress = running.progress;
-  if (progress.total == 0 && progress.done == 0) return head + "  " + human_duration(running.since_start.seconds());
+  if (progress.total == 0 && progress.done == 0)
+    return head + "  " + human_duration(running.since_start.seconds());
   if (progress.label == running.step) progress.label.clear();
   return head + "  " + progress.bar(left);
 }

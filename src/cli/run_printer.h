@@ -1,4 +1,5 @@
-// What `tidemill run` shows while it runs: lines with bars on a terminal, plain lines elsewhere, or JSON lines.
+// What `tidemill run` shows while it runs: lines with bars on a terminal, plain lines elsewhere, or JSON
+// lines.
 #pragma once
 
 #include <condition_variable>

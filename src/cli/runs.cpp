@@ -19,7 +19,8 @@ struct ListOptions {
 };
 
 // "" stands for all of them.
-Result<std::map<std::string, std::string>> experiment_names(tracking::Store& store, const std::string& wanted) {
+Result<std::map<std::string, std::string>> experiment_names(tracking::Store& store,
+                                                            const std::string& wanted) {
   std::map<std::string, std::string> names;
   if (!wanted.empty()) {
     auto experiment = store.experiment_by_name(wanted);
@@ -71,11 +72,12 @@ void add_section(std::string& out, std::string_view title, std::vector<std::vect
 }
 
 std::string describe(const tracking::Run& run) {
-  std::string out = fmt::format("{}  {}  {}\n", styled(run.info.name, Style::kBold, use_colour(STDOUT_FILENO)),
-                                coloured(run.info.status, use_colour(STDOUT_FILENO)), run.info.id);
+  std::string out =
+      fmt::format("{}  {}  {}\n", styled(run.info.name, Style::kBold, use_colour(STDOUT_FILENO)),
+                  coloured(run.info.status, use_colour(STDOUT_FILENO)), run.info.id);
   std::string time = duration_of(run.info);
-  out += fmt::format("experiment {}, started {}{}\n", run.info.experiment_id, format_local(run.info.start_time),
-                     time.empty() ? "" : ", took " + time);
+  out += fmt::format("experiment {}, started {}{}\n", run.info.experiment_id,
+                     format_local(run.info.start_time), time.empty() ? "" : ", took " + time);
   out += fmt::format("artifacts  {}\n", run.info.artifact_uri);
   std::vector<std::vector<std::string>> params, metrics, tags;
   for (const auto& [key, value] : run.params) params.push_back({key, value});
@@ -109,8 +111,10 @@ void add_runs(CLI::App& app, Context& context) {
       ->check(CLI::Range(int64_t{1}, int64_t{50'000}))
       ->capture_default_str();
   add_common_options(*list, context);
-  list->footer("Example: tidemill runs list -e cifar10 -f \"metrics.accuracy > 0.7\" -o \"metrics.accuracy DESC\"");
-  list->callback([&context, options] { context.action = [&context, options] { return list_runs(context, *options); }; });
+  list->footer(
+      "Example: tidemill runs list -e cifar10 -f \"metrics.accuracy > 0.7\" -o \"metrics.accuracy DESC\"");
+  list->callback(
+      [&context, options] { context.action = [&context, options] { return list_runs(context, *options); }; });
 
   auto id = std::make_shared<std::string>();
   CLI::App* show = runs->add_subcommand("show", "Parameters, metrics and tags of one run");

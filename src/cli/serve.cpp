@@ -10,7 +10,8 @@ namespace {
 // The model server is a program of its own, so that this one starts without gRPC and ONNX Runtime.
 Result<int> serve(const Context& context, std::vector<std::string> arguments) {
   const fs::path here = context.program.parent_path();
-  for (const fs::path& folder : {here, here.parent_path() / "libexec", here.parent_path() / "libexec/tidemill"}) {
+  for (const fs::path& folder :
+       {here, here.parent_path() / "libexec", here.parent_path() / "libexec/tidemill"}) {
     fs::path program = folder / "tidemill-serve";
     if (access(program.c_str(), X_OK) != 0) continue;
     std::string name = program.string();
@@ -20,7 +21,8 @@ Result<int> serve(const Context& context, std::vector<std::string> arguments) {
     execv(program.c_str(), argv.data());
     return tl::unexpected<Error>(errno_error(fmt::format("start {}", program.string()), errno));
   }
-  return fail(Code::kNotFound, "the model server tidemill-serve is not beside {}; build the target tidemill-serve",
+  return fail(Code::kNotFound,
+              "the model server tidemill-serve is not beside {}; build the target tidemill-serve",
               context.program.string());
 }
 

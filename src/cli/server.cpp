@@ -21,12 +21,14 @@ struct ServerFlags {
   std::string allowed_hosts;
 };
 
-// "sqlite:///dir/file.db" is relative, "sqlite:////dir/file.db" absolute, as SQLAlchemy has it; or a plain path.
+// "sqlite:///dir/file.db" is relative, "sqlite:////dir/file.db" absolute, as SQLAlchemy has it; or a plain
+// path.
 Result<std::string> store_file_of(const std::string& uri) {
   constexpr std::string_view kSqlite = "sqlite:///";
   if (uri.starts_with(kSqlite)) return uri.substr(kSqlite.size());
   if (uri.find("://") == std::string::npos) return uri;
-  return fail(Code::kInvalid, "--backend-store-uri '{}': give sqlite:///path, or the path of the store's file", uri);
+  return fail(Code::kInvalid,
+              "--backend-store-uri '{}': give sqlite:///path, or the path of the store's file", uri);
 }
 
 std::vector<std::string> hosts_of(const std::string& list) {
@@ -43,7 +45,8 @@ void wait_for_signal() {
 }
 
 Result<int> serve(const Context& context, const ServerFlags& flags) {
-  std::string file = TRY(store_file_of(flags.backend_store_uri.empty() ? context.store_file : flags.backend_store_uri));
+  std::string file =
+      TRY(store_file_of(flags.backend_store_uri.empty() ? context.store_file : flags.backend_store_uri));
   fs::path destination = flags.artifacts_destination;
   if (destination.empty()) destination = context.artifact_root();
   std::string root = flags.default_artifact_root.empty() ? "mlflow-artifacts:" : flags.default_artifact_root;
@@ -56,7 +59,8 @@ Result<int> serve(const Context& context, const ServerFlags& flags) {
   options.artifacts_destination = destination;
   if (auto folder = artifacts::local_folder(root)) options.readable_roots.push_back(*folder);
   auto endpoint = TRY(api::Endpoint::start(store, std::move(options)));
-  TRY(print(fmt::format("Tracking server at {}, store {}, artifacts in {}\n", endpoint.url(), file, destination.string())));
+  TRY(print(fmt::format("Tracking server at {}, store {}, artifacts in {}\n", endpoint.url(), file,
+                        destination.string())));
   wait_for_signal();
   endpoint.stop(kGrace);
   return 0;
@@ -69,23 +73,26 @@ void add_server(CLI::App& app, Context& context) {
   auto flags = std::make_shared<ServerFlags>();
   command->add_option("--backend-store-uri", flags->backend_store_uri,
                       "The store: sqlite:///path or a path (default: --store)");
-  command->add_option("--default-artifact-root", flags->default_artifact_root,
-                      "Where new experiments keep artifacts (default: mlflow-artifacts:/, through this server)");
+  command->add_option(
+      "--default-artifact-root", flags->default_artifact_root,
+      "Where new experiments keep artifacts (default: mlflow-artifacts:/, through this server)");
   command->add_option("--artifacts-destination", flags->artifacts_destination,
                       "The folder behind mlflow-artifacts:/ (default: mlartifacts beside the store)");
-  command->add_option("-H,--host", flags->host, "Address to listen on; 0.0.0.0 for all")->capture_default_str();
-  command->add_option("-p,--port", flags->port, "Port to listen on; 0 for any free one")->capture_default_str();
+  command->add_option("-H,--host", flags->host, "Address to listen on; 0.0.0.0 for all")
+      ->capture_default_str();
+  command->add_option("-p,--port", flags->port, "Port to listen on; 0 for any free one")
+      ->capture_default_str();
   command->add_option("--allowed-hosts", flags->allowed_hosts,
-                      "Host names under which it may be reached, beside localhost and addresses; comma-separated, * as wildcard");
+                      "Host names under which it may be reached, beside localhost and addresses; "
+                      "comma-separated, * as wildcard");
   command->footer(
       "Examples:\n"
       "  tidemill server\n"
       "  tidemill server --host 0.0.0.0 --port 8080 --allowed-hosts 'mlflow.example.org'\n"
       "  MLFLOW_TRACKING_URI=http://127.0.0.1:5000 python train.py");
   add_common_options(*command, context);
-  command->callback([&context, flags] {
-    context.action = [&context, flags] { return serve(context, *flags); };
-  });
+  command->callback(
+      [&context, flags] { context.action = [&context, flags] { return serve(context, *flags); }; });
 }
 
 }  // namespace tidemill::cli

@@ -62,16 +62,20 @@ TEST(MLproject, BuildsTheCommandWithQuotesAndAppendsUndeclaredParameters) {
 }
 
 TEST(MLproject, ChecksTypesPathsAndMissingParameters) {
-  EXPECT_THAT(command_for({}), HasSubstr("MLproject:7:7: entry point 'main' needs a value for parameter 'folder'"));
+  EXPECT_THAT(command_for({}),
+              HasSubstr("MLproject:7:7: entry point 'main' needs a value for parameter 'folder'"));
   EXPECT_THAT(command_for({{"folder", "/no/such"}}), HasSubstr("no such file or directory"));
-  EXPECT_THAT(command_for({{"folder", "/"}, {"epochs", "two"}}), HasSubstr("'epochs' must be a whole number, not 'two'"));
+  EXPECT_THAT(command_for({{"folder", "/"}, {"epochs", "two"}}),
+              HasSubstr("'epochs' must be a whole number, not 'two'"));
 }
 
 TEST(MLproject, RefusesUnknownPlaceholdersAndEntryPointsWithTheNearestName) {
-  auto bad = parse_project("entry_points:\n  main:\n    parameters: {epochs: int}\n    command: t {epoch}\n", "MLproject");
+  auto bad = parse_project("entry_points:\n  main:\n    parameters: {epochs: int}\n    command: t {epoch}\n",
+                           "MLproject");
   EXPECT_THAT(command_line(bad->entry_points[0], {}).error().message, HasSubstr("did you mean 'epochs'?"));
   EXPECT_THAT(entry_point(*bad, "mian").error().message, HasSubstr("did you mean 'main'?"));
-  EXPECT_THAT(parse_project("python_env: a\ndocker_env: {image: b}\n", "M").error().message, HasSubstr("M:2:1: a project can have only one"));
+  EXPECT_THAT(parse_project("python_env: a\ndocker_env: {image: b}\n", "M").error().message,
+              HasSubstr("M:2:1: a project can have only one"));
 }
 
 TEST(MLproject, AnEmptyFileIsAProjectWithoutEntryPoints) { EXPECT_TRUE(parse_project("", "MLproject")); }
@@ -81,8 +85,9 @@ class PipelineFile : public testing::Test {
   void SetUp() override {
     for (const char* step : {"prepare", "train"}) {
       ASSERT_TRUE(make_dirs(dir_.path() / step));
-      ASSERT_TRUE(write_file_atomic(dir_.path() / step / "MLproject",
-                                    "entry_points:\n  main:\n    parameters: {data: {default: ''}}\n    command: echo {data}\n"));
+      ASSERT_TRUE(write_file_atomic(
+          dir_.path() / step / "MLproject",
+          "entry_points:\n  main:\n    parameters: {data: {default: ''}}\n    command: echo {data}\n"));
     }
   }
   Result<Pipeline> load(std::string_view text) {
@@ -101,29 +106,40 @@ class PipelineFile : public testing::Test {
 };
 
 TEST_F(PipelineFile, ReadsStepsInOrder) {
-  auto pipeline = load("name: p\nsteps:\n  prepare: {project: prepare}\n  train: {project: train, params: {data: '${steps.prepare.artifacts}'}, timeout: 60}\n");
+  auto pipeline = load(
+      "name: p\nsteps:\n  prepare: {project: prepare}\n  train: {project: train, params: {data: "
+      "'${steps.prepare.artifacts}'}, timeout: 60}\n");
   ASSERT_TRUE(pipeline) << pipeline.error().message;
   EXPECT_EQ(pipeline->steps[1].name, "train");
   EXPECT_EQ(pipeline->steps[1].timeout->count(), 60);
-  EXPECT_EQ(pipeline->steps[1].arguments[0].value.references()[0], (Reference{"steps", "prepare", "artifacts"}));
+  EXPECT_EQ(pipeline->steps[1].arguments[0].value.references()[0],
+            (Reference{"steps", "prepare", "artifacts"}));
 }
 
 TEST_F(PipelineFile, ReadsTheFiguresToShow) {
   auto pipeline = load("steps:\n  train: {project: train, figures: [accuracy, loss]}\n");
   ASSERT_TRUE(pipeline) << pipeline.error().message;
   EXPECT_EQ(pipeline->steps[0].figures, (std::vector<std::string>{"accuracy", "loss"}));
-  EXPECT_THAT(error_of("steps:\n  train: {project: train, figures: accuracy}\n"), HasSubstr("figures must be a list"));
+  EXPECT_THAT(error_of("steps:\n  train: {project: train, figures: accuracy}\n"),
+              HasSubstr("figures must be a list"));
 }
 
 TEST_F(PipelineFile, NamesThePlaceAndTheNearestNameOfAMistake) {
-  EXPECT_THAT(error_of("stepz: {}\n"), HasSubstr("pipeline.yaml:1:1: unknown key 'stepz' in the pipeline (did you mean 'steps'?)"));
-  EXPECT_THAT(error_of("steps:\n  train: {project: trian}\n"), HasSubstr("pipeline.yaml:2:20: step 'train': there is no folder"));
-  EXPECT_THAT(error_of("steps:\n  train: {project: train, params: {dat: 1}}\n"), HasSubstr("pipeline.yaml:2:36: step 'train' passes 'dat'"));
-  EXPECT_THAT(error_of("steps:\n  train: {project: train, timeout: soon}\n"), HasSubstr("must be a whole number, not 'soon'"));
+  EXPECT_THAT(error_of("stepz: {}\n"),
+              HasSubstr("pipeline.yaml:1:1: unknown key 'stepz' in the pipeline (did you mean 'steps'?)"));
+  EXPECT_THAT(error_of("steps:\n  train: {project: trian}\n"),
+              HasSubstr("pipeline.yaml:2:20: step 'train': there is no folder"));
+  EXPECT_THAT(error_of("steps:\n  train: {project: train, params: {dat: 1}}\n"),
+              HasSubstr("pipeline.yaml:2:36: step 'train' passes 'dat'"));
+  EXPECT_THAT(error_of("steps:\n  train: {project: train, timeout: soon}\n"),
+              HasSubstr("must be a whole number, not 'soon'"));
   EXPECT_THAT(error_of("steps:\n  a b: {project: train}\n"), HasSubstr("cannot be a step's name"));
-  EXPECT_THAT(error_of("steps:\n  train: {project: train}\n  train: {project: train}\n"), HasSubstr("pipeline.yaml:3:3: 'train' stands here a second time"));
-  EXPECT_THAT(error_of("params: {n: {type: int, default: x}}\nsteps: {train: {project: train}}\n"), HasSubstr("must be a whole number"));
-  EXPECT_THAT(error_of("params: {n: {type: intt}}\nsteps: {train: {project: train}}\n"), HasSubstr("did you mean 'int'?"));
+  EXPECT_THAT(error_of("steps:\n  train: {project: train}\n  train: {project: train}\n"),
+              HasSubstr("pipeline.yaml:3:3: 'train' stands here a second time"));
+  EXPECT_THAT(error_of("params: {n: {type: int, default: x}}\nsteps: {train: {project: train}}\n"),
+              HasSubstr("must be a whole number"));
+  EXPECT_THAT(error_of("params: {n: {type: intt}}\nsteps: {train: {project: train}}\n"),
+              HasSubstr("did you mean 'int'?"));
   EXPECT_THAT(error_of("name: p\n"), HasSubstr("needs steps"));
 }
 

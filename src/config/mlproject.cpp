@@ -21,9 +21,10 @@ Result<EntryPoint> read_entry_point(const Node::Entry& entry) {
 }
 
 Result<> read_environment(const Node& root, Project& project) {
-  constexpr std::pair<std::string_view, EnvironmentKind> kKinds[] = {{"python_env", EnvironmentKind::kPython},
-                                                                     {"conda_env", EnvironmentKind::kConda},
-                                                                     {"docker_env", EnvironmentKind::kDocker}};
+  constexpr std::pair<std::string_view, EnvironmentKind> kKinds[] = {
+      {"python_env", EnvironmentKind::kPython},
+      {"conda_env", EnvironmentKind::kConda},
+      {"docker_env", EnvironmentKind::kDocker}};
   for (const auto& entry : root.entries)
     for (const auto& [key, kind] : kKinds) {
       if (entry.key != key) continue;
@@ -49,8 +50,8 @@ Result<std::string> substitute(const EntryPoint& entry, const Arguments& argumen
       std::string name = text.substr(i + 1, end - i - 1);
       name = std::string(trim(name.substr(0, name.find(':'))));
       if (find_parameter(entry.parameters, name) == nullptr)
-        return fail_at(entry.place, "the command uses '{{{}}}', which is not among the parameters of '{}'{}", name,
-                       entry.name, did_you_mean(name, names_of(entry.parameters)));
+        return fail_at(entry.place, "the command uses '{{{}}}', which is not among the parameters of '{}'{}",
+                       name, entry.name, did_you_mean(name, names_of(entry.parameters)));
       for (size_t k = 0; k < arguments.size(); ++k)
         if (arguments[k].first == name) out += shell_quote(arguments[k].second), used[k] = true;
       i = end;
@@ -61,15 +62,18 @@ Result<std::string> substitute(const EntryPoint& entry, const Arguments& argumen
   return out;
 }
 
-Result<std::string> checked_path(const Parameter& parameter, const std::string& value, const fs::path& caller_folder) {
+Result<std::string> checked_path(const Parameter& parameter, const std::string& value,
+                                 const fs::path& caller_folder) {
   bool has_scheme = value.find("://") != std::string::npos;
   if (has_scheme && value.rfind("file://", 0) != 0)
-    return fail(Code::kInvalid, "parameter '{}': only local paths are supported for type path, not '{}'", parameter.name, value);
+    return fail(Code::kInvalid, "parameter '{}': only local paths are supported for type path, not '{}'",
+                parameter.name, value);
   fs::path path = has_scheme ? value.substr(7) : value;
   if (path.is_relative()) path = caller_folder / path;
   std::error_code ignored;
   if (!fs::exists(path, ignored))
-    return fail(Code::kInvalid, "Got value {} for parameter {}, but no such file or directory was found.", value, parameter.name);
+    return fail(Code::kInvalid, "Got value {} for parameter {}, but no such file or directory was found.",
+                value, parameter.name);
   return fs::absolute(path).lexically_normal().string();
 }
 
@@ -89,7 +93,8 @@ Result<Project> parse_project(std::string_view text, const std::string& file_nam
   if (!root.is_map()) return fail_at(root.place, "an MLproject file is a map with name and entry_points");
   if (const Node* name = root.find("name")) project.name = TRY(as_text(*name, "name"));
   TRY(read_environment(root, project));
-  if (const Node* points = root.find("entry_points"); points != nullptr && points->kind != Node::Kind::kNull) {
+  if (const Node* points = root.find("entry_points");
+      points != nullptr && points->kind != Node::Kind::kNull) {
     if (!points->is_map()) return fail_at(points->place, "entry_points must be a map of names");
     for (const auto& entry : points->entries) project.entry_points.push_back(TRY(read_entry_point(entry)));
   }
@@ -98,7 +103,8 @@ Result<Project> parse_project(std::string_view text, const std::string& file_nam
 
 Result<Project> load_project(const fs::path& folder) {
   std::error_code error;
-  if (!fs::is_directory(folder, error)) return fail(Code::kNotFound, "there is no folder {}", folder.string());
+  if (!fs::is_directory(folder, error))
+    return fail(Code::kNotFound, "there is no folder {}", folder.string());
   Project project;
   for (const auto& entry : fs::directory_iterator(folder, error))
     if (to_lower(entry.path().filename().string()) == "mlproject") {
@@ -116,9 +122,11 @@ Result<EntryPoint> entry_point(const Project& project, std::string_view name) {
   std::error_code ignored;
   if (fs::is_regular_file(script, ignored)) {
     const char* shell = std::getenv("SHELL");
-    if (script.extension() == ".py") return EntryPoint{.name = std::string(name), .command = "python " + shell_quote(name)};
+    if (script.extension() == ".py")
+      return EntryPoint{.name = std::string(name), .command = "python " + shell_quote(name)};
     if (script.extension() == ".sh")
-      return EntryPoint{.name = std::string(name), .command = fmt::format("{} {}", shell ? shell : "bash", shell_quote(name))};
+      return EntryPoint{.name = std::string(name),
+                        .command = fmt::format("{} {}", shell ? shell : "bash", shell_quote(name))};
   }
   std::vector<std::string> known;
   for (const auto& point : project.entry_points) known.push_back(point.name);
@@ -127,7 +135,8 @@ Result<EntryPoint> entry_point(const Project& project, std::string_view name) {
               known.empty() ? "none" : join(known, ", "));
 }
 
-Result<Arguments> complete_arguments(const EntryPoint& entry, const Arguments& given, const fs::path& caller_folder) {
+Result<Arguments> complete_arguments(const EntryPoint& entry, const Arguments& given,
+                                     const fs::path& caller_folder) {
   auto given_value = [&](const std::string& name) -> const std::string* {
     for (const auto& [key, value] : given)
       if (key == name) return &value;
@@ -137,8 +146,8 @@ Result<Arguments> complete_arguments(const EntryPoint& entry, const Arguments& g
   for (const auto& parameter : entry.parameters) {
     const std::string* value = given_value(parameter.name);
     if (value == nullptr && !parameter.default_value)
-      return fail_at(parameter.place, "entry point '{}' needs a value for parameter '{}' (-P {}=...)", entry.name,
-                     parameter.name, parameter.name);
+      return fail_at(parameter.place, "entry point '{}' needs a value for parameter '{}' (-P {}=...)",
+                     entry.name, parameter.name, parameter.name);
     std::string text = value != nullptr ? *value : *parameter.default_value;
     if (parameter.type == ParameterType::kPath) {
       text = TRY_IN(parameter.place.to_string(), checked_path(parameter, text, caller_folder));

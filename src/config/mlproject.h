@@ -1,4 +1,5 @@
-// MLflow Projects: the MLproject file (mlflow.org/docs, "MLflow Projects") and the commands of its entry points.
+// MLflow Projects: the MLproject file (mlflow.org/docs, "MLflow Projects") and the commands of its entry
+// points.
 #pragma once
 
 #include <string>
@@ -32,7 +33,8 @@ struct Project {
 // Parameters by name, in the order given.
 using Arguments = std::vector<std::pair<std::string, std::string>>;
 
-// Reads folder/MLproject (whatever its case). A folder without one is a project without declared entry points.
+// Reads folder/MLproject (whatever its case). A folder without one is a project without declared entry
+// points.
 Result<Project> load_project(const fs::path& folder);
 Result<Project> parse_project(std::string_view text, const std::string& file_name);
 
@@ -42,7 +44,8 @@ Result<EntryPoint> entry_point(const Project& project, std::string_view name);
 
 // What each declared parameter gets (given, or its default), then the undeclared ones. Checks types, paths
 // (made absolute against `caller_folder`) and that nothing required is missing.
-Result<Arguments> complete_arguments(const EntryPoint& entry, const Arguments& given, const fs::path& caller_folder);
+Result<Arguments> complete_arguments(const EntryPoint& entry, const Arguments& given,
+                                     const fs::path& caller_folder);
 
 // The shell command: declared parameters substituted, shell-quoted; undeclared ones appended as --name value.
 Result<std::string> command_line(const EntryPoint& entry, const Arguments& complete);

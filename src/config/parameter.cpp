@@ -9,9 +9,9 @@ namespace tidemill::config {
 namespace {
 
 constexpr std::pair<std::string_view, ParameterType> kTypes[] = {
-    {"string", ParameterType::kString}, {"str", ParameterType::kString},   {"int", ParameterType::kInt},
-    {"integer", ParameterType::kInt},   {"float", ParameterType::kFloat},  {"double", ParameterType::kFloat},
-    {"number", ParameterType::kFloat},  {"bool", ParameterType::kBool},    {"boolean", ParameterType::kBool},
+    {"string", ParameterType::kString}, {"str", ParameterType::kString},  {"int", ParameterType::kInt},
+    {"integer", ParameterType::kInt},   {"float", ParameterType::kFloat}, {"double", ParameterType::kFloat},
+    {"number", ParameterType::kFloat},  {"bool", ParameterType::kBool},   {"boolean", ParameterType::kBool},
     {"path", ParameterType::kPath},     {"uri", ParameterType::kUri},
 };
 
@@ -22,7 +22,8 @@ Result<ParameterType> read_type(const Node& node) {
     if (to_lower(name) == text) return type;
     known.emplace_back(text);
   }
-  return fail_at(node.place, "unknown parameter type '{}'{}; known are string, int, float, bool, path and uri", name,
+  return fail_at(node.place,
+                 "unknown parameter type '{}'{}; known are string, int, float, bool, path and uri", name,
                  did_you_mean(name, known));
 }
 
@@ -56,7 +57,8 @@ Result<Parameter> read_parameter(const Node::Entry& entry, Extras extras) {
   if (extras == Extras::kPipeline) known.insert(known.end(), {"choices", "min", "max", "description"});
   TRY(check_keys(node, known, fmt::format("parameter '{}'", entry.key)));
   if (const Node* type = node.find("type")) parameter.type = TRY(read_type(*type));
-  if (const Node* value = node.find("default"); value != nullptr && (value->kind != Node::Kind::kNull || value->quoted))
+  if (const Node* value = node.find("default");
+      value != nullptr && (value->kind != Node::Kind::kNull || value->quoted))
     parameter.default_value = TRY(as_text(*value, "default"));
   if (const Node* min = node.find("min")) parameter.min = TRY(read_number(*min, "min"));
   if (const Node* max = node.find("max")) parameter.max = TRY(read_number(*max, "max"));
@@ -92,16 +94,21 @@ Result<> check_value(const Parameter& parameter, std::string_view value) {
                 join(parameter.choices, ", "), value, did_you_mean(value, parameter.choices));
   bool number = parameter.type == ParameterType::kInt || parameter.type == ParameterType::kFloat;
   auto numeric = number ? to_number(value) : std::nullopt;
-  if (parameter.type == ParameterType::kInt && value.find_first_not_of("+-0123456789") != std::string_view::npos)
+  if (parameter.type == ParameterType::kInt &&
+      value.find_first_not_of("+-0123456789") != std::string_view::npos)
     return refuse("a whole number");
-  if (number && !numeric) return refuse(parameter.type == ParameterType::kInt ? "a whole number" : "a number");
+  if (number && !numeric)
+    return refuse(parameter.type == ParameterType::kInt ? "a whole number" : "a number");
   if (parameter.type == ParameterType::kBool) {
     std::string lower = to_lower(value);
     if (lower != "true" && lower != "false" && lower != "1" && lower != "0") return refuse("true or false");
   }
-  if (parameter.type == ParameterType::kUri && value.find(':') == std::string_view::npos) return refuse("a URI");
-  if (numeric && parameter.min && *numeric < *parameter.min) return refuse(fmt::format("at least {}", *parameter.min));
-  if (numeric && parameter.max && *numeric > *parameter.max) return refuse(fmt::format("at most {}", *parameter.max));
+  if (parameter.type == ParameterType::kUri && value.find(':') == std::string_view::npos)
+    return refuse("a URI");
+  if (numeric && parameter.min && *numeric < *parameter.min)
+    return refuse(fmt::format("at least {}", *parameter.min));
+  if (numeric && parameter.max && *numeric > *parameter.max)
+    return refuse(fmt::format("at most {}", *parameter.max));
   return {};
 }
 

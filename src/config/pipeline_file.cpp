@@ -18,10 +18,12 @@ Result<> read_arguments(const Node& map, Step& step) {
   if (map.kind == Node::Kind::kNull) return {};
   if (!map.is_map()) return fail_at(map.place, "params of step '{}' must be a map of names", step.name);
   for (const auto& entry : map.entries) {
-    // MLflow appends parameters that a project does not declare; in a pipeline that is nearly always a typing error.
+    // MLflow appends parameters that a project does not declare; in a pipeline that is nearly always a typing
+    // error.
     if (find_parameter(step.entry.parameters, entry.key) == nullptr)
-      return fail_at(entry.place, "step '{}' passes '{}', which entry point '{}' of {} does not declare{}", step.name,
-                     entry.key, step.entry.name, step.project.file, did_you_mean(entry.key, names_of(step.entry.parameters)));
+      return fail_at(entry.place, "step '{}' passes '{}', which entry point '{}' of {} does not declare{}",
+                     step.name, entry.key, step.entry.name, step.project.file,
+                     did_you_mean(entry.key, names_of(step.entry.parameters)));
     std::string text = TRY(as_text(entry.value, fmt::format("parameter '{}'", entry.key)));
     step.arguments.push_back({entry.key, TRY(parse_template(text, entry.value.place)), entry.place});
   }
@@ -42,11 +44,13 @@ Result<Step> read_step(const Node::Entry& entry, const fs::path& folder) {
   if (!is_step_name(entry.key))
     return fail_at(entry.place, "'{}' cannot be a step's name: letters, digits, '_' and '-' only", entry.key);
   if (!entry.value.is_map()) return fail_at(entry.place, "step '{}' must be a map with a project", entry.key);
-  TRY(check_keys(entry.value, {"project", "entry_point", "params", "needs", "timeout", "figures"}, fmt::format("step '{}'", entry.key)));
+  TRY(check_keys(entry.value, {"project", "entry_point", "params", "needs", "timeout", "figures"},
+                 fmt::format("step '{}'", entry.key)));
   Step step{.name = entry.key, .place = entry.place};
 
   const Node* project = entry.value.find("project");
-  if (project == nullptr) return fail_at(entry.place, "step '{}' needs a project: the folder of its MLproject", entry.key);
+  if (project == nullptr)
+    return fail_at(entry.place, "step '{}' needs a project: the folder of its MLproject", entry.key);
   std::string where = TRY(as_text(*project, "project"));
   auto loaded = load_project(folder / where);
   if (!loaded && loaded.error().code == Code::kNotFound)
@@ -55,7 +59,8 @@ Result<Step> read_step(const Node::Entry& entry, const fs::path& folder) {
 
   const Node* point = entry.value.find("entry_point");
   std::string point_name = point != nullptr ? TRY(as_text(*point, "entry_point")) : "main";
-  step.entry = TRY_IN((point != nullptr ? point->place : entry.place).to_string(), entry_point(step.project, point_name));
+  step.entry = TRY_IN((point != nullptr ? point->place : entry.place).to_string(),
+                      entry_point(step.project, point_name));
 
   if (const Node* params = entry.value.find("params")) TRY(read_arguments(*params, step));
   if (const Node* needs = entry.value.find("needs")) TRY(read_needs(*needs, step));
@@ -73,7 +78,8 @@ Result<Step> read_step(const Node::Entry& entry, const fs::path& folder) {
 Result<Pipeline> load_pipeline(const fs::path& file) {
   Node root = TRY(load_yaml(file));
   if (!root.is_map()) return fail_at({file.string(), 1, 1}, "a pipeline is a map with name and steps");
-  TRY(check_keys(root, {"name", "experiment", "params", "steps", "max_parallel", "description"}, "the pipeline"));
+  TRY(check_keys(root, {"name", "experiment", "params", "steps", "max_parallel", "description"},
+                 "the pipeline"));
   Pipeline pipeline;
   pipeline.file = file.string();
   pipeline.folder = fs::absolute(file).parent_path().lexically_normal();
@@ -82,7 +88,8 @@ Result<Pipeline> load_pipeline(const fs::path& file) {
   pipeline.name = name != nullptr ? TRY(as_text(*name, "name")) : pipeline.folder.filename().string();
   const Node* experiment = root.find("experiment");
   pipeline.experiment = experiment != nullptr ? TRY(as_text(*experiment, "experiment")) : pipeline.name;
-  if (const Node* params = root.find("params")) pipeline.parameters = TRY(read_parameters(*params, Extras::kPipeline));
+  if (const Node* params = root.find("params"))
+    pipeline.parameters = TRY(read_parameters(*params, Extras::kPipeline));
   if (const Node* limit = root.find("max_parallel"))
     pipeline.max_parallel = static_cast<int>(TRY(as_int(*limit, "max_parallel", 1, 1024)));
 

@@ -23,20 +23,26 @@ class TreeBuilder : public YAML::EventHandler {
   void OnDocumentStart(const YAML::Mark&) override {}
   void OnDocumentEnd() override {}
   void OnNull(const YAML::Mark& mark, YAML::anchor_t) override { add(mark, Node::Kind::kNull); }
-  void OnAlias(const YAML::Mark& mark, YAML::anchor_t) override { refuse(mark, "aliases ('*name') are not supported; write the value out"); }
-  void OnScalar(const YAML::Mark& mark, const std::string& tag, YAML::anchor_t, const std::string& value) override {
+  void OnAlias(const YAML::Mark& mark, YAML::anchor_t) override {
+    refuse(mark, "aliases ('*name') are not supported; write the value out");
+  }
+  void OnScalar(const YAML::Mark& mark, const std::string& tag, YAML::anchor_t,
+                const std::string& value) override {
     bool quoted = tag == "!";
-    bool null = !quoted && (value.empty() || value == "~" || value == "null" || value == "Null" || value == "NULL");
+    bool null =
+        !quoted && (value.empty() || value == "~" || value == "null" || value == "Null" || value == "NULL");
     if (Node* node = add(mark, null && !expects_key() ? Node::Kind::kNull : Node::Kind::kScalar, value)) {
       node->text = null ? "" : value;
       node->quoted = quoted;
     }
   }
-  void OnSequenceStart(const YAML::Mark& mark, const std::string&, YAML::anchor_t, YAML::EmitterStyle::value) override {
+  void OnSequenceStart(const YAML::Mark& mark, const std::string&, YAML::anchor_t,
+                       YAML::EmitterStyle::value) override {
     open(mark, Node::Kind::kList);
   }
   void OnSequenceEnd() override { open_.pop_back(); }
-  void OnMapStart(const YAML::Mark& mark, const std::string&, YAML::anchor_t, YAML::EmitterStyle::value) override {
+  void OnMapStart(const YAML::Mark& mark, const std::string&, YAML::anchor_t,
+                  YAML::EmitterStyle::value) override {
     open(mark, Node::Kind::kMap);
   }
   void OnMapEnd() override { open_.pop_back(); }
@@ -99,8 +105,10 @@ const Node* Node::find(std::string_view key) const {
 }
 
 Result<Node> parse_yaml(std::string_view text, const std::string& file_name) {
-  if (text.size() > kMostBytes) return fail(Code::kInvalid, "{}: larger than {} bytes", file_name, kMostBytes);
-  if (text.find('\0') != std::string_view::npos) return fail(Code::kInvalid, "{}: holds a NUL byte", file_name);
+  if (text.size() > kMostBytes)
+    return fail(Code::kInvalid, "{}: larger than {} bytes", file_name, kMostBytes);
+  if (text.find('\0') != std::string_view::npos)
+    return fail(Code::kInvalid, "{}: holds a NUL byte", file_name);
   TreeBuilder builder(file_name);
   try {
     std::istringstream stream{std::string(text)};
@@ -117,12 +125,15 @@ Result<Node> parse_yaml(std::string_view text, const std::string& file_name) {
   return std::move(builder.root);
 }
 
-Result<Node> load_yaml(const fs::path& path) { return parse_yaml(TRY(read_file(path, kMostBytes + 1)), path.string()); }
+Result<Node> load_yaml(const fs::path& path) {
+  return parse_yaml(TRY(read_file(path, kMostBytes + 1)), path.string());
+}
 
 Result<> check_keys(const Node& map, const std::vector<std::string>& known, std::string_view what) {
   for (const auto& entry : map.entries)
     if (std::find(known.begin(), known.end(), entry.key) == known.end())
-      return fail_at(entry.place, "unknown key '{}' in {}{}", entry.key, what, did_you_mean(entry.key, known));
+      return fail_at(entry.place, "unknown key '{}' in {}{}", entry.key, what,
+                     did_you_mean(entry.key, known));
   return {};
 }
 

@@ -48,7 +48,8 @@ struct Node::Entry {
   Node value;
 };
 
-// Refuses broken YAML, aliases, duplicate keys, keys that are not plain text, more than 64 levels, 100 000 nodes or 1 MiB.
+// Refuses broken YAML, aliases, duplicate keys, keys that are not plain text, more than 64 levels, 100 000
+// nodes or 1 MiB.
 Result<Node> parse_yaml(std::string_view text, const std::string& file_name);
 Result<Node> load_yaml(const fs::path& path);
 

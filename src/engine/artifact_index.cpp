@@ -60,7 +60,8 @@ Result<std::vector<ArtifactEntry>> index_artifacts(const fs::path& folder) {
         }
   };
   std::vector<std::jthread> threads;
-  for (unsigned i = 1; i < std::thread::hardware_concurrency() && files.size() > 64; ++i) threads.emplace_back(work);
+  for (unsigned i = 1; i < std::thread::hardware_concurrency() && files.size() > 64; ++i)
+    threads.emplace_back(work);
   work();
   threads.clear();
   TRY(std::move(outcome));

@@ -41,9 +41,12 @@ std::vector<std::string> last_lines(const fs::path& log, size_t count) {
 
 RunStatus run_status(StepState state) {
   switch (state) {
-    case StepState::kFinished: return RunStatus::kFinished;
-    case StepState::kKilled: return RunStatus::kKilled;
-    default: return RunStatus::kFailed;
+    case StepState::kFinished:
+      return RunStatus::kFinished;
+    case StepState::kKilled:
+      return RunStatus::kKilled;
+    default:
+      return RunStatus::kFailed;
   }
 }
 
@@ -65,8 +68,14 @@ class Execution {
  public:
   enum class Shape { kPipeline, kProject };
 
-  Execution(const pipeline::Plan& plan, tracking::Store& store, const Options& options, const Listener& listener, Shape shape)
-      : plan_(plan), store_(store), options_(options), listener_(listener), shape_(shape), results_(plan.steps.size()) {
+  Execution(const pipeline::Plan& plan, tracking::Store& store, const Options& options,
+            const Listener& listener, Shape shape)
+      : plan_(plan),
+        store_(store),
+        options_(options),
+        listener_(listener),
+        shape_(shape),
+        results_(plan.steps.size()) {
     for (const auto& step : plan.steps) outcome_.steps.push_back({step.name, "", StepState::kWaiting, 0});
   }
 
@@ -92,13 +101,18 @@ class Execution {
   Result<> begin() {
     std::string experiment = options_.experiment.empty() ? plan_.experiment : options_.experiment;
     outcome_.experiment_id = TRY(store_.ensure_experiment(experiment));
-    RunStarted event{.run_id = "", .run_name = "", .experiment_id = outcome_.experiment_id, .experiment = experiment, .steps = {}};
+    RunStarted event{.run_id = "",
+                     .run_name = "",
+                     .experiment_id = outcome_.experiment_id,
+                     .experiment = experiment,
+                     .steps = {}};
     for (const auto& step : plan_.steps) event.steps.push_back(step.name);
     if (is_pipeline()) {
       std::vector<KeyValue> tags = source_tags(plan_.folder, "main");
       tags.emplace_back("tidemill.pipeline", plan_.name);
       tags.emplace_back("tidemill.pipeline.steps", join(event.steps, ","));
-      tracking::Run parent = TRY(create_run(options_.run_name.empty() ? plan_.name : options_.run_name, std::move(tags)));
+      tracking::Run parent =
+          TRY(create_run(options_.run_name.empty() ? plan_.name : options_.run_name, std::move(tags)));
       outcome_.run_id = event.run_id = parent.info.id;
       event.run_name = parent.info.name;
       artifacts_ = TRY(local_folder(parent));
@@ -109,7 +123,11 @@ class Execution {
   }
 
   Result<tracking::Run> create_run(const std::string& name, std::vector<KeyValue> tags) {
-    return store_.create_run({.experiment_id = outcome_.experiment_id, .name = name, .user = user_name(), .start_time = now_ms(), .tags = std::move(tags)});
+    return store_.create_run({.experiment_id = outcome_.experiment_id,
+                              .name = name,
+                              .user = user_name(),
+                              .start_time = now_ms(),
+                              .tags = std::move(tags)});
   }
 
   Result<fs::path> local_folder(const tracking::Run& run) {
@@ -118,7 +136,8 @@ class Execution {
     if (proxied && !options_.artifact_root.empty()) folder = options_.artifact_root / *proxied;
     if (!folder)
       return fail(Code::kInvalid,
-                  "experiment {} keeps its artifacts at {}, which is not a folder of this machine; choose another with --experiment-name",
+                  "experiment {} keeps its artifacts at {}, which is not a folder of this machine; choose "
+                  "another with --experiment-name",
                   run.info.experiment_id, run.info.artifact_uri);
     TRY(make_dirs(*folder));
     return *folder;
@@ -130,11 +149,14 @@ class Execution {
       killed = killed || step.state == StepState::kKilled;
       failed = failed || step.state == StepState::kFailed;
     }
-    outcome_.status = failed ? RunStatus::kFailed : killed || stopping_ ? RunStatus::kKilled : RunStatus::kFinished;
+    outcome_.status = failed                ? RunStatus::kFailed
+                      : killed || stopping_ ? RunStatus::kKilled
+                                            : RunStatus::kFinished;
     outcome_.seconds = watch_.seconds();
     if (is_pipeline()) {
       if (auto files = index_artifacts(artifacts_)) TRY(store_.record_artifacts(outcome_.run_id, *files));
-      TRY(store_.update_run({.run_id = outcome_.run_id, .status = outcome_.status, .end_time = now_ms(), .name = {}}));
+      TRY(store_.update_run(
+          {.run_id = outcome_.run_id, .status = outcome_.status, .end_time = now_ms(), .name = {}}));
     }
     listener_(RunFinished{outcome_.run_id, outcome_.status, outcome_.seconds});
     return {};
@@ -144,11 +166,15 @@ class Execution {
   void abandon() {
     for (auto& step : running_) {
       step.process.stop(options_.kill_grace);
-      (void)store_.update_run({.run_id = outcome_.steps[step.index].run_id, .status = RunStatus::kFailed, .end_time = now_ms(), .name = {}});
+      (void)store_.update_run({.run_id = outcome_.steps[step.index].run_id,
+                               .status = RunStatus::kFailed,
+                               .end_time = now_ms(),
+                               .name = {}});
     }
     running_.clear();
     if (is_pipeline())
-      (void)store_.update_run({.run_id = outcome_.run_id, .status = RunStatus::kFailed, .end_time = now_ms(), .name = {}});
+      (void)store_.update_run(
+          {.run_id = outcome_.run_id, .status = RunStatus::kFailed, .end_time = now_ms(), .name = {}});
   }
 
   // --- The loop: start what can start, wait for one thing to happen, handle it ---
@@ -179,7 +205,8 @@ class Execution {
   }
 
   Result<> start_ready_steps() {
-    for (size_t i = 0; i < plan_.steps.size() && !failed_ && !stopping_ && running_.size() < most_parallel(); ++i)
+    for (size_t i = 0; i < plan_.steps.size() && !failed_ && !stopping_ && running_.size() < most_parallel();
+         ++i)
       if (is_ready(i)) TRY(start_step(i));
     return {};
   }
@@ -223,7 +250,8 @@ class Execution {
     for (auto& step : running_) {
       const auto& timeout = plan_.steps[step.index].timeout;
       if (step.deadline && now > *step.deadline)
-        stop_step(step, StepState::kFailed, fmt::format("did not end within its timeout of {} s", timeout->count()));
+        stop_step(step, StepState::kFailed,
+                  fmt::format("did not end within its timeout of {} s", timeout->count()));
       if (step.kill_at && now > *step.kill_at) step.process.signal_group(SIGKILL);
     }
   }
@@ -233,8 +261,8 @@ class Execution {
       auto progress = read_progress(step.progress_file);
       if (!progress || progress->seconds == step.shown_seconds) continue;
       step.shown_seconds = progress->seconds;
-      listener_(StepProgress{plan_.steps[step.index].name, progress->label, progress->unit, progress->note, progress->done,
-                             progress->total, progress->seconds});
+      listener_(StepProgress{plan_.steps[step.index].name, progress->label, progress->unit, progress->note,
+                             progress->done, progress->total, progress->seconds});
     }
   }
 
@@ -274,7 +302,8 @@ class Execution {
     TRY(mark(index, StepState::kRunning));
     fs::path artifacts = TRY(local_folder(run));
     if (!is_pipeline()) artifacts_ = artifacts;
-    results_[index] = {run.info.id, artifacts.string(), [this, id = run.info.id](const std::string& key) -> std::optional<std::string> {
+    results_[index] = {run.info.id, artifacts.string(),
+                       [this, id = run.info.id](const std::string& key) -> std::optional<std::string> {
                          auto logged = store_.run(id);
                          auto value = logged ? logged->metric(key) : std::nullopt;
                          return value ? std::optional(fmt::format("{}", *value)) : std::nullopt;
@@ -291,9 +320,11 @@ class Execution {
   }
 
   // Resolves references, logs the parameters, and makes the command.
-  Result<std::string> prepare(const pipeline::PlannedStep& step, const pipeline::StepResult& self, const tracking::Run& run) {
+  Result<std::string> prepare(const pipeline::PlannedStep& step, const pipeline::StepResult& self,
+                              const tracking::Run& run) {
     config::Arguments given = TRY(pipeline::resolve(plan_, step, self, scope()));
-    config::Arguments complete = TRY(config::complete_arguments(step.entry, given, is_pipeline() ? plan_.folder : fs::current_path()));
+    config::Arguments complete =
+        TRY(config::complete_arguments(step.entry, given, is_pipeline() ? plan_.folder : fs::current_path()));
     TRY(store_.log_batch(run.info.id, {.metrics = {}, .params = complete, .tags = {}}));
     return config::command_line(step.entry, complete);
   }
@@ -302,8 +333,11 @@ class Execution {
     const auto& step = plan_.steps[index];
     fs::path progress = scratch_->path() / fmt::format("{}.progress", index);
     const char* path = std::getenv("PATH");
-    ProcessOptions process{.argv = {"bash", "-c", command}, .working_dir = step.project.folder, .extra_env = options_.extra_env,
-                           .unset_env = {"MLFLOW_EXPERIMENT_NAME", "TIDEMILL_PROGRESS"}, .output_file = log};
+    ProcessOptions process{.argv = {"bash", "-c", command},
+                           .working_dir = step.project.folder,
+                           .extra_env = options_.extra_env,
+                           .unset_env = {"MLFLOW_EXPERIMENT_NAME", "TIDEMILL_PROGRESS"},
+                           .output_file = log};
     auto& env = process.extra_env;
     env["MLFLOW_TRACKING_URI"] = options_.tracking_uri;
     env["MLFLOW_RUN_ID"] = results_[index].run_id;
@@ -312,23 +346,34 @@ class Execution {
     env["TIDEMILL_OUTPUT_DIR"] = results_[index].artifacts;
     env["TIDEMILL_PROGRESS_FILE"] = progress.string();
     if (!options_.program_dir.empty())
-      env["PATH"] = options_.program_dir.string() + ":" + (path != nullptr ? path : "/usr/local/bin:/usr/bin:/bin");
-    RunningStep running{.index = index, .process = TRY(Process::start(process)), .command = command, .log = log, .progress_file = progress};
+      env["PATH"] =
+          options_.program_dir.string() + ":" + (path != nullptr ? path : "/usr/local/bin:/usr/bin:/bin");
+    RunningStep running{.index = index,
+                        .process = TRY(Process::start(process)),
+                        .command = command,
+                        .log = log,
+                        .progress_file = progress};
     guard_->add(running.process.pid());
     if (step.timeout) running.deadline = steady_clock::now() + *step.timeout;
     return running;
   }
 
   Result<> fail_to_start(size_t index, const Error& error, const fs::path& log) {
-    StepFinished event{.step = plan_.steps[index].name, .run_id = outcome_.steps[index].run_id, .state = StepState::kFailed,
-                       .reason = error.message, .log = log};
+    StepFinished event{.step = plan_.steps[index].name,
+                       .run_id = outcome_.steps[index].run_id,
+                       .state = StepState::kFailed,
+                       .reason = error.message,
+                       .log = log};
     return settle(index, event);
   }
 
   Result<> finish_step(RunningStep& step, const Exit& exit) {
     guard_->remove(step.process.pid());
     step.process.signal_group(SIGKILL);  // what a step leaves running in its group ends with it
-    StepFinished event{.step = plan_.steps[step.index].name, .run_id = outcome_.steps[step.index].run_id, .seconds = step.watch.seconds(), .log = step.log};
+    StepFinished event{.step = plan_.steps[step.index].name,
+                       .run_id = outcome_.steps[step.index].run_id,
+                       .seconds = step.watch.seconds(),
+                       .log = step.log};
     if (step.kill_at) {
       event.state = step.stop_state;
       event.reason = step.stop_reason;
@@ -343,7 +388,8 @@ class Execution {
       event.last_lines = last_lines(step.log, 20);
     }
     TRY(record_outputs(step.index, event));
-    TRY(store_.log_batch(event.run_id, {.metrics = usage_metrics(exit, event.seconds), .params = {}, .tags = {}}));
+    TRY(store_.log_batch(event.run_id,
+                         {.metrics = usage_metrics(exit, event.seconds), .params = {}, .tags = {}}));
     return settle(step.index, event);
   }
 
@@ -358,7 +404,9 @@ class Execution {
 
   Result<> record_outputs(size_t index, StepFinished& event) {
     auto files = index_artifacts(results_[index].artifacts);
-    if (!files) return fail(files.error().code, "the outputs of step '{}' cannot be recorded: {}", event.step, files.error().message);
+    if (!files)
+      return fail(files.error().code, "the outputs of step '{}' cannot be recorded: {}", event.step,
+                  files.error().message);
     event.artifact_count = files->size();
     for (const auto& file : *files) event.artifact_bytes += file.size;
     return store_.record_artifacts(event.run_id, *files);
@@ -375,7 +423,8 @@ class Execution {
   Result<> settle(size_t index, const StepFinished& event) {
     outcome_.steps[index].seconds = event.seconds;
     if (!event.reason.empty()) TRY(store_.set_tag(event.run_id, "tidemill.failure", event.reason));
-    TRY(store_.update_run({.run_id = event.run_id, .status = run_status(event.state), .end_time = now_ms(), .name = {}}));
+    TRY(store_.update_run(
+        {.run_id = event.run_id, .status = run_status(event.state), .end_time = now_ms(), .name = {}}));
     TRY(mark(index, event.state));
     failed_ = failed_ || event.state == StepState::kFailed;
     listener_(event);
@@ -386,7 +435,8 @@ class Execution {
     for (size_t i = 0; i < plan_.steps.size(); ++i) {
       if (outcome_.steps[i].state != StepState::kWaiting) continue;
       TRY(mark(i, StepState::kSkipped));
-      listener_(StepFinished{.step = plan_.steps[i].name, .run_id = "", .state = StepState::kSkipped, .reason = skip_reason(i)});
+      listener_(StepFinished{
+          .step = plan_.steps[i].name, .run_id = "", .state = StepState::kSkipped, .reason = skip_reason(i)});
     }
     return {};
   }
@@ -419,21 +469,29 @@ class Execution {
 
 std::string_view to_string(StepState state) {
   switch (state) {
-    case StepState::kWaiting: return "waiting";
-    case StepState::kRunning: return "running";
-    case StepState::kFinished: return "finished";
-    case StepState::kFailed: return "failed";
-    case StepState::kSkipped: return "skipped";
-    case StepState::kKilled: return "killed";
+    case StepState::kWaiting:
+      return "waiting";
+    case StepState::kRunning:
+      return "running";
+    case StepState::kFinished:
+      return "finished";
+    case StepState::kFailed:
+      return "failed";
+    case StepState::kSkipped:
+      return "skipped";
+    case StepState::kKilled:
+      return "killed";
   }
   return "";
 }
 
-Result<Outcome> execute(const pipeline::Plan& plan, tracking::Store& store, const Options& options, const Listener& listener) {
+Result<Outcome> execute(const pipeline::Plan& plan, tracking::Store& store, const Options& options,
+                        const Listener& listener) {
   return Execution(plan, store, options, listener, Execution::Shape::kPipeline).run();
 }
 
-Result<Outcome> execute_project(const pipeline::Plan& plan, tracking::Store& store, const Options& options, const Listener& listener) {
+Result<Outcome> execute_project(const pipeline::Plan& plan, tracking::Store& store, const Options& options,
+                                const Listener& listener) {
   return Execution(plan, store, options, listener, Execution::Shape::kProject).run();
 }
 

@@ -1,5 +1,5 @@
-// Executes a plan: one parent run, one child run for each step, each step a process of its own. Every change of
-// state is in the store before it is acted on.
+// Executes a plan: one parent run, one child run for each step, each step a process of its own. Every change
+// of state is in the store before it is acted on.
 #pragma once
 
 #include <chrono>
@@ -19,7 +19,8 @@ namespace tidemill::engine {
 enum class StepState { kWaiting, kRunning, kFinished, kFailed, kSkipped, kKilled };
 std::string_view to_string(StepState state);  // "waiting", ...
 
-// --- Events: what a listener (terminal, JSON lines) is told, in order, on the thread that calls execute(). ---
+// --- Events: what a listener (terminal, JSON lines) is told, in order, on the thread that calls execute().
+// ---
 
 struct RunStarted {
   std::string run_id, run_name, experiment_id, experiment;
@@ -41,8 +42,8 @@ struct StepFinished {
   std::string step, run_id;  // run_id is "" for a skipped step
   StepState state = StepState::kFinished;
   double seconds = 0;
-  std::string reason;                // "exit status 3", "needs train, which failed"; "" when it finished
-  std::string command;               // of a failed step
+  std::string reason;   // "exit status 3", "needs train, which failed"; "" when it finished
+  std::string command;  // of a failed step
   fs::path log;
   std::vector<std::string> last_lines;  // of a failed step's log, at most 20
   size_t artifact_count = 0;
@@ -56,7 +57,8 @@ struct RunFinished {
 using Event = std::variant<RunStarted, StepStarted, StepProgress, StepFinished, RunFinished>;
 using Listener = std::function<void(const Event&)>;
 
-// Whether a project's declared environment (python_env, conda_env, docker_env) is wanted, or the machine as it is.
+// Whether a project's declared environment (python_env, conda_env, docker_env) is wanted, or the machine as
+// it is.
 enum class EnvironmentManager { kDeclared, kLocal };
 
 struct Options {
@@ -84,13 +86,15 @@ struct Outcome {
 };
 
 // Runs the plan to its end. A failing step is not an error here: see Outcome::status (kFailed; kKilled when
-// sys/signals.h reports an interrupt). Errors: the store refuses (full disk, read-only), or a step's parameters
-// do not fit its project (kInvalid; nothing has been recorded then).
-// Call it on the main thread, with catch_interrupts() done.
-Result<Outcome> execute(const pipeline::Plan& plan, tracking::Store& store, const Options& options, const Listener& listener);
+// sys/signals.h reports an interrupt). Errors: the store refuses (full disk, read-only), or a step's
+// parameters do not fit its project (kInvalid; nothing has been recorded then). Call it on the main thread,
+// with catch_interrupts() done.
+Result<Outcome> execute(const pipeline::Plan& plan, tracking::Store& store, const Options& options,
+                        const Listener& listener);
 
 // A single project run as `mlflow run` does it: one run, without a parent, of this name and experiment.
-Result<Outcome> execute_project(const pipeline::Plan& plan, tracking::Store& store, const Options& options, const Listener& listener);
+Result<Outcome> execute_project(const pipeline::Plan& plan, tracking::Store& store, const Options& options,
+                                const Listener& listener);
 
 // Ends as FAILED every RUNNING run whose runner (a process of this machine, since its last boot) is no more.
 // Returns the ids. Call it when a store is opened.

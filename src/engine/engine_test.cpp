@@ -26,15 +26,18 @@ class Engine : public testing::Test {
 
   void open_store() {
     store_.reset();
-    auto opened = tracking::Store::open({.file = dir_.path() / "tidemill.db", .default_artifact_root = (dir_.path() / "artifacts").string()});
+    auto opened = tracking::Store::open(
+        {.file = dir_.path() / "tidemill.db", .default_artifact_root = (dir_.path() / "artifacts").string()});
     ASSERT_TRUE(opened) << opened.error().message;
     store_.emplace(std::move(*opened));
   }
 
   void add_step(const std::string& name, const std::string& command, const std::string& parameters = "{}") {
     ASSERT_TRUE(make_dirs(dir_.path() / name));
-    ASSERT_TRUE(write_file_atomic(dir_.path() / name / "MLproject",
-                                  fmt::format("entry_points:\n  main:\n    parameters: {}\n    command: |\n      {}\n", parameters, command)));
+    ASSERT_TRUE(write_file_atomic(
+        dir_.path() / name / "MLproject",
+        fmt::format("entry_points:\n  main:\n    parameters: {}\n    command: |\n      {}\n", parameters,
+                    command)));
   }
 
   pipeline::Plan plan(const std::string& yaml) {
@@ -54,11 +57,14 @@ class Engine : public testing::Test {
 
   const StepFinished* finished(const std::string& step) const {
     for (const auto& event : events_)
-      if (const auto* done = std::get_if<StepFinished>(&event); done != nullptr && done->step == step) return done;
+      if (const auto* done = std::get_if<StepFinished>(&event); done != nullptr && done->step == step)
+        return done;
     return nullptr;
   }
 
-  std::string text_of(const fs::path& relative) { return read_file(dir_.path() / relative).value_or("(missing)"); }
+  std::string text_of(const fs::path& relative) {
+    return read_file(dir_.path() / relative).value_or("(missing)");
+  }
   RunStatus status_of(const std::string& run_id) { return store_->run(run_id)->info.status; }
 
   TempDir dir_ = TempDir::create().value();
@@ -66,7 +72,9 @@ class Engine : public testing::Test {
   std::vector<Event> events_;
 };
 
-constexpr const char* kTwoSteps = "name: demo\nsteps:\n  a: {project: a}\n  b: {project: b, params: {input: '${steps.a.artifacts}/out.txt'}}\n";
+constexpr const char* kTwoSteps =
+    "name: demo\nsteps:\n  a: {project: a}\n  b: {project: b, params: {input: "
+    "'${steps.a.artifacts}/out.txt'}}\n";
 
 TEST_F(Engine, RecordsOneParentAndAChildForEachStepAndPassesOutputsOn) {
   add_step("a", "echo hello > $TIDEMILL_OUTPUT_DIR/out.txt; echo $MLFLOW_RUN_ID > id");
@@ -80,7 +88,8 @@ TEST_F(Engine, RecordsOneParentAndAChildForEachStepAndPassesOutputsOn) {
   EXPECT_EQ(parent.info.status, RunStatus::kFinished);
   EXPECT_EQ(parent.info.name, "demo");
   EXPECT_EQ(parent.tag("tidemill.step.b"), "finished");
-  tracking::Run a = store_->run(outcome->steps[0].run_id).value(), b = store_->run(outcome->steps[1].run_id).value();
+  tracking::Run a = store_->run(outcome->steps[0].run_id).value(),
+                b = store_->run(outcome->steps[1].run_id).value();
   EXPECT_EQ(text_of("a/id"), a.info.id + "\n");
   EXPECT_EQ(a.tag("mlflow.parentRunId"), parent.info.id);
   EXPECT_EQ(a.tag("mlflow.source.type"), "PROJECT");
@@ -140,7 +149,8 @@ TEST_F(Engine, NothingIsRecordedWhenAParameterCannotFit) {
 TEST_F(Engine, AMetricThatWasNotLoggedFailsTheStepThatRefersToIt) {
   add_step("a", "true");
   add_step("b", "true", "{x: string}");
-  auto outcome = run("steps:\n  a: {project: a}\n  b: {project: b, params: {x: '${steps.a.metrics.accuracy}'}}\n");
+  auto outcome =
+      run("steps:\n  a: {project: a}\n  b: {project: b, params: {x: '${steps.a.metrics.accuracy}'}}\n");
   ASSERT_TRUE(outcome);
   EXPECT_EQ(outcome->status, RunStatus::kFailed);
   EXPECT_THAT(finished("b")->reason, HasSubstr("logged no metric 'accuracy'"));

@@ -79,8 +79,10 @@ Result<std::vector<std::string>> end_orphaned_runs(tracking::Store& store) {
   std::vector<std::string> ended;
   for (const auto& run : TRY(store.running_runs_with_tag(kRunnerTag))) {
     if (runner_is_alive(run.tag(kRunnerTag))) continue;
-    TRY(store.set_tag(run.info.id, "tidemill.failure", "its runner ended without finishing it (killed, or the machine went down)"));
-    TRY(store.update_run({.run_id = run.info.id, .status = tracking::RunStatus::kFailed, .end_time = now_ms()}));
+    TRY(store.set_tag(run.info.id, "tidemill.failure",
+                      "its runner ended without finishing it (killed, or the machine went down)"));
+    TRY(store.update_run(
+        {.run_id = run.info.id, .status = tracking::RunStatus::kFailed, .end_time = now_ms()}));
     ended.push_back(run.info.id);
   }
   return ended;

@@ -13,10 +13,13 @@ bool is_known_before_the_run(const config::Template& value) {
 
 Result<> check_environment(const pipeline::PlannedStep& step, const Options& options) {
   const auto& project = step.project;
-  if (project.environment == EnvironmentKind::kNone || options.environment == EnvironmentManager::kLocal) return {};
-  return config::fail_at(project.environment_place,
-                         "the project of step '{}' declares an environment, and making environments is not supported yet; "
-                         "run it in the environment at hand with --env-manager local", step.name);
+  if (project.environment == EnvironmentKind::kNone || options.environment == EnvironmentManager::kLocal)
+    return {};
+  return config::fail_at(
+      project.environment_place,
+      "the project of step '{}' declares an environment, and making environments is not supported yet; "
+      "run it in the environment at hand with --env-manager local",
+      step.name);
 }
 
 }  // namespace
@@ -25,13 +28,15 @@ Result<> check_step(const pipeline::Plan& plan, const pipeline::PlannedStep& ste
   TRY(check_environment(step, options));
   config::Arguments known, all;
   pipeline::PlannedStep static_part = step;
-  std::erase_if(static_part.arguments, [](const auto& argument) { return !is_known_before_the_run(argument.value); });
+  std::erase_if(static_part.arguments,
+                [](const auto& argument) { return !is_known_before_the_run(argument.value); });
   known = TRY(pipeline::resolve(plan, static_part, {}, {}));
   for (const auto& parameter : step.entry.parameters) {
     bool passed = false;
     for (const auto& argument : step.arguments) passed = passed || argument.name == parameter.name;
     if (!passed && !parameter.default_value)
-      return config::fail_at(parameter.place, "step '{}' does not pass parameter '{}', which has no default", step.name, parameter.name);
+      return config::fail_at(parameter.place, "step '{}' does not pass parameter '{}', which has no default",
+                             step.name, parameter.name);
     for (const auto& [name, value] : known)
       if (name == parameter.name && parameter.type != config::ParameterType::kPath)
         TRY_IN(parameter.place.to_string(), config::check_value(parameter, value));

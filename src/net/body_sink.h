@@ -32,8 +32,8 @@ struct SinkBody {
     size_t put(const Buffers& buffers, boost::system::error_code& error) {
       error = {};
       size_t total = 0;
-      for (auto it = boost::asio::buffer_sequence_begin(buffers); it != boost::asio::buffer_sequence_end(buffers);
-           ++it) {
+      for (auto it = boost::asio::buffer_sequence_begin(buffers);
+           it != boost::asio::buffer_sequence_end(buffers); ++it) {
         boost::asio::const_buffer piece = *it;
         store({static_cast<const char*>(piece.data()), piece.size()}, error);
         if (error) return total;

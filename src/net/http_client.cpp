@@ -30,7 +30,8 @@ std::string base64(std::string_view text) {
   std::string out;
   for (size_t i = 0; i < text.size(); i += 3) {
     uint32_t group = 0;
-    for (size_t k = 0; k < 3; ++k) group = group << 8 | (i + k < text.size() ? static_cast<uint8_t>(text[i + k]) : 0u);
+    for (size_t k = 0; k < 3; ++k)
+      group = group << 8 | (i + k < text.size() ? static_cast<uint8_t>(text[i + k]) : 0u);
     for (size_t k = 0; k < 4; ++k) out += i + k > text.size() ? '=' : kDigits[group >> (18 - 6 * k) & 63];
   }
   return out;
@@ -92,11 +93,13 @@ Result<> Exchange::write(Outgoing& outgoing) {
   TRY(stream_.write(outgoing.head, request_.timeout));
   std::string block(outgoing.file ? kBlockBytes : 0, '\0');
   for (uint64_t done = 0; done < outgoing.size;) {
-    std::string_view piece = outgoing.body.substr(std::min<uint64_t>(done, outgoing.body.size()), kBlockBytes);
+    std::string_view piece =
+        outgoing.body.substr(std::min<uint64_t>(done, outgoing.body.size()), kBlockBytes);
     if (outgoing.file) {
       size_t want = std::min<uint64_t>(block.size(), outgoing.size - done);
       piece = {block.data(), TRY(read_some(outgoing.file, {block.data(), want}))};
-      if (piece.empty()) return fail(Code::kInvalid, "{} became shorter while it was sent", request_.body_file.string());
+      if (piece.empty())
+        return fail(Code::kInvalid, "{} became shorter while it was sent", request_.body_file.string());
     }
     TRY(stream_.write(piece, request_.timeout));
     done += piece.size();
@@ -232,7 +235,7 @@ Result<Outgoing> HttpClient::State::prepare(const ClientRequest& request) const 
   out.size = request.body.size();
   if (!request.body_file.empty()) {
     out.file = TRY(open_file(request.body_file, O_RDONLY));
-    struct stat info {};
+    struct stat info{};
     if (fstat(out.file.get(), &info) != 0 || !S_ISREG(info.st_mode))
       return fail(Code::kInvalid, "{} is not a file", request.body_file.string());
     out.size = static_cast<uint64_t>(info.st_size);
@@ -250,7 +253,8 @@ Result<Outgoing> HttpClient::State::prepare(const ClientRequest& request) const 
       return fail(Code::kInvalid, "the value of header {} has a line break in it", name);
     out.head += fmt::format("{}: {}\r\n", name, value);
   }
-  if (request.host.find_first_of(" \r\n") != std::string::npos) return fail(Code::kInvalid, "bad host '{}'", request.host);
+  if (request.host.find_first_of(" \r\n") != std::string::npos)
+    return fail(Code::kInvalid, "bad host '{}'", request.host);
   if (out.head.find_first_of(" \r\n", request.method.size() + 1) < out.head.find(" HTTP/1.1\r\n"))
     return fail(Code::kInvalid, "'{}' is not a request target; encode spaces as %20", request.target);
   out.head += "\r\n";
@@ -260,13 +264,15 @@ Result<Outgoing> HttpClient::State::prepare(const ClientRequest& request) const 
 Result<HttpClient> HttpClient::create(std::string_view base_url) {
   auto state = std::make_unique<State>();
   Url& url = state->url;
-  if (!parse_url(base_url, url)) return fail(Code::kInvalid, "'{}' is not an http:// or https:// URL", base_url);
+  if (!parse_url(base_url, url))
+    return fail(Code::kInvalid, "'{}' is not an http:// or https:// URL", base_url);
   state->prefix = url.target.substr(0, url.target.find('?'));
   while (state->prefix.ends_with('/')) state->prefix.pop_back();
   bool is_v6 = url.host.find(':') != std::string::npos;
   state->host = is_v6 ? "[" + url.host + "]" : url.host;
   if (url.port != (url.scheme == "http" ? "80" : "443")) state->host += ":" + url.port;
-  if (!url.user.empty() || !url.password.empty()) state->authorization = "Basic " + base64(url.user + ":" + url.password);
+  if (!url.user.empty() || !url.password.empty())
+    state->authorization = "Basic " + base64(url.user + ":" + url.password);
   if (url.scheme == "https") state->tls = TRY(TlsContext::create());
   return HttpClient(std::move(state));
 }
@@ -291,7 +297,8 @@ Result<ClientResponse> HttpClient::send(const ClientRequest& request) {
     auto response = exchange.run(outgoing);
     if (response && exchange.reusable()) state_->give_back(std::move(stream));
     if (response) return response;
-    bool closed_while_idle = was_idle && !exchange.heard_anything() && response.error().code == Code::kUnavailable;
+    bool closed_while_idle =
+        was_idle && !exchange.heard_anything() && response.error().code == Code::kUnavailable;
     if (!closed_while_idle || !is_idempotent(request.method)) {
       std::string what = fmt::format("{} {}{}", request.method, state_->place(), request.target);
       return tl::unexpected<Error>(std::move(response).error().in(what));

@@ -19,10 +19,12 @@ struct ClientRequest {
   std::string host = {};  // of the Host header; the base URL's when empty
   std::string body = {};
   fs::path body_file = {};  // sent instead of body when not empty
-  fs::path save_to = {};    // the response's body is written to this file (2xx only) when not empty: from its start,
-                       // or for 206 at the offset that Content-Range names, so that a download can be resumed
+  fs::path save_to =
+      {};  // the response's body is written to this file (2xx only) when not empty: from its start,
+           // or for 206 at the offset that Content-Range names, so that a download can be resumed
   std::chrono::milliseconds timeout{120'000};  // without progress
-  std::function<void(uint64_t done, uint64_t total)> on_progress = {};  // bytes of the larger body; total 0: not known
+  std::function<void(uint64_t done, uint64_t total)> on_progress =
+      {};  // bytes of the larger body; total 0: not known
 };
 
 struct ClientResponse {
@@ -40,7 +42,8 @@ class HttpClient {
   ~HttpClient();
 
   // kUnavailable: no connection, or it broke; kTimeout. Any HTTP status is a success here.
-  // An idempotent request (GET, HEAD, PUT, DELETE) is sent once more when a kept-alive connection had been closed.
+  // An idempotent request (GET, HEAD, PUT, DELETE) is sent once more when a kept-alive connection had been
+  // closed.
   Result<ClientResponse> send(const ClientRequest& request);
 
  private:

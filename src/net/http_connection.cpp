@@ -31,7 +31,7 @@ std::string_view http_date() {
   thread_local char text[64];
   time_t now = time(nullptr);
   if (now != last) {
-    struct tm parts {};
+    struct tm parts{};
     gmtime_r(&now, &parts);
     strftime(text, sizeof text, "%a, %d %b %Y %H:%M:%S GMT", &parts);
     last = now;
@@ -84,7 +84,8 @@ void HttpConnection::check_deadline(Clock::time_point now) {
   constexpr int64_t kSecond = 1'000'000'000;
   if (now_ns < deadline || !deadline_ns_.compare_exchange_strong(deadline, now_ns + kSecond)) return;
   // The worker finds the end of input (or a broken pipe) and, seeing timed_out_, knows why. Only the reading
-  // side is closed first, so that 408 can still be sent; if that does not go out either, the next time is final.
+  // side is closed first, so that 408 can still be sent; if that does not go out either, the next time is
+  // final.
   bool again = timed_out_.exchange(true);
   ::shutdown(socket_.get(), again ? SHUT_RDWR : SHUT_RD);
 }
@@ -104,7 +105,7 @@ void HttpConnection::close() {
   }
   if (phase_ == Phase::kWriting && timed_out_) {
     // The kernel would keep what is unsent, and go on trying, for minutes.
-    struct linger at_once {1, 0};
+    struct linger at_once{1, 0};
     setsockopt(socket_.get(), SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
   }
   socket_.reset();
@@ -114,10 +115,18 @@ void HttpConnection::run() {
   std::shared_ptr<HttpConnection> self = shared_from_this();
   for (Next next = Next::kContinue; next == Next::kContinue;) {
     switch (phase_) {
-      case Phase::kReading: next = read_request(); break;
-      case Phase::kHandling: next = dispatch(); break;
-      case Phase::kWriting: next = write_response(); break;
-      case Phase::kLingering: next = linger(); break;
+      case Phase::kReading:
+        next = read_request();
+        break;
+      case Phase::kHandling:
+        next = dispatch();
+        break;
+      case Phase::kWriting:
+        next = write_response();
+        break;
+      case Phase::kLingering:
+        next = linger();
+        break;
     }
     if (next == Next::kClosed) close();
   }
@@ -170,12 +179,16 @@ HttpConnection::Next HttpConnection::feed() {
     RequestReader::Step step = reader_.feed(bytes, used);
     consumed_ += used;
     switch (step) {
-      case RequestReader::Step::kNeedMore: return Next::kWait;
-      case RequestReader::Step::kFailed: return refuse(reader_.status(), reader_.problem());
+      case RequestReader::Step::kNeedMore:
+        return Next::kWait;
+      case RequestReader::Step::kFailed:
+        return refuse(reader_.status(), reader_.problem());
       case RequestReader::Step::kHeader:
         if (Next next = on_header(); next != Next::kWait) return next;
         break;
-      case RequestReader::Step::kDone: phase_ = Phase::kHandling; return Next::kContinue;
+      case RequestReader::Step::kDone:
+        phase_ = Phase::kHandling;
+        return Next::kContinue;
     }
   }
 }
@@ -193,7 +206,8 @@ HttpConnection::Next HttpConnection::on_header() {
   }
   if (reader_.wants_continue()) {
     size_t used = 0;
-    if (reader_.feed({}, used) == RequestReader::Step::kFailed) return refuse(reader_.status(), reader_.problem());
+    if (reader_.feed({}, used) == RequestReader::Step::kFailed)
+      return refuse(reader_.status(), reader_.problem());
     constexpr std::string_view kContinue = "HTTP/1.1 100 Continue\r\n\r\n";
     if (::send(socket_.get(), kContinue.data(), kContinue.size(), MSG_NOSIGNAL | MSG_DONTWAIT) < 0)
       return Next::kClosed;
@@ -216,7 +230,8 @@ HttpConnection::Next HttpConnection::dispatch() {
   {
     auto responder = std::make_shared<Responder>(shared_from_this());
     try {
-      shared_->handler(std::move(request), [responder](HttpResponse response) { responder->give(std::move(response)); });
+      shared_->handler(std::move(request),
+                       [responder](HttpResponse response) { responder->give(std::move(response)); });
     } catch (const std::exception& e) {
       log_error("a request's handler failed: {}", e.what());
       responder->give(HttpResponse::text(500, "Internal error.\n"));
@@ -241,8 +256,10 @@ void HttpConnection::prepare(HttpResponse response) {
   discard_body_file();
   response_ = std::move(response);
   if (shared_->stopping) keep_alive_ = false;
-  uint64_t size = response_.body.index() == 0 ? std::get<0>(response_.body).size() : std::get<1>(response_.body).size;
-  head_ = fmt::format("HTTP/1.1 {} {}\r\nDate: {}\r\n", response_.status, reason_phrase(response_.status), http_date());
+  uint64_t size =
+      response_.body.index() == 0 ? std::get<0>(response_.body).size() : std::get<1>(response_.body).size;
+  head_ = fmt::format("HTTP/1.1 {} {}\r\nDate: {}\r\n", response_.status, reason_phrase(response_.status),
+                      http_date());
   for (const auto& [name, value] : response_.headers) append_field(head_, name, value);
   if (has_body(response_.status)) head_ += fmt::format("Content-Length: {}\r\n", size);
   head_ += keep_alive_ ? "\r\n" : "Connection: close\r\n\r\n";

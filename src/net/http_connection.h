@@ -71,8 +71,8 @@ class HttpConnection : public std::enable_shared_from_this<HttpConnection> {
   std::string peer_;
   Phase phase_ = Phase::kReading;
   RequestReader reader_;
-  std::string pending_;  // received, not yet consumed
-  size_t consumed_ = 0;  // of pending_
+  std::string pending_;   // received, not yet consumed
+  size_t consumed_ = 0;   // of pending_
   bool starved_ = false;  // what is left in pending_ is of no use without more
   bool in_body_ = false;
   bool keep_alive_ = true;
@@ -82,7 +82,7 @@ class HttpConnection : public std::enable_shared_from_this<HttpConnection> {
   std::atomic<Answer> answer_{Answer::kPending};
   std::string head_;
   HttpResponse response_;
-  size_t sent_ = 0;         // of head_ and the text body together
+  size_t sent_ = 0;  // of head_ and the text body together
   uint64_t lingered_ = 0;
 
   std::atomic<int64_t> deadline_ns_;  // on the steady clock

@@ -35,6 +35,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   for (size_t piece : {size_t{1}, size_t{7}, size_t{1 << 16}}) read_stream(text, piece);
   tidemill::parse_query(text);
   tidemill::Url url;
-  if (tidemill::parse_url(text, url) && (url.host.empty() || url.port.empty() || !url.target.starts_with('/'))) abort();
+  if (tidemill::parse_url(text, url) &&
+      (url.host.empty() || url.port.empty() || !url.target.starts_with('/')))
+    abort();
   return 0;
 }

@@ -71,11 +71,12 @@ ByteRange parse_range(std::string_view text, uint64_t size) {
 
 Result<HttpResponse> HttpResponse::file(const HttpRequest& request, const fs::path& path) {
   Fd file = TRY(open_file(path, O_RDONLY | O_NONBLOCK));
-  struct stat info {};
+  struct stat info{};
   if (fstat(file.get(), &info) != 0 || !S_ISREG(info.st_mode))
     return fail(Code::kNotFound, "{} is not a file", path.string());
   auto size = static_cast<uint64_t>(info.st_size);
-  std::string tag = fmt::format("\"{:x}-{:x}\"", size, info.st_mtim.tv_sec * 1'000'000'000 + info.st_mtim.tv_nsec);
+  std::string tag =
+      fmt::format("\"{:x}-{:x}\"", size, info.st_mtim.tv_sec * 1'000'000'000 + info.st_mtim.tv_nsec);
   HttpResponse response;
   response.headers.add("ETag", tag);
   if (request.headers.get("If-None-Match") == tag) {
@@ -125,7 +126,8 @@ static std::string peer_name(const sockaddr_storage& address, socklen_t length) 
   char host[NI_MAXHOST] = "?", port[NI_MAXSERV] = "?";
   getnameinfo(reinterpret_cast<const sockaddr*>(&address), length, host, sizeof host, port, sizeof port,
               NI_NUMERICHOST | NI_NUMERICSERV);
-  return address.ss_family == AF_INET6 ? fmt::format("[{}]:{}", host, port) : fmt::format("{}:{}", host, port);
+  return address.ss_family == AF_INET6 ? fmt::format("[{}]:{}", host, port)
+                                       : fmt::format("{}:{}", host, port);
 }
 
 Result<> HttpServer::State::watch(int fd, uint32_t events, void* tag, int operation) {
@@ -142,7 +144,8 @@ Result<> HttpServer::State::bind_to(const addrinfo& address) {
   int on = 1;
   auto failed = [] { return tl::unexpected<Error>(errno_error("cannot listen", errno)); };
   if (!fd || setsockopt(fd.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) != 0) return failed();
-  if (::bind(fd.get(), address.ai_addr, address.ai_addrlen) != 0 || ::listen(fd.get(), 4096) != 0) return failed();
+  if (::bind(fd.get(), address.ai_addr, address.ai_addrlen) != 0 || ::listen(fd.get(), 4096) != 0)
+    return failed();
   sockaddr_storage bound{};
   socklen_t length = sizeof bound;
   if (getsockname(fd.get(), reinterpret_cast<sockaddr*>(&bound), &length) != 0) return failed();
@@ -169,7 +172,8 @@ Result<> HttpServer::State::listen() {
   }
   std::string message = bound.error().message;
   message.insert(message.find(':'), " on " + place);
-  if (bound.error().code == Code::kUnavailable) message += " (another program uses this port; choose another one)";
+  if (bound.error().code == Code::kUnavailable)
+    message += " (another program uses this port; choose another one)";
   return fail(bound.error().code, "{}", message);
 }
 
@@ -209,7 +213,8 @@ void HttpServer::State::accept_all() {
   while (!shared->stopping) {
     sockaddr_storage peer{};
     socklen_t length = sizeof peer;
-    Fd socket(accept4(listener.get(), reinterpret_cast<sockaddr*>(&peer), &length, SOCK_CLOEXEC | SOCK_NONBLOCK));
+    Fd socket(
+        accept4(listener.get(), reinterpret_cast<sockaddr*>(&peer), &length, SOCK_CLOEXEC | SOCK_NONBLOCK));
     if (socket) {
       adopt(std::move(socket), peer);
       continue;
@@ -265,7 +270,8 @@ uint16_t HttpServer::port() const { return state_->port; }
 std::string HttpServer::url() const {
   const std::string& host = state_->shared->options.host;
   bool is_v6 = host.find(':') != std::string::npos;
-  return is_v6 ? fmt::format("http://[{}]:{}", host, state_->port) : fmt::format("http://{}:{}", host, state_->port);
+  return is_v6 ? fmt::format("http://[{}]:{}", host, state_->port)
+               : fmt::format("http://{}:{}", host, state_->port);
 }
 
 void HttpServer::stop(milliseconds grace) {

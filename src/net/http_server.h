@@ -21,9 +21,9 @@ struct HttpRequest {
   std::string path;    // as sent, without the query; percent-encoding is left in
   Query query;
   Headers headers;
-  std::string body;     // empty when it went to a file
-  fs::path body_file;   // set when the route asked for BodyPlace::kFile; the handler may rename it away
-  std::string peer;     // "127.0.0.1:40312"
+  std::string body;    // empty when it went to a file
+  fs::path body_file;  // set when the route asked for BodyPlace::kFile; the handler may rename it away
+  std::string peer;    // "127.0.0.1:40312"
 
   std::string_view param(std::string_view key) const;  // the query's first value of this key, or ""
 };
@@ -40,7 +40,8 @@ struct HttpResponse {
   Headers headers;  // Content-Length, Date and Connection are set by the server
   std::variant<std::string, FileBody> body;
 
-  static HttpResponse text(int status, std::string body, std::string_view content_type = "text/plain; charset=utf-8");
+  static HttpResponse text(int status, std::string body,
+                           std::string_view content_type = "text/plain; charset=utf-8");
   // The whole file, or the one range that the request asks for (206; 416 when it lies outside). With ETag,
   // If-Range and If-None-Match (304).
   static Result<HttpResponse> file(const HttpRequest& request, const fs::path& path);
@@ -54,11 +55,12 @@ using HttpHandler = std::function<void(HttpRequest, Respond)>;
 struct HttpServerOptions {
   std::string host = "127.0.0.1";
   uint16_t port = 0;  // 0: any free port, see HttpServer::port()
-  int threads = 0;    // 0: one for each core, at least 4; give more where handlers wait for disks or other servers
-  uint64_t max_body_bytes = 64u << 20;  // above it 413
-  uint32_t max_header_bytes = 64u << 10;  // above it 431
-  std::chrono::milliseconds idle_timeout{75'000};   // between requests
-  std::chrono::milliseconds read_timeout{30'000};   // without progress inside a request
+  int threads =
+      0;  // 0: one for each core, at least 4; give more where handlers wait for disks or other servers
+  uint64_t max_body_bytes = 64u << 20;             // above it 413
+  uint32_t max_header_bytes = 64u << 10;           // above it 431
+  std::chrono::milliseconds idle_timeout{75'000};  // between requests
+  std::chrono::milliseconds read_timeout{30'000};  // without progress inside a request
   // Requests for which the body is to be spooled to a file in `spool_dir` instead of memory
   // (then max_body_bytes does not apply). Asked once the header has been read.
   std::function<bool(const HttpRequest&)> spool_body = {};

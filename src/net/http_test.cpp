@@ -43,8 +43,8 @@ TEST(Url, PartsAreFound) {
 
 TEST(Url, NonsenseIsRefused) {
   Url url;
-  for (const char* text : {"", "http://", "ftp://h", "http://h:0", "http://h:99999", "http://h:1a", "http://a b", "h:80",
-                           "http://[::1", "http://[::1]x", "http://h\r\nX: y/"})
+  for (const char* text : {"", "http://", "ftp://h", "http://h:0", "http://h:99999", "http://h:1a",
+                           "http://a b", "h:80", "http://[::1", "http://[::1]x", "http://h\r\nX: y/"})
     EXPECT_FALSE(parse_url(text, url)) << text;
 }
 
@@ -56,7 +56,8 @@ struct Read {
 };
 
 // Feeds a stream `piece` bytes at a time, as a connection does.
-Read read_request(std::string_view stream, size_t piece, uint32_t max_header = 4096, uint64_t max_body = 1000) {
+Read read_request(std::string_view stream, size_t piece, uint32_t max_header = 4096,
+                  uint64_t max_body = 1000) {
   RequestReader reader(max_header, max_body);
   std::string pending;
   size_t given = 0;
@@ -67,7 +68,8 @@ Read read_request(std::string_view stream, size_t piece, uint32_t max_header = 4
     if (step == RequestReader::Step::kHeader) continue;
     bool done = step == RequestReader::Step::kDone;
     if (step != RequestReader::Step::kNeedMore || given == stream.size())
-      return {step, done ? reader.take() : HttpRequest{}, reader.status(), pending.size() + stream.size() - given};
+      return {step, done ? reader.take() : HttpRequest{}, reader.status(),
+              pending.size() + stream.size() - given};
     pending += stream.substr(given, piece);
     given = std::min(stream.size(), given + piece);
   }
@@ -117,13 +119,20 @@ TEST(RequestReader, BadRequestsGetTheirStatus) {
   EXPECT_EQ(refusal("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip\r\n\r\n"), 501);
   EXPECT_EQ(refusal("POST / HTTP/1.1\r\nHost: a\r\nExpect: tea\r\n\r\n"), 417);
   EXPECT_EQ(refusal("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n"), 400);
-  std::string chunks = "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3e9\r\n" + std::string(1001, 'x');
+  std::string chunks =
+      "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3e9\r\n" + std::string(1001, 'x');
   EXPECT_EQ(refusal(chunks), 413);
 }
 
 TEST(RequestReader, LengthAndChunkedTogetherAreRefusedAsSmuggling) {
-  EXPECT_EQ(refusal("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"), 400);
-  EXPECT_EQ(refusal("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nContent-Length: 3\r\n\r\n0\r\n\r\n"), 400);
+  EXPECT_EQ(
+      refusal(
+          "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"),
+      400);
+  EXPECT_EQ(
+      refusal(
+          "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nContent-Length: 3\r\n\r\n0\r\n\r\n"),
+      400);
 }
 
 TEST(RequestReader, EndlessHeadersAreRefused) {

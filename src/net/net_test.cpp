@@ -30,7 +30,9 @@ class RawClient {
     address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     EXPECT_EQ(::connect(fd_.get(), reinterpret_cast<sockaddr*>(&address), sizeof address), 0);
   }
-  void send(std::string_view bytes) { EXPECT_EQ(::send(fd_.get(), bytes.data(), bytes.size(), MSG_NOSIGNAL), ssize_t(bytes.size())); }
+  void send(std::string_view bytes) {
+    EXPECT_EQ(::send(fd_.get(), bytes.data(), bytes.size(), MSG_NOSIGNAL), ssize_t(bytes.size()));
+  }
   // Until the text has come, or the server closes.
   std::string read_until(std::string_view text) {
     std::string all;
@@ -41,7 +43,8 @@ class RawClient {
   std::string read_all() {
     std::string all;
     char buffer[4096];
-    for (ssize_t got; (got = ::recv(fd_.get(), buffer, sizeof buffer, 0)) > 0;) all.append(buffer, size_t(got));
+    for (ssize_t got; (got = ::recv(fd_.get(), buffer, sizeof buffer, 0)) > 0;)
+      all.append(buffer, size_t(got));
     return all;
   }
   int fd() const { return fd_.get(); }
@@ -72,7 +75,8 @@ TEST(Http, RequestsOnOneConnectionAreAnswered) {
   });
   HttpClient client = client_of(server);
   for (int i = 0; i < 100; ++i) {
-    auto response = client.send({.method = "POST", .target = fmt::format("/p?i={}", i), .body = std::string(size_t(i) * 3000, 'x')});
+    auto response = client.send(
+        {.method = "POST", .target = fmt::format("/p?i={}", i), .body = std::string(size_t(i) * 3000, 'x')});
     ASSERT_TRUE(response) << response.error().message;
     EXPECT_EQ(response->status, 200);
     EXPECT_EQ(response->body, fmt::format("POST /p?i={} {}", i, std::string(size_t(i) * 3000, 'x')));
@@ -102,13 +106,16 @@ TEST(Http, AnswersMayComeLaterFromAnotherThread) {
   std::mutex mutex;
   HttpServer server = serve([&](HttpRequest request, Respond respond) {
     std::lock_guard lock(mutex);
-    threads.emplace_back([request = std::move(request), respond = std::move(respond)]() mutable { echo(std::move(request), std::move(respond)); });
+    threads.emplace_back([request = std::move(request), respond = std::move(respond)]() mutable {
+      echo(std::move(request), std::move(respond));
+    });
   });
   RawClient raw(server.port());
   std::string pipelined;
   for (int i = 0; i < 50; ++i) pipelined += fmt::format("GET /{} HTTP/1.1\r\nHost: h\r\n\r\n", i);
   raw.send(pipelined);
-  for (int i = 0; i < 50; ++i) EXPECT_THAT(raw.read_until(fmt::format("GET /{} ", i)), StartsWith("HTTP/1.1 200 OK"));
+  for (int i = 0; i < 50; ++i)
+    EXPECT_THAT(raw.read_until(fmt::format("GET /{} ", i)), StartsWith("HTTP/1.1 200 OK"));
   server.stop(milliseconds(1000));
   for (auto& thread : threads) thread.join();
 }
@@ -116,7 +123,9 @@ TEST(Http, AnswersMayComeLaterFromAnotherThread) {
 TEST(Http, PipelinedRequestsAreAnsweredInOrderAndJunkBehindThemEndsTheConnection) {
   HttpServer server = serve(echo);
   RawClient raw(server.port());
-  raw.send("GET /1 HTTP/1.1\r\nHost: h\r\n\r\nPOST /2 HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\n\r\nok(junk)\r\n\r\n");
+  raw.send(
+      "GET /1 HTTP/1.1\r\nHost: h\r\n\r\nPOST /2 HTTP/1.1\r\nHost: h\r\nContent-Length: "
+      "2\r\n\r\nok(junk)\r\n\r\n");
   std::string all = raw.read_all();
   size_t first = all.find("GET /1"), second = all.find("POST /2 ok"), bad = all.find("HTTP/1.1 400");
   EXPECT_LT(first, second);
@@ -158,8 +167,9 @@ TEST(Http, ASlowHandlerIsNotTimedOut) {
 }
 
 TEST(Http, AClientThatDoesNotReadIsDropped) {
-  HttpServer server = serve([](HttpRequest, Respond respond) { respond(HttpResponse::text(200, std::string(64 << 20, 'x'))); },
-                            {.read_timeout = milliseconds(50)});
+  HttpServer server = serve(
+      [](HttpRequest, Respond respond) { respond(HttpResponse::text(200, std::string(64 << 20, 'x'))); },
+      {.read_timeout = milliseconds(50)});
   RawClient raw(server.port());
   raw.send("GET / HTTP/1.1\r\nHost: h\r\n\r\n");
   pollfd entry{raw.fd(), POLLHUP, 0};
@@ -291,7 +301,8 @@ TEST_F(FilesOverHttp, RangesAreHonoured) {
   ClientResponse outside = get("bytes=5000001-");
   EXPECT_EQ(outside.status, 416);
   EXPECT_EQ(outside.headers.get("Content-Range"), "bytes */5000001");
-  for (const char* whole : {"bytes=5-4", "bytes=0-1,3-4", "lines=1-2", "bytes=a-b", "bytes=-"}) EXPECT_EQ(get(whole).status, 200) << whole;
+  for (const char* whole : {"bytes=5-4", "bytes=0-1,3-4", "lines=1-2", "bytes=a-b", "bytes=-"})
+    EXPECT_EQ(get(whole).status, 200) << whole;
   EXPECT_EQ(get("bytes=0-0", "\"other\"").status, 200);
   EXPECT_EQ(get("bytes=0-0", std::string(part.headers.get("ETag"))).status, 206);
 }
@@ -340,7 +351,9 @@ TEST(Http, ABusyPortIsNamed) {
   auto second = HttpServer::start({.port = server.port()}, echo);
   ASSERT_FALSE(second);
   EXPECT_EQ(second.error().code, Code::kUnavailable);
-  EXPECT_THAT(second.error().message, StartsWith(fmt::format("cannot listen on 127.0.0.1:{}: Address already in use", server.port())));
+  EXPECT_THAT(
+      second.error().message,
+      StartsWith(fmt::format("cannot listen on 127.0.0.1:{}: Address already in use", server.port())));
 }
 
 TEST(HttpClient, AServerThatIsAwayOrSilentIsReported) {
@@ -375,9 +388,12 @@ TEST(HttpClient, ARequestIsRepeatedWhenTheKeptConnectionIsGone) {
 
 TEST(HttpClient, UserAndPathOfTheBaseUrlAreUsed) {
   HttpServer server = serve([](HttpRequest request, Respond respond) {
-    respond(HttpResponse::text(200, fmt::format("{} {}", request.target, request.headers.get("Authorization"))));
+    respond(
+        HttpResponse::text(200, fmt::format("{} {}", request.target, request.headers.get("Authorization"))));
   });
-  HttpClient client = HttpClient::create(fmt::format("http://Aladdin:open%20sesame@127.0.0.1:{}/prefix/", server.port())).value();
+  HttpClient client =
+      HttpClient::create(fmt::format("http://Aladdin:open%20sesame@127.0.0.1:{}/prefix/", server.port()))
+          .value();
   EXPECT_EQ(client.send({.target = "/x"})->body, "/prefix/x Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ==");
   ClientRequest bearer;
   bearer.headers.add("Authorization", "Bearer t");
@@ -403,14 +419,17 @@ std::string answer_of(std::string bytes, const ClientRequest& request = {}) {
   HttpClient client = HttpClient::create(fmt::format("http://127.0.0.1:{}", ntohs(address.sin_port))).value();
   auto response = client.send(request);
   server.join();
-  return response ? fmt::format("{} {}", response->status, response->body) : "error: " + response.error().message;
+  return response ? fmt::format("{} {}", response->status, response->body)
+                  : "error: " + response.error().message;
 }
 
 TEST(HttpClient, OddServersAreUnderstoodOrReported) {
   EXPECT_EQ(answer_of("HTTP/1.1 200 OK\r\n\r\nuntil the end"), "200 until the end");
   EXPECT_EQ(answer_of("HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 204 No Content\r\n\r\n"), "204 ");
-  EXPECT_EQ(answer_of("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n"), "200 abc");
-  EXPECT_THAT(answer_of("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nabc"), HasSubstr("in the middle of an answer"));
+  EXPECT_EQ(answer_of("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n"),
+            "200 abc");
+  EXPECT_THAT(answer_of("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nabc"),
+              HasSubstr("in the middle of an answer"));
   EXPECT_THAT(answer_of("SSH-2.0-OpenSSH\r\n"), HasSubstr("not HTTP"));
   EXPECT_THAT(answer_of(""), HasSubstr("closed the connection"));
 }

@@ -34,7 +34,9 @@ int status_of(const error_code& error) {
 struct RequestReader::Parser : http::request_parser<SinkBody> {};
 
 RequestReader::RequestReader(uint32_t max_header_bytes, uint64_t max_body_bytes)
-    : parser_(std::make_unique<Parser>()), max_header_bytes_(max_header_bytes), max_body_bytes_(max_body_bytes) {
+    : parser_(std::make_unique<Parser>()),
+      max_header_bytes_(max_header_bytes),
+      max_body_bytes_(max_body_bytes) {
   parser_->header_limit(max_header_bytes);
   parser_->body_limit(boost::none);
   parser_->eager(false);
@@ -84,7 +86,8 @@ RequestReader::Step RequestReader::read_header() {
   if (message.count(http::field::transfer_encoding) > 0 && !message.chunked())
     return fail(501, "only the chunked transfer encoding is known");
   std::string_view expect = request_.headers.get("Expect");
-  if (!expect.empty() && to_lower(expect) != "100-continue") return fail(417, "only 100-continue can be expected");
+  if (!expect.empty() && to_lower(expect) != "100-continue")
+    return fail(417, "only 100-continue can be expected");
   wants_continue_ = !expect.empty() && message.version() >= 11 && !parser_->is_done();
   parser_->get().body().limit = max_body_bytes_;
   parser_->eager(true);
@@ -103,7 +106,8 @@ RequestReader::Step RequestReader::feed_body(std::string_view bytes, size_t& use
       if (bytes.size() - used > max_header_bytes_) return fail(400, "a chunk's header is too long");
       return Step::kNeedMore;
     }
-    if (error) return fail(status_of(error), sink.write_problem.empty() ? error.message() : sink.write_problem);
+    if (error)
+      return fail(status_of(error), sink.write_problem.empty() ? error.message() : sink.write_problem);
   }
   return Step::kDone;
 }

@@ -33,10 +33,10 @@ class RequestReader {
   Result<> spool_to(const fs::path& file);
   HttpRequest take();
 
-  bool started() const { return started_; }          // any byte of this request has come
-  bool keep_alive() const { return keep_alive_; }    // valid from kHeader on
+  bool started() const { return started_; }        // any byte of this request has come
+  bool keep_alive() const { return keep_alive_; }  // valid from kHeader on
   bool wants_continue() const { return wants_continue_; }
-  int status() const { return status_; }             // valid after kFailed: 400, 413, 417, 431, 501, 505 or 507
+  int status() const { return status_; }  // valid after kFailed: 400, 413, 417, 431, 501, 505 or 507
   const std::string& problem() const { return problem_; }
 
  private:

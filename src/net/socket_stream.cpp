@@ -101,7 +101,8 @@ struct SocketStream::Tls {
 SocketStream::SocketStream(Fd socket) : socket_(std::move(socket)) {}
 SocketStream::~SocketStream() = default;
 
-Result<std::unique_ptr<SocketStream>> SocketStream::connect(const Url& url, const std::shared_ptr<TlsContext>& tls,
+Result<std::unique_ptr<SocketStream>> SocketStream::connect(const Url& url,
+                                                            const std::shared_ptr<TlsContext>& tls,
                                                             milliseconds timeout) {
   addrinfo hints{};
   hints.ai_socktype = SOCK_STREAM;
@@ -195,7 +196,8 @@ Result<> SocketStream::feed_tls(milliseconds timeout) {
 Result<size_t> SocketStream::read(std::span<char> buffer, milliseconds timeout) {
   if (!tls_) return read_raw(buffer, timeout);
   for (;;) {
-    int got = SSL_read(tls_->ssl.get(), buffer.data(), static_cast<int>(std::min<size_t>(buffer.size(), 1 << 30)));
+    int got =
+        SSL_read(tls_->ssl.get(), buffer.data(), static_cast<int>(std::min<size_t>(buffer.size(), 1 << 30)));
     TRY(flush_tls(timeout));
     if (got > 0) return static_cast<size_t>(got);
     int problem = SSL_get_error(tls_->ssl.get(), got);

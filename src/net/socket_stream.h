@@ -12,7 +12,8 @@
 
 namespace tidemill {
 
-// What TLS connections share: the certificates that are trusted (the system's, or SSL_CERT_FILE / SSL_CERT_DIR).
+// What TLS connections share: the certificates that are trusted (the system's, or SSL_CERT_FILE /
+// SSL_CERT_DIR).
 class TlsContext {
  public:
   static Result<std::shared_ptr<TlsContext>> create();

@@ -8,7 +8,8 @@
 namespace tidemill::nn {
 namespace {
 
-// magic | length of the header (8 bytes, little-endian) | header, JSON | values, f32 little-endian | SHA-256, hex
+// magic | length of the header (8 bytes, little-endian) | header, JSON | values, f32 little-endian | SHA-256,
+// hex
 constexpr std::string_view kMagic = "TMCKPT1\n";
 constexpr size_t kLengthBytes = 8, kDigestBytes = 64;
 constexpr size_t kMaxHeader = 16 << 20;
@@ -83,12 +84,16 @@ class Reader {
     checkpoint.state.seed = json.at("seed").get<uint64_t>();
     checkpoint.settings = json.at("settings").get<std::map<std::string, std::string>>();
     const Json& tensors = json.at("tensors");
-    if (!tensors.is_array() || tensors.size() > kMaxTensors) return damaged(header_at(), "no list of tensors");
+    if (!tensors.is_array() || tensors.size() > kMaxTensors)
+      return damaged(header_at(), "no list of tensors");
     size_t at = 0;
     for (const Json& entry : tensors) {
-      NamedTensor tensor{entry.at("name").get<std::string>(), entry.at("shape").get<std::vector<int64_t>>(), {}};
+      NamedTensor tensor{
+          entry.at("name").get<std::string>(), entry.at("shape").get<std::vector<int64_t>>(), {}};
       auto count = count_of(tensor.shape, (values_.size() - at) / sizeof(float));
-      if (!count) return damaged(values_at_ + at, fmt::format("tensor '{}' has {}", tensor.name, count.error().message));
+      if (!count)
+        return damaged(values_at_ + at,
+                       fmt::format("tensor '{}' has {}", tensor.name, count.error().message));
       tensor.values.resize(*count);
       if (*count) std::memcpy(tensor.values.data(), values_.data() + at, *count * sizeof(float));
       at += *count * sizeof(float);

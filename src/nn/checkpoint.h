@@ -11,7 +11,8 @@ namespace tidemill::nn {
 
 struct Checkpoint {
   TrainerState state;
-  // What the state belongs to (model_type, batch_size, schedule, ..): the reader compares them before going on.
+  // What the state belongs to (model_type, batch_size, schedule, ..): the reader compares them before going
+  // on.
   std::map<std::string, std::string> settings;
 };
 

@@ -1,4 +1,5 @@
-// Whatever the bytes, parsing ends in a checkpoint or an error; what parses is written back to the same bytes' meaning.
+// Whatever the bytes, parsing ends in a checkpoint or an error; what parses is written back to the same
+// bytes' meaning.
 #include "base/hash.h"
 #include "nn/checkpoint.h"
 

@@ -16,9 +16,10 @@ Checkpoint sample() {
   Checkpoint c;
   c.state.step = uint64_t{1} << 60;
   c.state.seed = 18446744073709551615ULL;
-  c.state.tensors = {{"features.0.weight", {2, 3}, {1, -2.5F, 3e-38F, std::nextafter(1.0F, 2.0F), -0.0F, 1e38F}},
-                     {"features.1.num_batches_tracked", {}, {7}},
-                     {"empty", {0, 4}, {}}};
+  c.state.tensors = {
+      {"features.0.weight", {2, 3}, {1, -2.5F, 3e-38F, std::nextafter(1.0F, 2.0F), -0.0F, 1e38F}},
+      {"features.1.num_batches_tracked", {}, {7}},
+      {"empty", {0, 4}, {}}};
   c.settings = {{"model_type", "vgg11"}, {"schedule", "one-cycle"}};
   return c;
 }
@@ -54,7 +55,8 @@ TEST(Checkpoint, ComesBackFromDiskToTheBit) {
 
 TEST(Checkpoint, EveryCutAndEveryFlippedByteIsRefused) {
   const std::string good = to_bytes(sample());
-  for (size_t size = 0; size < good.size(); ++size) EXPECT_FALSE(parse_checkpoint(good.substr(0, size))) << size;
+  for (size_t size = 0; size < good.size(); ++size)
+    EXPECT_FALSE(parse_checkpoint(good.substr(0, size))) << size;
   for (size_t i = 0; i < good.size(); ++i) {
     std::string bad = good;
     bad[i] = static_cast<char>(bad[i] ^ 1);
@@ -77,7 +79,8 @@ TEST(Checkpoint, DamageIsNamedWithFileAndByte) {
 
 TEST(Checkpoint, AShapeLargerThanTheFileIsRefusedWithoutAllocating) {
   const std::string start = R"({"step":1,"seed":1,"settings":{},"tensors":[{"name":"a","shape":)";
-  for (const char* shape : {"[4611686018427387904,4]", "[1000000000000]", "[-1]", "[2,2,2,2,2,2,2,2,2]", "[3]"})
+  for (const char* shape :
+       {"[4611686018427387904,4]", "[1000000000000]", "[-1]", "[2,2,2,2,2,2,2,2,2]", "[3]"})
     EXPECT_FALSE(parse_checkpoint(with_header(start + shape + "}]}", "12345678"))) << shape;
   EXPECT_TRUE(parse_checkpoint(with_header(start + "[2]}]}", "12345678")));
   EXPECT_FALSE(parse_checkpoint(with_header(start + "[1]}]}", "12345678")));  // bytes left over

@@ -30,7 +30,8 @@ bool has_kernels_for_blocks_of_16() {
   return (isa & needed) == needed;
 }
 
-// A primitive with its arguments. Where it wants another layout than the plan keeps, reorders run before and after.
+// A primitive with its arguments. Where it wants another layout than the plan keeps, reorders run before and
+// after.
 class Pass {
  public:
   Pass() = default;
@@ -118,8 +119,8 @@ struct Conv<T>::State {
     const Layout copy(kernel, kType, kBf16 ? Tag::OIhw8i16o2i : Tag::OIhw16i16o);
     const memory::desc any(kernel, kType, Tag::any);
     const dnnl::convolution_forward::primitive_desc forward_desc(
-        {dnnl::prop_kind::forward_training, direct, source.asked, plan.first ? any : copy.asked, result.asked, stride,
-         pad, pad},
+        {dnnl::prop_kind::forward_training, direct, source.asked, plan.first ? any : copy.asked, result.asked,
+         stride, pad, pad},
         engine());
     forward = Pass(dnnl::convolution_forward(forward_desc));
     forward.read(DNNL_ARG_SRC, x_memory, forward_desc.src_desc());
@@ -161,7 +162,8 @@ struct Conv<T>::State {
 
   void own_forward() {
     const size_t in_blocks = plan.padded_in / 16;
-    const T* copy = reinterpret_cast<const T*>(kBf16 ? static_cast<const void*>(forward_copy.data()) : weights.p.data());
+    const T* copy =
+        reinterpret_cast<const T*>(kBf16 ? static_cast<const void*>(forward_copy.data()) : weights.p.data());
     over_tiny({x, y, copy, batch, plan.padded_in, plan.padded_out, 9, 9 * in_blocks, false});
   }
   void own_backward_data() {

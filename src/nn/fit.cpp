@@ -20,7 +20,9 @@ constexpr double kGuessingBand = 0.01;
 constexpr int kGuessingSteps = 200;
 
 using Clock = std::chrono::steady_clock;
-double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
+double seconds_since(Clock::time_point start) {
+  return std::chrono::duration<double>(Clock::now() - start).count();
+}
 
 // Written out, so that the order is the same with every standard library.
 std::vector<uint32_t> shuffled(size_t count, uint64_t seed, uint64_t epoch) {
@@ -46,25 +48,28 @@ struct Sums {
   }
 };
 
-// Notices a net that has stopped learning for good: the narrow layer before the last is silent, or the answer is a
-// guess.
+// Notices a net that has stopped learning for good: the narrow layer before the last is silent, or the answer
+// is a guess.
 class CollapseAlarm {
  public:
   explicit CollapseAlarm(int classes) : guessing_loss_(std::log(classes)) {}
 
   Result<> check(double loss, double active_fraction, uint64_t step) {
     if (!std::isfinite(loss))
-      return fail(Code::kInvalid, "the loss is not a finite number at step {}: lower the learning rate", step);
+      return fail(Code::kInvalid, "the loss is not a finite number at step {}: lower the learning rate",
+                  step);
     dead_ = active_fraction < kDeadFraction ? dead_ + 1 : 0;
     guessing_ = std::abs(loss - guessing_loss_) < kGuessingBand ? guessing_ + 1 : 0;
     if (dead_ >= kDeadSteps)
       return fail(Code::kInvalid,
-                  "the net has collapsed: at step {} less than 1 % of the last hidden layer's units have been active for {} "
+                  "the net has collapsed: at step {} less than 1 % of the last hidden layer's units have "
+                  "been active for {} "
                   "steps. Use schedule one-cycle or warmup, a lower learning rate, or less dropout",
                   step, kDeadSteps);
     if (guessing_ >= kGuessingSteps)
       return fail(Code::kInvalid,
-                  "the net has collapsed: at step {} the loss has stood at {:.4f}, that of guessing, for {} steps. Use "
+                  "the net has collapsed: at step {} the loss has stood at {:.4f}, that of guessing, for {} "
+                  "steps. Use "
                   "schedule one-cycle or warmup, a lower learning rate, or less dropout",
                   step, guessing_loss_, kGuessingSteps);
     return {};
@@ -124,7 +129,8 @@ class Loop {
       if (callbacks_.cancelled && callbacks_.cancelled->load(std::memory_order_relaxed))
         return fail(Code::kCancelled, "training was cancelled at step {} of {}", trainer_.step(), total_);
       const float rate = learning_rate_at(config_.schedule, config_.learning_rate, trainer_.step(), total_);
-      const auto batch = std::span(order).subspan(s * static_cast<size_t>(batch_), static_cast<size_t>(batch_));
+      const auto batch =
+          std::span(order).subspan(s * static_cast<size_t>(batch_), static_cast<size_t>(batch_));
       const StepResult step = trainer_.train_step(train_, batch, rate);
       sums.add(step);
       interval.add(step);
@@ -179,7 +185,8 @@ float learning_rate_at(Schedule schedule, float peak, uint64_t step, uint64_t to
   if (schedule == Schedule::kWarmup)
     return peak * std::min(1.0F, static_cast<float>(step + 1) / static_cast<float>(kWarmupSteps));
   const double x = total_steps ? static_cast<double>(step) / static_cast<double>(total_steps) : 0;
-  return peak * static_cast<float>(x < kRisingShare ? x / kRisingShare : std::max(0.0, (1 - x) / (1 - kRisingShare)));
+  return peak * static_cast<float>(x < kRisingShare ? x / kRisingShare
+                                                    : std::max(0.0, (1 - x) / (1 - kRisingShare)));
 }
 
 Result<FitResult> fit(Trainer& trainer, const Dataset& train, const Dataset& test, const FitConfig& config,
@@ -188,7 +195,8 @@ Result<FitResult> fit(Trainer& trainer, const Dataset& train, const Dataset& tes
   TRY(check_data(train, "training", net.net.classes));
   TRY(check_data(test, "test", net.net.classes));
   if (train.size() < static_cast<size_t>(net.batch_size))
-    return fail(Code::kInvalid, "the training set has {} images, less than one batch of {}: use a smaller batch size",
+    return fail(Code::kInvalid,
+                "the training set has {} images, less than one batch of {}: use a smaller batch size",
                 train.size(), net.batch_size);
   if (test.size() == 0) return fail(Code::kInvalid, "the test set is empty");
   if (config.epochs < 1) return fail(Code::kInvalid, "{} epochs: at least 1 is needed", config.epochs);

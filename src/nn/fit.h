@@ -29,8 +29,8 @@ struct FitConfig {
 struct IntervalReport {
   uint64_t step = 0;  // steps done so far, of total_steps
   uint64_t total_steps = 0;
-  int epoch = 0;      // from 0
-  double loss = 0;    // mean over the interval
+  int epoch = 0;    // from 0
+  double loss = 0;  // mean over the interval
   double accuracy = 0;
   double images_per_second = 0;
   double active_fraction = 0;
@@ -61,8 +61,9 @@ struct FitResult {
 
 // Goes on from trainer.step(), so a trainer whose state was set continues where it stopped. Each epoch has
 // floor(images / batch) steps over a fresh shuffle.
-// kInvalid: no full batch in train, labels outside the classes. kCancelled: cancelled. kInvalid with an explanation:
-// the net has collapsed (active fraction below 1 % for 100 steps, or loss at ln(classes) for 200).
+// kInvalid: no full batch in train, labels outside the classes. kCancelled: cancelled. kInvalid with an
+// explanation: the net has collapsed (active fraction below 1 % for 100 steps, or loss at ln(classes) for
+// 200).
 Result<FitResult> fit(Trainer& trainer, const Dataset& train, const Dataset& test, const FitConfig& config,
                       const FitCallbacks& callbacks = {});
 

@@ -30,7 +30,8 @@ struct Pictures {
   std::vector<uint8_t> images, labels;
 };
 
-std::unique_ptr<Trainer> make(ModelType type, int batch, Precision precision = Precision::kAuto, float dropout = 0) {
+std::unique_ptr<Trainer> make(ModelType type, int batch, Precision precision = Precision::kAuto,
+                              float dropout = 0) {
   TrainerConfig config;
   config.net = make_net(type, 10).value();
   config.batch_size = batch;
@@ -44,7 +45,8 @@ std::unique_ptr<Trainer> make(ModelType type, int batch, Precision precision = P
 void expect_same(const TrainerState& a, const TrainerState& b) {
   EXPECT_EQ(a.step, b.step);
   ASSERT_EQ(a.tensors.size(), b.tensors.size());
-  for (size_t i = 0; i < a.tensors.size(); ++i) EXPECT_EQ(a.tensors[i].values, b.tensors[i].values) << a.tensors[i].name;
+  for (size_t i = 0; i < a.tensors.size(); ++i)
+    EXPECT_EQ(a.tensors[i].values, b.tensors[i].values) << a.tensors[i].name;
 }
 
 TEST(FitNet, TheSimpleNetLearnsWhatCanBeLearnt) {

@@ -1,4 +1,5 @@
-// The loop over a trainer that learns or dies as the test says: the schedule, order, reports, alarms and resuming.
+// The loop over a trainer that learns or dies as the test says: the schedule, order, reports, alarms and
+// resuming.
 #include "nn/fit.h"
 
 #include <gmock/gmock.h>
@@ -70,7 +71,8 @@ TEST(Fit, EachEpochVisitsEveryImageAtMostOnceInAnotherOrder) {
   ASSERT_EQ(trainer.seen.size(), 4U);  // two steps an epoch: the incomplete batch is left out
   for (int epoch = 0; epoch < 2; ++epoch) {
     std::set<uint32_t> images;
-    for (int s = 0; s < 2; ++s) images.insert(trainer.seen[epoch * 2 + s].begin(), trainer.seen[epoch * 2 + s].end());
+    for (int s = 0; s < 2; ++s)
+      images.insert(trainer.seen[epoch * 2 + s].begin(), trainer.seen[epoch * 2 + s].end());
     EXPECT_EQ(images.size(), 8U);
     EXPECT_LT(*images.rbegin(), 10U);
   }
@@ -148,7 +150,9 @@ TEST(Fit, StopsAtOnceWhenCancelledOrWhenACallbackFails) {
   EXPECT_EQ(trainer.step(), 5U);
 
   callbacks = {};
-  callbacks.on_epoch = [](const EpochReport&) -> Result<> { return fail(Code::kUnavailable, "the disk is full"); };
+  callbacks.on_epoch = [](const EpochReport&) -> Result<> {
+    return fail(Code::kUnavailable, "the disk is full");
+  };
   result = fit(trainer, train.set(), test.set(), {.epochs = 3}, callbacks);
   ASSERT_FALSE(result);
   EXPECT_EQ(result.error().message, "the disk is full");

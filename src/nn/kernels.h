@@ -50,8 +50,8 @@ struct WeightGrad {
 
 enum class Operand { kX, kDy };
 
-// A 3x3 convolution with padding 1 on 2x2 pictures, where four of nine taps fall inside: forward (from x, with the
-// forward copy of the weights) or the gradient with respect to x (from dy, with the backward copy).
+// A 3x3 convolution with padding 1 on 2x2 pictures, where four of nine taps fall inside: forward (from x,
+// with the forward copy of the weights) or the gradient with respect to x (from dy, with the backward copy).
 template <class T>
 struct TinyConv {
   const T* from = nullptr;

@@ -329,9 +329,11 @@ void weight_grad(const WeightGrad& w, int out_block) {
       for (int kw = 0; kw < 3; ++kw) weight_grad_tile<T>(w, out_block, i, kh, kw);
 }
 
-// 8 images by 32 output channels, over the input channels of one block. Neighbouring input channels share a word (bf16).
+// 8 images by 32 output channels, over the input channels of one block. Neighbouring input channels share a
+// word (bf16).
 template <class T>
-inline void tiny_block(const uint32_t* from, size_t image_words, const uint32_t* w0, const uint32_t* w1, Vec (&sum)[16]) {
+inline void tiny_block(const uint32_t* from, size_t image_words, const uint32_t* w0, const uint32_t* w1,
+                       Vec (&sum)[16]) {
   constexpr int kWords = 16 / images_per_element<T>();
 #pragma GCC unroll 4
   for (int k = 0; k < kWords; ++k) {
@@ -360,7 +362,8 @@ void tiny_conv(const TinyConv<T>& c, int pair, int position) {
       for (int block = 0; block < c.from_channels / 16; ++block) {
         const T* w = weights + (block * c.from_stride + tap) * 256;
         const T* x = c.from + first * image + (block * 4 + source) * 16;
-        tiny_block<T>(reinterpret_cast<const uint32_t*>(x), image / kPerWord, reinterpret_cast<const uint32_t*>(w),
+        tiny_block<T>(reinterpret_cast<const uint32_t*>(x), image / kPerWord,
+                      reinterpret_cast<const uint32_t*>(w),
                       reinterpret_cast<const uint32_t*>(w + c.to_stride * 256), sum);
       }
     }
@@ -383,7 +386,6 @@ void from_f32(const float* from, T* to, size_t count) {
 
 template <class T>
 constexpr Kernels<T> table() {
-  return {images_per_element<T>(), norm_forward<T>, norm_backward<T>, adam, adam_publish<T>, pack<T>,
-          weight_grad<T>,          to_f32<T>,       from_f32<T>,
-          tiny_conv<T>};
+  return {images_per_element<T>(), norm_forward<T>, norm_backward<T>, adam,        adam_publish<T>, pack<T>,
+          weight_grad<T>,          to_f32<T>,       from_f32<T>,      tiny_conv<T>};
 }

@@ -151,7 +151,8 @@ TYPED_TEST(KernelTest, OwnTinyConvolutionsAgreeWithTheLibrary) {
       for (int own : {0, 1}) {
         plan.own_tiny = own == 1;
         y[own] = Buffer<TypeParam>(dy.size()), dx[own] = Buffer<TypeParam>(x.size());
-        Conv<TypeParam> conv(plan, batch, kernels_of<TypeParam>(isa), space, x.data(), y[own].data(), dx[own].data());
+        Conv<TypeParam> conv(plan, batch, kernels_of<TypeParam>(isa), space, x.data(), y[own].data(),
+                             dx[own].data());
         std::copy_n(weights.data(), weights.size(), conv.weights().p.data());
         conv.update(nullptr);
         conv.forward();
@@ -163,8 +164,10 @@ TYPED_TEST(KernelTest, OwnTinyConvolutionsAgreeWithTheLibrary) {
         back.update(nullptr);
         back.backward_data();
       }
-      EXPECT_LT(relative_difference(y[0].data(), y[1].data(), y[0].size()), sizeof(TypeParam) == 2 ? 2e-3 : 1e-5);
-      EXPECT_LT(relative_difference(dx[0].data(), dx[1].data(), dx[0].size()), sizeof(TypeParam) == 2 ? 2e-3 : 1e-5);
+      EXPECT_LT(relative_difference(y[0].data(), y[1].data(), y[0].size()),
+                sizeof(TypeParam) == 2 ? 2e-3 : 1e-5);
+      EXPECT_LT(relative_difference(dx[0].data(), dx[1].data(), dx[0].size()),
+                sizeof(TypeParam) == 2 ? 2e-3 : 1e-5);
     }
 }
 

@@ -62,8 +62,8 @@ inline Vec dot(Vec sum, uint32_t a, Bits b) {
   return _mm512_fmadd_ps(_mm512_castsi512_ps(s), _mm512_castsi512_ps(b), sum);
 }
 
-// A matrix of 2^kStages columns in kVectors vectors, transposed: each stage turns the address of every element right by
-// one bit. (Gathers would do, slowly on Zen 4.)
+// A matrix of 2^kStages columns in kVectors vectors, transposed: each stage turns the address of every
+// element right by one bit. (Gathers would do, slowly on Zen 4.)
 template <int kVectors, int kStages>
 inline void transpose_lanes(__m512i (&v)[kVectors]) {
   const __m512i even = _mm512_set_epi32(30, 28, 26, 24, 22, 20, 18, 16, 14, 12, 10, 8, 6, 4, 2, 0);
@@ -81,7 +81,8 @@ inline void transpose_lanes(__m512i (&v)[kVectors]) {
   }
 }
 
-// Written past the caches: a copy is read in the next step, long after it would have left them. `to` is aligned.
+// Written past the caches: a copy is read in the next step, long after it would have left them. `to` is
+// aligned.
 inline void store_past_caches(void* to, __m512i v) { _mm512_stream_si512(static_cast<__m512i*>(to), v); }
 
 // After the last of them, before another thread reads.

@@ -21,7 +21,8 @@ Result<Precision> parse_precision(std::string_view text);  // auto, bf16, f32
 std::string_view to_string(Augment augment);
 Result<Augment> parse_augment(std::string_view text);  // none, flip, flip+shift
 
-// Borrowed, not copied. images: 3072 bytes each, [channel][row][column]; labels: one byte each, below the class count.
+// Borrowed, not copied. images: 3072 bytes each, [channel][row][column]; labels: one byte each, below the
+// class count.
 struct Dataset {
   std::span<const uint8_t> images;
   std::span<const uint8_t> labels;
@@ -54,12 +55,13 @@ struct Evaluation {
   std::vector<size_t> predicted;  // by class: how many images were taken for it
 };
 
-// All that a bit-identical continuation in f32 needs, layouts and thread count left out. Random draws depend on seed
-// and step only.
+// All that a bit-identical continuation in f32 needs, layouts and thread count left out. Random draws depend
+// on seed and step only.
 struct TrainerState {
   uint64_t step = 0;  // steps done
   uint64_t seed = 1;
-  std::vector<NamedTensor> tensors;  // the state_dict, then Adam's moments as "adam.m.<name>" and "adam.v.<name>"
+  std::vector<NamedTensor>
+      tensors;  // the state_dict, then Adam's moments as "adam.m.<name>" and "adam.v.<name>"
 };
 
 // Time of one kind of work in a step.
@@ -76,7 +78,8 @@ class Trainer {
   virtual ~Trainer() = default;
 
   // indices: batch_size positions in data. One Adam update at this learning rate.
-  virtual StepResult train_step(const Dataset& data, std::span<const uint32_t> indices, float learning_rate) = 0;
+  virtual StepResult train_step(const Dataset& data, std::span<const uint32_t> indices,
+                                float learning_rate) = 0;
   // With the running statistics, no dropout, no augmentation. Any number of images.
   virtual Evaluation evaluate(const Dataset& data) = 0;
   // Evaluation's logits, [images][classes].
@@ -87,8 +90,9 @@ class Trainer {
   virtual double active_fraction() const = 0;
 
   virtual std::vector<NamedTensor> state_dict() const = 0;
-  // Every tensor of the net by name and shape; kInvalid names the first that is missing or wrong. A convolution's bias
-  // before batch normalisation is folded into the running mean. Leaves the moments at zero.
+  // Every tensor of the net by name and shape; kInvalid names the first that is missing or wrong. A
+  // convolution's bias before batch normalisation is folded into the running mean. Leaves the moments at
+  // zero.
   virtual Result<> load_state_dict(std::span<const NamedTensor> tensors) = 0;
 
   virtual TrainerState state() const = 0;

@@ -72,7 +72,8 @@ void check_gradient(ModelType type, KernelPath path, const std::vector<std::stri
 }
 
 TEST(TrainerTest, GradientsMatchDifferencesOfTheLoss) {
-  check_gradient(ModelType::kVgg11, KernelPath::kBest, {"features.0.weight", "features.9.weight", "features.26.bias"});
+  check_gradient(ModelType::kVgg11, KernelPath::kBest,
+                 {"features.0.weight", "features.9.weight", "features.26.bias"});
   check_gradient(ModelType::kVgg11, KernelPath::kPortable, {"features.19.weight"});
   for (KernelPath path : {KernelPath::kBest, KernelPath::kPortable})
     check_gradient(ModelType::kSimple, path,

@@ -22,13 +22,14 @@ const std::string* find_value(const Arguments& arguments, std::string_view name)
 Result<Arguments> pipeline_params(const Pipeline& pipeline, const Arguments& given) {
   for (const auto& [name, value] : given)
     if (config::find_parameter(pipeline.parameters, name) == nullptr)
-      return fail(Code::kInvalid, "{}: pipeline '{}' has no parameter '{}'{}", pipeline.file, pipeline.name, name,
-                  did_you_mean(name, config::names_of(pipeline.parameters)));
+      return fail(Code::kInvalid, "{}: pipeline '{}' has no parameter '{}'{}", pipeline.file, pipeline.name,
+                  name, did_you_mean(name, config::names_of(pipeline.parameters)));
   Arguments params;
   for (const auto& parameter : pipeline.parameters) {
     const std::string* value = find_value(given, parameter.name);
     if (value == nullptr && !parameter.default_value)
-      return fail_at(parameter.place, "parameter '{}' has no default: give it with -P {}=...", parameter.name, parameter.name);
+      return fail_at(parameter.place, "parameter '{}' has no default: give it with -P {}=...", parameter.name,
+                     parameter.name);
     params.emplace_back(parameter.name, value != nullptr ? *value : *parameter.default_value);
     TRY_IN(parameter.place.to_string(), config::check_value(parameter, params.back().second));
   }
@@ -47,21 +48,22 @@ struct Graph {
   }
 };
 
-Result<> check_words(const Reference& reference, size_t word, const std::vector<std::string>& known, size_t length,
-                     const config::Place& place) {
+Result<> check_words(const Reference& reference, size_t word, const std::vector<std::string>& known,
+                     size_t length, const config::Place& place) {
   if (reference.size() <= word || std::find(known.begin(), known.end(), reference[word]) == known.end()) {
     std::string got = reference.size() > word ? reference[word] : "";
     return fail_at(place, "unknown reference {}{}; '{}' can be followed by {}", config::to_string(reference),
                    did_you_mean(got, known), word > 0 ? reference[0] : "${", join(known, ", "));
   }
   if (length != 0 && reference.size() != length)
-    return fail_at(place, "unknown reference {}: it has {} words, not {}", config::to_string(reference), length, reference.size());
+    return fail_at(place, "unknown reference {}: it has {} words, not {}", config::to_string(reference),
+                   length, reference.size());
   return {};
 }
 
 // The step that a reference waits for, if any.
-Result<std::optional<size_t>> check_reference(const Reference& reference, const Pipeline& pipeline, const Graph& graph,
-                                              const config::Place& place) {
+Result<std::optional<size_t>> check_reference(const Reference& reference, const Pipeline& pipeline,
+                                              const Graph& graph, const config::Place& place) {
   TRY(check_words(reference, 0, {"params", "steps", "self", "run", "experiment", "pipeline"}, 0, place));
   const std::string& root = reference[0];
   if (root == "params") TRY(check_words(reference, 1, config::names_of(pipeline.parameters), 2, place));
@@ -89,7 +91,8 @@ Result<Graph> make_graph(const Pipeline& pipeline) {
     }
     for (const auto& argument : step.arguments)
       for (const auto& reference : argument.value.references())
-        if (auto index = TRY(check_reference(reference, pipeline, graph, argument.value.place))) needs.insert(*index);
+        if (auto index = TRY(check_reference(reference, pipeline, graph, argument.value.place)))
+          needs.insert(*index);
     graph.needs.emplace_back(needs.begin(), needs.end());
   }
   return graph;
@@ -98,7 +101,8 @@ Result<Graph> make_graph(const Pipeline& pipeline) {
 // Depth-first order; a step met again while it is being visited closes a cycle.
 class Sorter {
  public:
-  Sorter(const Graph& graph, const Pipeline& pipeline) : graph_(graph), pipeline_(pipeline), state_(graph.names.size()) {}
+  Sorter(const Graph& graph, const Pipeline& pipeline)
+      : graph_(graph), pipeline_(pipeline), state_(graph.names.size()) {}
 
   Result<std::vector<size_t>> sort() {
     for (size_t i = 0; i < state_.size(); ++i) TRY(visit(i));
@@ -138,7 +142,8 @@ class Sorter {
       inside = inside || step == start;
       if (inside) path += graph_.names[step] + " -> ";
     }
-    return fail_at(pipeline_.steps[start].place, "steps wait for each other in a circle: {}{}", path, graph_.names[start]);
+    return fail_at(pipeline_.steps[start].place, "steps wait for each other in a circle: {}{}", path,
+                   graph_.names[start]);
   }
 
   const Graph& graph_;
@@ -147,8 +152,8 @@ class Sorter {
   std::vector<size_t> order_;
 };
 
-Result<std::string> value_of(const Reference& reference, const Plan& plan, const StepResult& self, const Scope& scope,
-                             const config::Place& place) {
+Result<std::string> value_of(const Reference& reference, const Plan& plan, const StepResult& self,
+                             const Scope& scope, const config::Place& place) {
   const std::string& root = reference[0];
   const std::string& word = reference[1];
   if (root == "params") return *find_value(plan.params, word);
@@ -161,7 +166,9 @@ Result<std::string> value_of(const Reference& reference, const Plan& plan, const
   if (reference[2] == "run_id") return step->run_id;
   if (reference[2] == "artifacts") return step->artifacts;
   auto metric = step->metric(reference[3]);
-  if (!metric) return fail_at(place, "{}: step '{}' logged no metric '{}'", config::to_string(reference), word, reference[3]);
+  if (!metric)
+    return fail_at(place, "{}: step '{}' logged no metric '{}'", config::to_string(reference), word,
+                   reference[3]);
   return *metric;
 }
 
@@ -188,15 +195,21 @@ Result<Plan> make_plan(const Pipeline& pipeline, const Arguments& given) {
   return plan;
 }
 
-Plan plan_of_project(const config::Project& project, const config::EntryPoint& entry, const Arguments& given) {
+Plan plan_of_project(const config::Project& project, const config::EntryPoint& entry,
+                     const Arguments& given) {
   PlannedStep step{.name = entry.name, .project = project, .entry = entry};
-  for (const auto& [name, value] : given)
-    step.arguments.push_back({name, config::Template{{value}, {}}, {}});
-  return Plan{.name = project.name, .experiment = "Default", .params = given, .steps = {std::move(step)}, .max_parallel = 1,
-              .folder = project.folder, .file = project.file};
+  for (const auto& [name, value] : given) step.arguments.push_back({name, config::Template{{value}, {}}, {}});
+  return Plan{.name = project.name,
+              .experiment = "Default",
+              .params = given,
+              .steps = {std::move(step)},
+              .max_parallel = 1,
+              .folder = project.folder,
+              .file = project.file};
 }
 
-Result<Arguments> resolve(const Plan& plan, const PlannedStep& step, const StepResult& self, const Scope& scope) {
+Result<Arguments> resolve(const Plan& plan, const PlannedStep& step, const StepResult& self,
+                          const Scope& scope) {
   Arguments resolved;
   for (const auto& argument : step.arguments) {
     std::string text;

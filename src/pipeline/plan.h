@@ -32,17 +32,18 @@ struct Plan {
 };
 
 // Checks parameters given on the command line and the graph: unknown or missing parameters, unknown steps in
-// `needs` and references, references to things a step does not have, cycles (shown as a path). Every message has
-// file:line:column. Steps keep the order of the file as far as their needs allow.
+// `needs` and references, references to things a step does not have, cycles (shown as a path). Every message
+// has file:line:column. Steps keep the order of the file as far as their needs allow.
 Result<Plan> make_plan(const config::Pipeline& pipeline, const config::Arguments& given);
 
 // A plan of one step for a single project, its parameters given directly.
-Plan plan_of_project(const config::Project& project, const config::EntryPoint& entry, const config::Arguments& given);
+Plan plan_of_project(const config::Project& project, const config::EntryPoint& entry,
+                     const config::Arguments& given);
 
 // What is known of a step once it has run, or is about to.
 struct StepResult {
   std::string run_id;
-  std::string artifacts;     // its artifact folder
+  std::string artifacts;  // its artifact folder
   std::function<std::optional<std::string>(const std::string& metric)> metric;
 };
 
@@ -53,8 +54,9 @@ struct Scope {
   std::function<const StepResult*(const std::string& step)> step;
 };
 
-// The step's arguments with every reference replaced. `self` is the step's own run. kInvalid when a metric that
-// is referred to was not logged.
-Result<config::Arguments> resolve(const Plan& plan, const PlannedStep& step, const StepResult& self, const Scope& scope);
+// The step's arguments with every reference replaced. `self` is the step's own run. kInvalid when a metric
+// that is referred to was not logged.
+Result<config::Arguments> resolve(const Plan& plan, const PlannedStep& step, const StepResult& self,
+                                  const Scope& scope);
 
 }  // namespace tidemill::pipeline

@@ -62,17 +62,23 @@ TEST(Plan, NamesTheNearestStepParameterAndReference) {
     return make_plan(pipeline(std::move(steps)), given).error().message;
   };
   EXPECT_THAT(error({step("train"), step("b", {"tarin"})}), HasSubstr("did you mean 'train'?"));
-  EXPECT_THAT(error({with_argument(step("a"), "${params.lrr}")}), HasSubstr("p.yaml:9:9: unknown reference ${params.lrr} (did you mean 'lr'?)"));
-  EXPECT_THAT(error({with_argument(step("a"), "${steps.a.artifact}")}), HasSubstr("did you mean 'artifacts'?"));
+  EXPECT_THAT(error({with_argument(step("a"), "${params.lrr}")}),
+              HasSubstr("p.yaml:9:9: unknown reference ${params.lrr} (did you mean 'lr'?)"));
+  EXPECT_THAT(error({with_argument(step("a"), "${steps.a.artifact}")}),
+              HasSubstr("did you mean 'artifacts'?"));
   EXPECT_THAT(error({with_argument(step("a"), "${step.a.run_id}")}), HasSubstr("did you mean 'steps'?"));
   EXPECT_THAT(error({step("a")}, {{"l", "1"}}), HasSubstr("has no parameter 'l'"));
   EXPECT_THAT(error({step("a")}, {{"lr", "fast"}}), HasSubstr("must be a number"));
 }
 
 TEST(Plan, ResolvesReferences) {
-  auto plan = make_plan(pipeline({step("a"), with_argument(step("b"), "${params.lr}:${steps.a.metrics.acc}:${self.artifacts}:${run.id}")}),
-                        {{"lr", "0.5"}});
-  StepResult a{"ra", "/a", [](const std::string& m) { return m == "acc" ? std::optional<std::string>("0.9") : std::nullopt; }};
+  auto plan = make_plan(
+      pipeline({step("a"),
+                with_argument(step("b"), "${params.lr}:${steps.a.metrics.acc}:${self.artifacts}:${run.id}")}),
+      {{"lr", "0.5"}});
+  StepResult a{"ra", "/a", [](const std::string& m) {
+                 return m == "acc" ? std::optional<std::string>("0.9") : std::nullopt;
+               }};
   StepResult b{"rb", "/b", {}};
   Scope scope{"parent", "/p", "1", [&](const std::string&) { return &a; }};
   EXPECT_EQ(resolve(*plan, plan->steps[1], b, scope).value()[0].second, "0.5:0.9:/b:parent");
@@ -101,7 +107,9 @@ TEST(Plan, OrdersRandomGraphsOfAnyShape) {
 TEST(Plan, AChainOfManyStepsDoesNotExhaustTheStack) {
   std::vector<Step> steps;
   for (int i = 0; i < 3000; ++i)
-    steps.push_back(step("s" + std::to_string(i), i + 1 < 3000 ? std::vector<std::string>{"s" + std::to_string(i + 1)} : std::vector<std::string>{}));
+    steps.push_back(step("s" + std::to_string(i), i + 1 < 3000
+                                                      ? std::vector<std::string>{"s" + std::to_string(i + 1)}
+                                                      : std::vector<std::string>{}));
   auto plan = make_plan(pipeline(std::move(steps)), {});
   ASSERT_TRUE(plan);
   EXPECT_EQ(plan->steps.front().name, "s2999");

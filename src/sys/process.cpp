@@ -12,7 +12,6 @@
 #include <cstdlib>
 #include <thread>
 
-
 extern char** environ;
 
 namespace tidemill {
@@ -38,7 +37,8 @@ CStrings child_environment(const ProcessOptions& options) {
     std::string_view text = *entry;
     std::string name(text.substr(0, text.find('=')));
     bool replaced = options.extra_env.count(name) > 0;
-    bool removed = std::find(options.unset_env.begin(), options.unset_env.end(), name) != options.unset_env.end();
+    bool removed =
+        std::find(options.unset_env.begin(), options.unset_env.end(), name) != options.unset_env.end();
     if (!replaced && !removed) env.strings.emplace_back(text);
   }
   for (const auto& [name, value] : options.extra_env) env.strings.push_back(name + "=" + value);
@@ -50,7 +50,7 @@ struct ChildSetup {
   const char* program;
   char** argv;
   char** env;
-  const char* working_dir;  // nullptr: stay
+  const char* working_dir;    // nullptr: stay
   int input, output, errors;  // -1: inherit
   bool new_group;
   pid_t parent;
@@ -67,7 +67,8 @@ struct ChildSetup {
   prctl(PR_SET_PDEATHSIG, SIGKILL);
   if (getppid() != setup.parent) _exit(127);
   if (setup.new_group) setpgid(0, 0);
-  for (auto [from, to] : {std::pair{setup.input, STDIN_FILENO}, {setup.output, STDOUT_FILENO}, {setup.errors, STDERR_FILENO}})
+  for (auto [from, to] :
+       {std::pair{setup.input, STDIN_FILENO}, {setup.output, STDOUT_FILENO}, {setup.errors, STDERR_FILENO}})
     if (from >= 0 && dup2(from, to) < 0) fail_with_errno();
   if (setup.working_dir != nullptr && chdir(setup.working_dir) != 0) fail_with_errno();
   sigset_t none;
@@ -132,7 +133,9 @@ Result<Child> spawn(const ProcessOptions& options, Streams streams) {
 }
 
 Exit exit_from(int status, const rusage& usage) {
-  auto seconds = [](const timeval& t) { return static_cast<double>(t.tv_sec) + static_cast<double>(t.tv_usec) * 1e-6; };
+  auto seconds = [](const timeval& t) {
+    return static_cast<double>(t.tv_sec) + static_cast<double>(t.tv_usec) * 1e-6;
+  };
   Exit exit;
   if (WIFSIGNALED(status)) {
     exit.signal = WTERMSIG(status);
@@ -205,7 +208,8 @@ std::optional<Exit> Process::wait_for(std::chrono::milliseconds timeout) {
   pollfd ended{state_->pidfd.get(), POLLIN, 0};
   auto deadline = std::chrono::steady_clock::now() + timeout;
   for (;;) {
-    auto left = std::chrono::duration_cast<std::chrono::milliseconds>(deadline - std::chrono::steady_clock::now());
+    auto left =
+        std::chrono::duration_cast<std::chrono::milliseconds>(deadline - std::chrono::steady_clock::now());
     int ready = poll(&ended, 1, static_cast<int>(std::max<int64_t>(0, left.count())));
     if (ready > 0) break;
     if (ready == 0) return std::nullopt;
@@ -232,9 +236,11 @@ Exit Process::stop(std::chrono::milliseconds grace) {
   return exit ? *exit : wait();
 }
 
-Result<Captured> run_command(const std::vector<std::string>& argv, std::chrono::milliseconds timeout, size_t max_bytes) {
+Result<Captured> run_command(const std::vector<std::string>& argv, std::chrono::milliseconds timeout,
+                             size_t max_bytes) {
   int out[2], err[2];
-  if (pipe2(out, O_CLOEXEC) != 0 || pipe2(err, O_CLOEXEC) != 0) return tl::unexpected<Error>(errno_error("pipe", errno));
+  if (pipe2(out, O_CLOEXEC) != 0 || pipe2(err, O_CLOEXEC) != 0)
+    return tl::unexpected<Error>(errno_error("pipe", errno));
   Fd out_read(out[0]), out_write(out[1]), err_read(err[0]), err_write(err[1]);
   Fd null = TRY(open_file("/dev/null", O_RDONLY));
   Child child = TRY(spawn({.argv = argv}, {null.get(), out_write.get(), err_write.get()}));
@@ -252,8 +258,10 @@ Result<Captured> run_command(const std::vector<std::string>& argv, std::chrono::
   };
   std::array<Stream, 2> streams{Stream{&out_read, &captured.output}, Stream{&err_read, &captured.errors}};
   while (out_read || err_read) {
-    auto left = std::chrono::duration_cast<std::chrono::milliseconds>(deadline - std::chrono::steady_clock::now());
-    if (left.count() <= 0) return fail(Code::kTimeout, "{} did not end within {} ms", argv[0], timeout.count());
+    auto left =
+        std::chrono::duration_cast<std::chrono::milliseconds>(deadline - std::chrono::steady_clock::now());
+    if (left.count() <= 0)
+      return fail(Code::kTimeout, "{} did not end within {} ms", argv[0], timeout.count());
     std::array<pollfd, 2> polled{pollfd{out_read.get(), POLLIN, 0}, pollfd{err_read.get(), POLLIN, 0}};
     if (poll(polled.data(), polled.size(), static_cast<int>(left.count())) <= 0) continue;
     for (size_t i = 0; i < streams.size(); ++i) {
@@ -270,7 +278,8 @@ Result<Captured> run_command(const std::vector<std::string>& argv, std::chrono::
     }
   }
   Process process(std::move(state));
-  auto left = std::chrono::duration_cast<std::chrono::milliseconds>(deadline - std::chrono::steady_clock::now());
+  auto left =
+      std::chrono::duration_cast<std::chrono::milliseconds>(deadline - std::chrono::steady_clock::now());
   auto exit = process.wait_for(std::max(left, std::chrono::milliseconds(0)));
   if (!exit) return fail(Code::kTimeout, "{} did not end within {} ms", argv[0], timeout.count());
   captured.exit = *exit;

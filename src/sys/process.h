@@ -21,7 +21,7 @@ struct ProcessOptions {
   fs::path working_dir;                          // empty: this process's
   std::map<std::string, std::string> extra_env;  // added to, or replacing, this process's environment
   std::vector<std::string> unset_env;            // removed from it
-  fs::path output_file;   // stdout and stderr, appended; empty: inherited
+  fs::path output_file;                          // stdout and stderr, appended; empty: inherited
   bool discard_output = false;
   bool new_group = true;  // leader of a process group of its own, so that grandchildren can be signalled
 };
@@ -36,8 +36,8 @@ struct Exit {
   std::string describe() const;  // "exit status 3", "killed by SIGKILL"
 };
 
-// A running child. It is killed when the thread that started it ends (PR_SET_PDEATHSIG): start it on one that stays.
-// Destroying it kills the whole group (SIGKILL) and reaps the child.
+// A running child. It is killed when the thread that started it ends (PR_SET_PDEATHSIG): start it on one that
+// stays. Destroying it kills the whole group (SIGKILL) and reaps the child.
 class Process {
  public:
   // kNotFound names the program when it cannot be found or executed.
@@ -57,7 +57,8 @@ class Process {
   Exit stop(std::chrono::milliseconds grace);
 
  private:
-  friend Result<struct Captured> run_command(const std::vector<std::string>&, std::chrono::milliseconds, size_t);
+  friend Result<struct Captured> run_command(const std::vector<std::string>&, std::chrono::milliseconds,
+                                             size_t);
   struct State;
   explicit Process(std::unique_ptr<State> state);
   std::unique_ptr<State> state_;

@@ -42,7 +42,8 @@ constexpr size_t kMaxGroups = 1024;
   _exit(0);
 }
 
-// The parent's id in /proc/<pid>/stat: the second field behind the last ')', as a program's name may hold anything.
+// The parent's id in /proc/<pid>/stat: the second field behind the last ')', as a program's name may hold
+// anything.
 pid_t parent_of(std::string_view pid) {
   auto stat = read_file(fs::path("/proc") / pid / "stat", 1 << 16);
   if (!stat) return -1;

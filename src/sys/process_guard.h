@@ -1,5 +1,5 @@
-// No process may be left behind by a runner: not when it is killed with SIGKILL, and not by programs that fork
-// twice to leave their process group.
+// No process may be left behind by a runner: not when it is killed with SIGKILL, and not by programs that
+// fork twice to leave their process group.
 #pragma once
 
 #include <sys/types.h>
@@ -11,8 +11,9 @@
 
 namespace tidemill {
 
-// A small process that waits for the end of this one, however it comes, and then kills the process groups that are
-// still registered. PR_SET_PDEATHSIG reaches a direct child only, not the children of the child's shell.
+// A small process that waits for the end of this one, however it comes, and then kills the process groups
+// that are still registered. PR_SET_PDEATHSIG reaches a direct child only, not the children of the child's
+// shell.
 class ProcessGuard {
  public:
   static Result<ProcessGuard> start();
@@ -38,8 +39,8 @@ class ProcessGuard {
 
 // From now on, descendants whose parents have ended become children of this process instead of init's.
 void adopt_orphans();
-// Kills and reaps all children of this process but those in `keep`, until there are none. Returns how many there
-// were. For the end of a run: what is left then are programs that left their step's process group.
+// Kills and reaps all children of this process but those in `keep`, until there are none. Returns how many
+// there were. For the end of a run: what is left then are programs that left their step's process group.
 int kill_orphans(const std::vector<pid_t>& keep);
 
 }  // namespace tidemill

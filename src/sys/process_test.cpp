@@ -47,7 +47,8 @@ class ProcessTest : public testing::Test {
 };
 
 TEST_F(ProcessTest, ReportsExitStatusAndOutputOfAProgram) {
-  auto process = Process::start({.argv = {"sh", "-c", "echo out; echo err >&2; exit 3"}, .output_file = file("log")});
+  auto process =
+      Process::start({.argv = {"sh", "-c", "echo out; echo err >&2; exit 3"}, .output_file = file("log")});
   ASSERT_TRUE(process) << process.error().message;
   Exit exit = process->wait();
   EXPECT_EQ(exit.status, 3);
@@ -56,7 +57,8 @@ TEST_F(ProcessTest, ReportsExitStatusAndOutputOfAProgram) {
 }
 
 TEST_F(ProcessTest, CountsWhatAProgramUsed) {
-  auto process = Process::start({.argv = {"sh", "-c", "i=0; while [ $i -lt 20000 ]; do i=$((i+1)); done"}}).value();
+  auto process =
+      Process::start({.argv = {"sh", "-c", "i=0; while [ $i -lt 20000 ]; do i=$((i+1)); done"}}).value();
   Exit exit = process.wait();
   EXPECT_GT(exit.user_seconds + exit.system_seconds, 0);
   EXPECT_GT(exit.max_resident_bytes, 100'000u);
@@ -97,7 +99,8 @@ TEST_F(ProcessTest, StopReachesGrandchildren) {
 }
 
 TEST_F(ProcessTest, StopKillsWhoIgnoresSigterm) {
-  std::string script = fmt::format("trap '' TERM; echo $$ > {}; while :; do sleep 0.01; done", file("pid").string());
+  std::string script =
+      fmt::format("trap '' TERM; echo $$ > {}; while :; do sleep 0.01; done", file("pid").string());
   auto process = Process::start({.argv = {"sh", "-c", script}}).value();
   read_pid(file("pid"));
   EXPECT_EQ(process.stop(20ms).signal, SIGKILL);
@@ -171,7 +174,8 @@ TEST_F(ProcessTest, GuardLeavesAloneWhatWasTakenBack) {
 
 TEST_F(ProcessTest, OrphansThatLeftTheGroupAreKilled) {
   adopt_orphans();
-  std::string script = fmt::format("setsid sh -c 'echo $$ > {}; exec sleep 1000' & exit 0", file("pid").string());
+  std::string script =
+      fmt::format("setsid sh -c 'echo $$ > {}; exec sleep 1000' & exit 0", file("pid").string());
   auto process = Process::start({.argv = {"sh", "-c", script}}).value();
   EXPECT_TRUE(process.wait().ok());
   pid_t orphan = read_pid(file("pid"));

@@ -38,7 +38,8 @@ std::string cut(std::string text, int width) {
   if (static_cast<int>(display_width(text)) <= width) return text;
   size_t columns = 0, end = 0;
   for (; end < text.size(); ++end)
-    if ((static_cast<unsigned char>(text[end]) & 0xC0) != 0x80 && ++columns > static_cast<size_t>(std::max(width, 0)))
+    if ((static_cast<unsigned char>(text[end]) & 0xC0) != 0x80 &&
+        ++columns > static_cast<size_t>(std::max(width, 0)))
       break;
   text.resize(end);
   return text;
@@ -67,7 +68,8 @@ std::string ProgressState::bar(int width) const {
   }
   parts.push_back(rate(*this));
   if (done > 0 && done < total && seconds > 0.5)
-    parts.push_back(human_duration(seconds * static_cast<double>(total - done) / static_cast<double>(done)) + " left");
+    parts.push_back(human_duration(seconds * static_cast<double>(total - done) / static_cast<double>(done)) +
+                    " left");
   parts.push_back(note);
   std::erase(parts, "");
   return cut(join(parts, "  "), width);
@@ -154,7 +156,8 @@ void Progress::finish() {
   if (std::exchange(state_->finished, true)) return;
   state_->draw();
   ProgressState& p = state_->progress;
-  std::vector<std::string> parts{p.label, amount_with_unit(p.done, p.unit), human_duration(p.seconds), rate(p), p.note};
+  std::vector<std::string> parts{p.label, amount_with_unit(p.done, p.unit), human_duration(p.seconds),
+                                 rate(p), p.note};
   std::erase(parts, "");
   state_->print((state_->terminal ? "\r" : "") + join(parts, "  ") + (state_->terminal ? "\x1b[K\n" : "\n"));
 }

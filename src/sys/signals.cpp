@@ -30,7 +30,7 @@ void catch_interrupts() {
   if (pipe2(ends, O_CLOEXEC | O_NONBLOCK) != 0) std::abort();
   read_end = ends[0];
   write_end = ends[1];
-  struct sigaction action {};
+  struct sigaction action{};
   action.sa_handler = on_signal;
   sigaction(SIGINT, &action, nullptr);
   sigaction(SIGTERM, &action, nullptr);

@@ -1,5 +1,5 @@
-// What a terminal can do, and progress for long work: a bar with rate and time left where there is a terminal,
-// a plain line now and then where there is none.
+// What a terminal can do, and progress for long work: a bar with rate and time left where there is a
+// terminal, a plain line now and then where there is none.
 #pragma once
 
 #include <cstdint>
@@ -22,7 +22,8 @@ std::string styled(std::string_view text, Style style, bool enabled);
 // Columns that the text takes: UTF-8 code points, without escape sequences.
 size_t display_width(std::string_view text);
 
-// A table without borders: columns two spaces apart, numbers to the right. Rows may be shorter than the header.
+// A table without borders: columns two spaces apart, numbers to the right. Rows may be shorter than the
+// header.
 class Table {
  public:
   explicit Table(std::vector<std::string> header) : header_(std::move(header)) {}
@@ -43,15 +44,16 @@ struct ProgressState {
   uint64_t total = 0;  // 0: not known
   double seconds = 0;  // since its start
 
-  // "train  [#####.....] 45 %  12 000 / 50 000 images  410 images/s  1 min 32 s left  loss 1.23", cut to width.
+  // "train  [#####.....] 45 %  12 000 / 50 000 images  410 images/s  1 min 32 s left  loss 1.23", cut to
+  // width.
   std::string bar(int width) const;
 };
 // The file that TIDEMILL_PROGRESS_FILE named for a child; nullopt when there is nothing to read (yet).
 std::optional<ProgressState> read_progress(const fs::path& file);
 
-// Progress of one piece of work on stderr. Thread-safe. When TIDEMILL_PROGRESS_FILE names a file, the state is also
-// written there as one JSON object {"label","unit","note","done","total","seconds"}, replaced in one step some ten
-// times a second: `tidemill run` shows it.
+// Progress of one piece of work on stderr. Thread-safe. When TIDEMILL_PROGRESS_FILE names a file, the state
+// is also written there as one JSON object {"label","unit","note","done","total","seconds"}, replaced in one
+// step some ten times a second: `tidemill run` shows it.
 class Progress {
  public:
   // unit: "images", "bytes" (printed as MB), ...; total 0: not known.

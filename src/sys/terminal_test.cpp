@@ -26,7 +26,8 @@ std::string on_terminal(unsigned short columns, const std::function<void()>& bod
   }
   std::string out;
   char buffer[4096];
-  for (ssize_t got; (got = read(terminal, buffer, sizeof buffer)) > 0;) out.append(buffer, static_cast<size_t>(got));
+  for (ssize_t got; (got = read(terminal, buffer, sizeof buffer)) > 0;)
+    out.append(buffer, static_cast<size_t>(got));
   waitpid(pid, nullptr, 0);
   close(terminal);
   return out;
@@ -65,7 +66,8 @@ TEST(Progress, DrawsABarOnATerminalAndEndsItsLine) {
 }
 
 TEST(Progress, StaysWithinTheWidthOfTheTerminal) {
-  std::string out = on_terminal(30, [] { Progress progress("a very long label that does not fit", 10, "things"); });
+  std::string out =
+      on_terminal(30, [] { Progress progress("a very long label that does not fit", 10, "things"); });
   std::string first = out.substr(0, out.find("\x1b[K"));
   EXPECT_LE(display_width(first), 31u);  // with the carriage return
 }

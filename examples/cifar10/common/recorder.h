@@ -21,8 +21,8 @@ class Recorder {
   Recorder() = default;
 
   bool recording() const { return run_.has_value(); }
-  // A runner logs the parameters as they were given ("precision" = "auto") and MLflow lets none change: what became of
-  // it is logged as "precision_used".
+  // A runner logs the parameters as they were given ("precision" = "auto") and MLflow lets none change: what
+  // became of it is logged as "precision_used".
   void param(std::string_view key, std::string_view value);
   void metric(std::string_view key, double value, int64_t step = 0);
   void metrics(const std::vector<std::pair<std::string, double>>& metrics, int64_t step = 0);
