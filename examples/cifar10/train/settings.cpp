@@ -8,10 +8,8 @@ Result<Settings> preset(const std::string& name) {
   Settings settings;
   if (name == "default") return settings;
   if (name == "244s") {
-    settings.epochs = 4;
-    settings.batch_size = 128;
-    settings.learning_rate = 2e-3F;
-    settings.augment = nn::Augment::kFlipShift;
+    settings.epochs = 2;
+    settings.augment = nn::Augment::kFlip;
     settings.label_smoothing = 0.1F;
     return settings;
   }
