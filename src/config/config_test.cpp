@@ -116,6 +116,13 @@ TEST_F(PipelineFile, ReadsStepsInOrder) {
             (Reference{"steps", "prepare", "artifacts"}));
 }
 
+TEST_F(PipelineFile, TakesItsNameFromTheFolderHoweverTheFolderIsWritten) {
+  ASSERT_TRUE(load("steps:\n  train: {project: train}\n"));
+  auto pipeline = load_pipeline(dir_.path() / "." / "pipeline.yaml");
+  EXPECT_EQ(pipeline->name, dir_.path().filename());
+  EXPECT_EQ(load_project(dir_.path() / "train" / "").value().name, "train");
+}
+
 TEST_F(PipelineFile, ReadsTheFiguresToShow) {
   auto pipeline = load("steps:\n  train: {project: train, figures: [accuracy, loss]}\n");
   ASSERT_TRUE(pipeline) << pipeline.error().message;

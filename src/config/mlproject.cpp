@@ -111,7 +111,7 @@ Result<Project> load_project(const fs::path& folder) {
       project = TRY(parse_project(TRY(read_file(entry.path(), 2 << 20)), entry.path().string()));
       break;
     }
-  project.folder = fs::absolute(folder).lexically_normal();
+  project.folder = fs::weakly_canonical(fs::absolute(folder, error), error);
   if (project.name.empty()) project.name = project.folder.filename().string();
   return project;
 }

@@ -82,7 +82,8 @@ Result<Pipeline> load_pipeline(const fs::path& file) {
                  "the pipeline"));
   Pipeline pipeline;
   pipeline.file = file.string();
-  pipeline.folder = fs::absolute(file).parent_path().lexically_normal();
+  std::error_code ignored;  // the file has just been read
+  pipeline.folder = fs::weakly_canonical(fs::absolute(file, ignored), ignored).parent_path();
 
   const Node* name = root.find("name");
   pipeline.name = name != nullptr ? TRY(as_text(*name, "name")) : pipeline.folder.filename().string();
