@@ -5,6 +5,7 @@
 #include "base/time.h"
 #include "cli/commands.h"
 #include "oci/archive.h"
+#include "oci/onnx_file.h"
 #include "oci/server_image.h"
 #include "sys/terminal.h"
 
@@ -27,6 +28,7 @@ Result<int> build(const Context& context, const BuildOptions& options) {
   Stopwatch watch;
   oci::ServerImageOptions image;
   image.model = options.model;
+  TRY(oci::check_onnx_file(image.model));
   image.server = options.server.empty() ? TRY(oci::find_server()) : options.server;
   image.onnxruntime = options.onnxruntime.empty() ? TRY(oci::find_onnxruntime()) : options.onnxruntime;
   image.name = options.tag;

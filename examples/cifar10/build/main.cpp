@@ -5,6 +5,7 @@
 #include "base/text.h"
 #include "base/time.h"
 #include "common/recorder.h"
+#include "oci/onnx_file.h"
 #include "oci/server_image.h"
 #include "sys/signals.h"
 #include "sys/terminal.h"
@@ -71,6 +72,7 @@ Result<> build(const Options& options, Recorder& recorder) {
   Stopwatch watch;
   oci::ServerImageOptions image;
   image.model = TRY(find_model(options.model));
+  TRY(oci::check_onnx_file(image.model));
   image.server = options.server.empty() ? TRY(oci::find_server()) : options.server;
   image.onnxruntime = options.onnxruntime.empty() ? TRY(oci::find_onnxruntime()) : options.onnxruntime;
   image.name = options.name;
