@@ -103,12 +103,7 @@ Result<> build(const Options& options, Recorder& recorder) {
 Result<> run(const Options& options) {
   Recorder recorder = TRY(Recorder::from_environment("cifar10", "build"));
   Result<> done = build(options, recorder);
-  if (!done) {
-    // The first error is the one to tell.
-    (void)recorder.end(done.error().code == Code::kCancelled ? "KILLED" : "FAILED");
-    return done;
-  }
-  return recorder.end();
+  return recorder.end(std::move(done));
 }
 
 }  // namespace

@@ -63,9 +63,11 @@ Result<> Recorder::artifact(const fs::path& file) {
   return from_sdk(run_->log_artifact(file));
 }
 
-Result<> Recorder::end(std::string_view status) {
-  if (!run_) return {};
-  return from_sdk(run_->end(status));
+Result<> Recorder::end(Result<> done) {
+  if (!run_) return done;
+  std::string_view status = done ? "FINISHED" : done.error().code == Code::kCancelled ? "KILLED" : "FAILED";
+  Result<> ended = from_sdk(run_->end(status));
+  return done ? ended : done;
 }
 
 Result<fs::path> artifact_folder_of(const std::string& run_id) {

@@ -29,8 +29,9 @@ class Recorder {
   void tag(std::string_view key, std::string_view value);
   // Uploads the file unless it lies in the run's own artifact folder already.
   Result<> artifact(const fs::path& file);
-  // Sends everything; status as MLflow spells it.
-  Result<> end(std::string_view status = "FINISHED");
+  // Sends everything and ends the run as the work did: finished, killed (kCancelled) or failed. Returns the work's own
+  // error, else what the tracking server refused.
+  Result<> end(Result<> done = {});
 
  private:
   std::optional<sdk::Run> run_;

@@ -93,12 +93,7 @@ Result<> run(const Options& options) {
   recorder.param("data", options.synthetic ? options.data + " (synthetic)" : options.data);
   if (!options.cached_data_id.empty()) recorder.param("cached_data_id", options.cached_data_id);
   Result<> done = options.cached_data_id.empty() ? prepare(options, recorder) : reuse(options, recorder);
-  if (!done) {
-    // The first error is the one to tell.
-    (void)recorder.end(done.error().code == Code::kCancelled ? "KILLED" : "FAILED");
-    return done;
-  }
-  return recorder.end();
+  return recorder.end(std::move(done));
 }
 
 }  // namespace

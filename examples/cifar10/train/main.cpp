@@ -92,12 +92,7 @@ Result<> run(const Arguments& given) {
   const Settings settings = TRY(settings_from(given));
   Recorder recorder = TRY(Recorder::from_environment("cifar10", "train"));
   Result<> done = train(settings, recorder);
-  if (!done) {
-    // The first error is the one to tell.
-    (void)recorder.end(done.error().code == Code::kCancelled ? "KILLED" : "FAILED");
-    return done;
-  }
-  return recorder.end();
+  return recorder.end(std::move(done));
 }
 
 // A net that has collapsed is a failed training, not wrong usage.
