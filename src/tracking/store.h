@@ -4,12 +4,15 @@
 #pragma once
 
 #include <memory>
+#include <span>
 #include <string>
+#include <variant>
 #include <vector>
 
 #include "base/files.h"
 #include "base/result.h"
 #include "tracking/entities.h"
+#include "tracking/steps.h"
 
 namespace tidemill::tracking {
 
@@ -33,6 +36,20 @@ struct Batch {
   std::vector<KeyValue> params;
   std::vector<KeyValue> tags;
 };
+
+// The kinds of change that can be made together; see Store::apply.
+struct NewRun {
+  Run run;  // of make_run()
+};
+struct LogBatch {
+  std::string run_id;
+  Batch batch;
+};
+struct RecordArtifacts {
+  std::string run_id;
+  std::vector<ArtifactEntry> entries;
+};
+using Change = std::variant<NewRun, UpdateRun, LogBatch, RecordArtifacts, StepRecord, StepResult, StepKey>;
 
 // MLflow's filter grammar (docs: "Search runs"): clause (AND clause)*.
 struct SearchRuns {
@@ -106,6 +123,19 @@ class Store {
   // Runs with status RUNNING, in any experiment, that carry a tag of this key: for finding those whose runner
   // died.
   Result<std::vector<Run>> running_runs_with_tag(std::string_view tag_key);
+
+  // A run with its id and name, not written yet: for NewRun. Its artifact_uri is set when it is written,
+  // unless the caller sets one.
+  static Result<Run> make_run(const CreateRun& create);
+  // Several changes in their order, in one transaction: all or nothing, one fsync.
+  Result<> apply(std::span<Change> changes);
+
+  // The steps of a pipeline's run, by name.
+  Result<std::vector<StepRecord>> step_records(std::string_view run_id);
+  // The results of these keys whose runs are not deleted, in the order of the keys.
+  Result<std::vector<std::optional<StepResult>>> step_results(const std::vector<std::string>& keys);
+  // What the step's key was made of when it last ran.
+  Result<std::optional<StepKey>> step_key(std::string_view pipeline, std::string_view step);
 
   // The index of files that steps have recorded (path, size, content hash).
   Result<> record_artifacts(std::string_view run_id, const std::vector<ArtifactEntry>& entries);

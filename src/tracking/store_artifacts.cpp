@@ -3,15 +3,20 @@
 
 namespace tidemill::tracking {
 
+Result<> put_artifacts(db::Connection& connection, WriteCache& cache, std::string_view run_id,
+                       const std::vector<ArtifactEntry>& entries) {
+  RunRow run = TRY(cache.active_run(connection, run_id));
+  for (const ArtifactEntry& entry : entries)
+    TRY(connection.run(
+        "INSERT INTO artifacts (run, path, size, sha256) VALUES (?, ?, ?, ?) ON CONFLICT (run, path) "
+        "DO UPDATE SET size = excluded.size, sha256 = excluded.sha256",
+        run.row, entry.path, static_cast<int64_t>(entry.size), entry.sha256));
+  return {};
+}
+
 Result<> Store::record_artifacts(std::string_view run_id, const std::vector<ArtifactEntry>& entries) {
-  return state_->commits.run([&](db::Connection& connection) -> Result<> {
-    RunRow run = TRY(state_->cache.active_run(connection, run_id));
-    for (const ArtifactEntry& entry : entries)
-      TRY(connection.run(
-          "INSERT INTO artifacts (run, path, size, sha256) VALUES (?, ?, ?, ?) ON CONFLICT (run, path) "
-          "DO UPDATE SET size = excluded.size, sha256 = excluded.sha256",
-          run.row, entry.path, static_cast<int64_t>(entry.size), entry.sha256));
-    return {};
+  return state_->commits.run([&](db::Connection& connection) {
+    return put_artifacts(connection, state_->cache, run_id, entries);
   });
 }
 

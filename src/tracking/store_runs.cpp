@@ -179,7 +179,8 @@ Result<> insert_run(db::Connection& connection, KeyIds& keys, Run& run) {
     return tl::unexpected<Error>(no_experiment(run.info.experiment_id));
   if (static_cast<Lifecycle>(parent.integer(1)) != Lifecycle::kActive)
     return tl::unexpected<Error>(not_active("experiment", run.info.experiment_id));
-  run.info.artifact_uri = fmt::format("{}/{}/artifacts", parent.text(0), run.info.id);
+  if (run.info.artifact_uri.empty())
+    run.info.artifact_uri = fmt::format("{}/{}/artifacts", parent.text(0), run.info.id);
   db::Statement insert = TRY(
       connection.prepare("INSERT INTO runs (uuid, experiment, lifecycle, status, start_time, name, user_id, "
                          "artifact_uri) VALUES (?, ?, 0, ?, ?, ?, ?, ?) RETURNING id"));
@@ -196,9 +197,60 @@ Result<> insert_run(db::Connection& connection, KeyIds& keys, Run& run) {
   return {};
 }
 
+Result<RunInfo> change_run(db::Connection& connection, WriteCache& cache, const UpdateRun& update) {
+  RunRow run = TRY(cache.active_run(connection, update.run_id));
+  if (update.status) {
+    TRY(connection.run("UPDATE runs SET status = ? WHERE id = ?", static_cast<int>(*update.status), run.row));
+    if (is_terminal(*update.status)) TRY(cache.metrics.seal(connection, run.row));
+  }
+  if (update.end_time)
+    TRY(connection.run("UPDATE runs SET end_time = ? WHERE id = ?", *update.end_time, run.row));
+  if (update.name && !update.name->empty())
+    TRY(put_tag(connection, cache.keys, run.row, kRunNameTag, *update.name));
+  db::Statement row =
+      TRY(connection.prepare(fmt::format("SELECT {} FROM runs r WHERE r.id = ?", kRunColumns)));
+  TRY(row.bind(run.row).step());
+  return read_run_info(row);
+}
+
+Result<> check_change(const Change& change) {
+  if (const auto* logged = std::get_if<LogBatch>(&change)) return check_batch(logged->batch);
+  return {};
+}
+
+// Makes one change of Store::apply.
+struct Maker {
+  db::Connection& connection;
+  WriteCache& cache;
+
+  Result<> operator()(NewRun& change) const { return insert_run(connection, cache.keys, change.run); }
+  Result<> operator()(const UpdateRun& change) const {
+    return change_run(connection, cache, change).map([](const RunInfo&) {});
+  }
+  Result<> operator()(const LogBatch& change) const {
+    return put_batch(connection, cache, change.run_id, change.batch, ParamCall::kBatch);
+  }
+  Result<> operator()(const RecordArtifacts& change) const {
+    return put_artifacts(connection, cache, change.run_id, change.entries);
+  }
+  template <class Step>
+  Result<> operator()(const Step& change) const {
+    return put_step(connection, cache, change);
+  }
+};
+
 }  // namespace
 
-Result<Run> Store::create_run(const CreateRun& create) {
+Result<> Store::apply(std::span<Change> changes) {
+  if (changes.empty()) return {};
+  for (const Change& change : changes) TRY(check_change(change));
+  return state_->commits.run([&](db::Connection& connection) -> Result<> {
+    for (Change& change : changes) TRY(std::visit(Maker{connection, state_->cache}, change));
+    return {};
+  });
+}
+
+Result<Run> Store::make_run(const CreateRun& create) {
   for (size_t i = 0; i < create.tags.size(); ++i)
     TRY(check_tag_key(create.tags[i].first, fmt::format("tags[{}]", i)));
   std::string name = TRY(name_of_new_run(create));
@@ -215,6 +267,11 @@ Result<Run> Store::create_run(const CreateRun& create) {
           .params = {},
           .tags = create.tags};
   if (run.tag(kRunNameTag).empty()) run.tags.emplace_back(kRunNameTag, name);
+  return run;
+}
+
+Result<Run> Store::create_run(const CreateRun& create) {
+  Run run = TRY(make_run(create));
   TRY(state_->commits.run(
       [&](db::Connection& connection) { return insert_run(connection, state_->cache.keys, run); }));
   return run;
@@ -227,20 +284,7 @@ Result<Run> Store::run(std::string_view run_id) {
 Result<RunInfo> Store::update_run(const UpdateRun& update) {
   RunInfo info;
   TRY(state_->commits.run([&](db::Connection& connection) -> Result<> {
-    RunRow run = TRY(state_->cache.active_run(connection, update.run_id));
-    if (update.status) {
-      TRY(connection.run("UPDATE runs SET status = ? WHERE id = ?", static_cast<int>(*update.status),
-                         run.row));
-      if (is_terminal(*update.status)) TRY(state_->cache.metrics.seal(connection, run.row));
-    }
-    if (update.end_time)
-      TRY(connection.run("UPDATE runs SET end_time = ? WHERE id = ?", *update.end_time, run.row));
-    if (update.name && !update.name->empty())
-      TRY(put_tag(connection, state_->cache.keys, run.row, kRunNameTag, *update.name));
-    db::Statement row =
-        TRY(connection.prepare(fmt::format("SELECT {} FROM runs r WHERE r.id = ?", kRunColumns)));
-    TRY(row.bind(run.row).step());
-    info = read_run_info(row);
+    info = TRY(change_run(connection, state_->cache, update));
     return {};
   }));
   return info;

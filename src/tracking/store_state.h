@@ -117,6 +117,13 @@ inline constexpr std::string_view kExperimentColumns =
 Experiment read_experiment(const db::Statement& row);
 Result<> load_experiment_tags(db::Connection& connection, Experiment& experiment);
 
+// The parts of Store::apply that other files hold.
+Result<> put_artifacts(db::Connection& connection, WriteCache& cache, std::string_view run_id,
+                       const std::vector<ArtifactEntry>& entries);
+Result<> put_step(db::Connection& connection, WriteCache& cache, const StepRecord& step);
+Result<> put_step(db::Connection& connection, WriteCache& cache, const StepResult& result);
+Result<> put_step(db::Connection& connection, WriteCache& cache, const StepKey& key);
+
 Error no_experiment(std::string_view id);
 Error no_run(std::string_view run_id);
 Error not_active(std::string_view kind, std::string_view id);

@@ -1,0 +1,34 @@
+// What is kept of the steps of pipelines, beside the runs that MLflow clients see.
+#pragma once
+
+#include <string>
+
+namespace tidemill::tracking {
+
+// Where a pipeline's run stands with one of its steps.
+struct StepRecord {
+  std::string run_id;  // the pipeline's
+  std::string step;
+  std::string state;     // a word of the engine
+  int attempt = 0;       // 1 for the first
+  std::string step_run;  // the run of the latest attempt; "" before the first
+  std::string key;       // see StepResult; "" when the step has none
+  std::string reason;    // why it ran, was reused, failed, was skipped
+};
+
+// The run whose artifacts are the result of everything that the key stands for.
+struct StepResult {
+  std::string key;
+  std::string run_id;
+  std::string outputs;  // digest of its files
+};
+
+// What the key of a step was made of when it last ran, as JSON, to say later what has changed.
+struct StepKey {
+  std::string pipeline, step;
+  std::string key;
+  std::string ingredients;
+  std::string step_run;
+};
+
+}  // namespace tidemill::tracking

@@ -1,0 +1,72 @@
+#include "tracking/store.h"
+#include "tracking/store_state.h"
+
+namespace tidemill::tracking {
+
+Result<> put_step(db::Connection& connection, WriteCache& cache, const StepRecord& step) {
+  RunRow run = TRY(cache.active_run(connection, step.run_id));
+  return connection.run(
+      "INSERT OR REPLACE INTO steps (run, name, state, attempt, step_run, key, reason) "
+      "VALUES (?, ?, ?, ?, ?, ?, ?)",
+      run.row, step.step, step.state, step.attempt, step.step_run, step.key, step.reason);
+}
+
+Result<> put_step(db::Connection& connection, WriteCache&, const StepResult& result) {
+  return connection.run("INSERT OR REPLACE INTO step_results (key, run, outputs) VALUES (?, ?, ?)",
+                        result.key, result.run_id, result.outputs);
+}
+
+Result<> put_step(db::Connection& connection, WriteCache&, const StepKey& key) {
+  return connection.run(
+      "INSERT OR REPLACE INTO step_keys (pipeline, step, key, ingredients, step_run) VALUES (?, ?, ?, ?, ?)",
+      key.pipeline, key.step, key.key, key.ingredients, key.step_run);
+}
+
+Result<std::vector<StepRecord>> Store::step_records(std::string_view run_id) {
+  using Records = std::vector<StepRecord>;
+  return state_->read<Records>([&](Reader& reader) -> Result<Records> {
+    db::Statement run = TRY(reader.connection->prepare("SELECT id FROM runs WHERE uuid = ?"));
+    if (!TRY(run.bind(run_id).step())) return tl::unexpected<Error>(no_run(run_id));
+    db::Statement row = TRY(reader.connection->prepare(
+        "SELECT name, state, attempt, step_run, key, reason FROM steps WHERE run = ? ORDER BY name"));
+    row.bind(run.integer(0));
+    Records records;
+    while (TRY(row.step()))
+      records.push_back({.run_id = std::string(run_id),
+                         .step = std::string(row.text(0)),
+                         .state = std::string(row.text(1)),
+                         .attempt = static_cast<int>(row.integer(2)),
+                         .step_run = std::string(row.text(3)),
+                         .key = std::string(row.text(4)),
+                         .reason = std::string(row.text(5))});
+    return records;
+  });
+}
+
+Result<std::vector<std::optional<StepResult>>> Store::step_results(const std::vector<std::string>& keys) {
+  using Results = std::vector<std::optional<StepResult>>;
+  return state_->read<Results>([&](Reader& reader) -> Result<Results> {
+    Results results(keys.size());
+    for (size_t i = 0; i < keys.size(); ++i) {
+      db::Statement row = TRY(reader.connection->prepare(
+          "SELECT s.run, s.outputs FROM step_results s JOIN runs r ON r.uuid = s.run "
+          "WHERE s.key = ? AND r.lifecycle = 0"));
+      if (TRY(row.bind(keys[i]).step()))
+        results[i] = StepResult{keys[i], std::string(row.text(0)), std::string(row.text(1))};
+    }
+    return results;
+  });
+}
+
+Result<std::optional<StepKey>> Store::step_key(std::string_view pipeline, std::string_view step) {
+  using Found = std::optional<StepKey>;
+  return state_->read<Found>([&](Reader& reader) -> Result<Found> {
+    db::Statement row = TRY(reader.connection->prepare(
+        "SELECT key, ingredients, step_run FROM step_keys WHERE pipeline = ? AND step = ?"));
+    if (!TRY(row.bind(pipeline, step).step())) return std::nullopt;
+    return StepKey{std::string(pipeline), std::string(step), std::string(row.text(0)),
+                   std::string(row.text(1)), std::string(row.text(2))};
+  });
+}
+
+}  // namespace tidemill::tracking

@@ -1,0 +1,62 @@
+#include <gmock/gmock.h>
+
+#include "base/files.h"
+#include "tracking/store.h"
+
+namespace tidemill::tracking {
+namespace {
+
+class Steps : public testing::Test {
+ protected:
+  TempDir dir_ = TempDir::create().value();
+  Store store_ = Store::open({.file = dir_.path() / "t.db"}).value();
+
+  tracking::Run new_run(const std::string& name) { return Store::make_run({.name = name}).value(); }
+};
+
+TEST_F(Steps, ARunItsParametersAndItsStepComeIntoBeingTogether) {
+  tracking::Run parent = new_run("p"), child = new_run("c");
+  std::vector<Change> changes = {
+      NewRun{parent}, NewRun{child}, LogBatch{child.info.id, {.params = {{"a", "1"}}}},
+      StepRecord{parent.info.id, "train", "running", 1, child.info.id, "k", "first run"}};
+  ASSERT_TRUE(store_.apply(changes));
+  EXPECT_EQ(store_.run(child.info.id)->param("a"), "1");
+  EXPECT_THAT(store_.run(child.info.id)->info.artifact_uri, testing::EndsWith(child.info.id + "/artifacts"));
+  auto records = store_.step_records(parent.info.id).value();
+  ASSERT_EQ(records.size(), 1u);
+  EXPECT_EQ(records[0].state, "running");
+  EXPECT_EQ(records[0].step_run, child.info.id);
+}
+
+TEST_F(Steps, NothingIsKeptWhenOneChangeIsRefused) {
+  tracking::Run run = new_run("p");
+  std::vector<Change> changes = {NewRun{run}, StepRecord{"no such run", "a", "running"}};
+  EXPECT_EQ(store_.apply(changes).error().code, Code::kNotFound);
+  EXPECT_EQ(store_.run(run.info.id).error().code, Code::kNotFound);
+}
+
+TEST_F(Steps, ARunCanPointAtTheArtifactsOfAnother) {
+  tracking::Run made = store_.create_run({.name = "made"}).value(), reused = new_run("reused");
+  reused.info.artifact_uri = made.info.artifact_uri;
+  std::vector<Change> changes = {NewRun{reused}};
+  ASSERT_TRUE(store_.apply(changes));
+  EXPECT_EQ(store_.run(reused.info.id)->info.artifact_uri, made.info.artifact_uri);
+}
+
+TEST_F(Steps, AResultIsFoundByItsKeyUntilItsRunIsDeleted) {
+  tracking::Run run = store_.create_run({}).value();
+  std::vector<Change> changes = {StepResult{"key", run.info.id, "digest"},
+                                 StepKey{"p", "a", "key", "{}", run.info.id}};
+  ASSERT_TRUE(store_.apply(changes));
+  auto found = store_.step_results({"other", "key"}).value();
+  EXPECT_FALSE(found[0]);
+  ASSERT_TRUE(found[1]);
+  EXPECT_EQ(found[1]->run_id, run.info.id);
+  EXPECT_EQ(store_.step_key("p", "a").value()->ingredients, "{}");
+  EXPECT_FALSE(store_.step_key("p", "b").value());
+  ASSERT_TRUE(store_.delete_run(run.info.id));
+  EXPECT_FALSE(store_.step_results({"key"}).value()[0]);
+}
+
+}  // namespace
+}  // namespace tidemill::tracking
