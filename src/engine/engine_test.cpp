@@ -10,7 +10,7 @@
 #include "base/time.h"
 #include "config/pipeline_file.h"
 #include "engine/artifact_index.h"
-#include "engine/run_record.h"
+#include "engine/provenance.h"
 #include "sys/signals.h"
 
 namespace tidemill::engine {

@@ -181,7 +181,8 @@ Result<Plan> make_plan(const Pipeline& pipeline, const Arguments& given) {
             .steps = {},
             .max_parallel = pipeline.max_parallel,
             .folder = pipeline.folder,
-            .file = pipeline.file};
+            .file = pipeline.file,
+            .positions = {}};
   Graph graph = TRY(make_graph(pipeline));
   std::vector<size_t> order = TRY(Sorter(graph, pipeline).sort());
   std::vector<size_t> position(order.size());
@@ -190,6 +191,7 @@ Result<Plan> make_plan(const Pipeline& pipeline, const Arguments& given) {
     const Step& step = pipeline.steps[index];
     PlannedStep planned{step.name, step.project, step.entry, step.arguments, {}, step.timeout, step.figures};
     for (size_t need : graph.needs[index]) planned.needs.push_back(position[need]);
+    plan.positions.emplace(step.name, plan.steps.size());
     plan.steps.push_back(std::move(planned));
   }
   return plan;
@@ -199,13 +201,20 @@ Plan plan_of_project(const config::Project& project, const config::EntryPoint& e
                      const Arguments& given) {
   PlannedStep step{.name = entry.name, .project = project, .entry = entry};
   for (const auto& [name, value] : given) step.arguments.push_back({name, config::Template{{value}, {}}, {}});
+  std::string name = step.name;
   return Plan{.name = project.name,
               .experiment = "Default",
               .params = given,
               .steps = {std::move(step)},
               .max_parallel = 1,
               .folder = project.folder,
-              .file = project.file};
+              .file = project.file,
+              .positions = {{name, 0}}};
+}
+
+std::optional<size_t> Plan::index(const std::string& step) const {
+  auto found = positions.find(step);
+  return found != positions.end() ? std::optional(found->second) : std::nullopt;
 }
 
 Result<Arguments> resolve(const Plan& plan, const PlannedStep& step, const StepResult& self,

@@ -5,6 +5,7 @@
 #include <functional>
 #include <optional>
 #include <string>
+#include <unordered_map>
 #include <vector>
 
 #include "config/pipeline_file.h"
@@ -29,6 +30,9 @@ struct Plan {
   int max_parallel = 0;
   fs::path folder;
   std::string file;
+  std::unordered_map<std::string, size_t> positions;  // of the steps, by name
+
+  std::optional<size_t> index(const std::string& step) const;
 };
 
 // Checks parameters given on the command line and the graph: unknown or missing parameters, unknown steps in

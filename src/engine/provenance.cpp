@@ -1,4 +1,4 @@
-#include "engine/run_record.h"
+#include "engine/provenance.h"
 
 #include <pwd.h>
 #include <unistd.h>
@@ -59,10 +59,9 @@ std::string user_name() {
   return std::to_string(getuid());
 }
 
-std::vector<tracking::KeyValue> source_tags(const fs::path& folder, std::string_view entry_point) {
+std::vector<tracking::KeyValue> source_tags(const fs::path& folder) {
   std::vector<tracking::KeyValue> tags = {{"mlflow.source.type", "PROJECT"},
                                           {"mlflow.project.backend", "local"},
-                                          {"mlflow.project.entryPoint", std::string(entry_point)},
                                           {"mlflow.user", user_name()},
                                           {std::string(kRunnerTag), this_runner()}};
   std::string source = folder.string();

@@ -1,4 +1,4 @@
-// The runs that the engine creates, and the tags that say where they come from and who runs them.
+// The tags of runs that say where they come from and who runs them.
 #pragma once
 
 #include <optional>
@@ -19,7 +19,8 @@ bool runner_is_alive(std::string_view runner);
 
 std::string user_name();
 
-// Tags as MLflow sets them for a project run (mlflow.source.*, mlflow.project.*, mlflow.user), and our own.
-std::vector<tracking::KeyValue> source_tags(const fs::path& folder, std::string_view entry_point);
+// Tags as MLflow sets them for runs of a project in this folder (mlflow.source.*, mlflow.project.backend,
+// mlflow.user), and our own.
+std::vector<tracking::KeyValue> source_tags(const fs::path& folder);
 
 }  // namespace tidemill::engine

@@ -1,0 +1,56 @@
+// What happens in a run, as the engine tells it.
+#pragma once
+
+#include <functional>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "base/files.h"
+#include "tracking/entities.h"
+
+namespace tidemill::engine {
+
+enum class StepState { kWaiting, kRunning, kFinished, kFailed, kSkipped, kKilled };
+std::string_view to_string(StepState state);  // "waiting", ...
+// Whether steps that need this one may run.
+inline bool succeeded(StepState state) { return state == StepState::kFinished; }
+
+// What a listener (terminal, JSON lines) is told, in order, on the thread that calls execute().
+
+struct RunStarted {
+  std::string run_id, run_name, experiment_id, experiment;
+  std::vector<std::string> steps;
+};
+struct StepStarted {
+  std::string step, run_id;
+  std::string command;
+  fs::path log, artifacts;
+};
+// While a step runs, about five times a second, when the step tells of its progress (sys/terminal.h).
+struct StepProgress {
+  std::string step;
+  std::string label, unit, note;
+  uint64_t done = 0, total = 0;
+  double seconds = 0;
+};
+struct StepFinished {
+  std::string step, run_id;  // run_id is "" for a skipped step
+  StepState state = StepState::kFinished;
+  double seconds = 0;
+  std::string reason;   // "exit status 3", "needs train, which failed"; "" when it finished
+  std::string command;  // of a failed step
+  fs::path log;
+  std::vector<std::string> last_lines;  // of a failed step's log, at most 20
+  size_t artifact_count = 0;
+  uint64_t artifact_bytes = 0;
+};
+struct RunFinished {
+  std::string run_id;
+  tracking::RunStatus status = tracking::RunStatus::kFinished;
+  double seconds = 0;
+};
+using Event = std::variant<RunStarted, StepStarted, StepProgress, StepFinished, RunFinished>;
+using Listener = std::function<void(const Event&)>;
+
+}  // namespace tidemill::engine

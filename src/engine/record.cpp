@@ -1,0 +1,112 @@
+#include "engine/record.h"
+
+#include "artifacts/artifact_repository.h"
+#include "base/text.h"
+#include "base/time.h"
+#include "engine/artifact_index.h"
+#include "engine/provenance.h"
+
+namespace tidemill::engine {
+
+using tracking::KeyValue;
+
+Record::Record(const pipeline::Plan& plan, tracking::Store& store, const Options& options,
+               const Listener& listener, Shape shape)
+    : plan_(plan), store_(store), options_(options), listener_(listener), shape_(shape), user_(user_name()) {}
+
+Result<> Record::begin() {
+  std::string name = options_.experiment.empty() ? plan_.experiment : options_.experiment;
+  experiment_ = TRY(store_.experiment(TRY(store_.ensure_experiment(name))));
+  RunStarted event{.run_id = "",
+                   .run_name = "",
+                   .experiment_id = experiment_.id,
+                   .experiment = experiment_.name,
+                   .steps = {}};
+  for (const auto& step : plan_.steps) event.steps.push_back(step.name);
+  if (is_pipeline()) {
+    std::vector<KeyValue> tags = tags_of(plan_.folder);
+    tags.emplace_back("mlflow.project.entryPoint", "main");
+    tags.emplace_back("tidemill.pipeline", plan_.name);
+    tracking::Run parent =
+        TRY(make_run(options_.run_name.empty() ? plan_.name : options_.run_name, std::move(tags)));
+    artifacts_ = TRY(folder_of(parent));
+    run_id_ = event.run_id = parent.info.id;
+    event.run_name = parent.info.name;
+    add(tracking::NewRun{std::move(parent)});
+    add(tracking::LogBatch{run_id_, {.metrics = {}, .params = plan_.params, .tags = {}}});
+  }
+  tell(std::move(event));
+  return {};
+}
+
+Result<> Record::end(tracking::RunStatus status, double seconds) {
+  if (is_pipeline()) {
+    if (auto files = index_artifacts(artifacts_)) add(tracking::RecordArtifacts{run_id_, std::move(*files)});
+    add(tracking::UpdateRun{.run_id = run_id_, .status = status, .end_time = now_ms(), .name = {}});
+  }
+  tell(RunFinished{run_id_, status, seconds});
+  return commit();
+}
+
+Result<tracking::Run> Record::make_run(const std::string& name, std::vector<KeyValue> tags) const {
+  auto run = TRY(tracking::Store::make_run({.experiment_id = experiment_.id,
+                                            .name = name,
+                                            .user = user_,
+                                            .start_time = now_ms(),
+                                            .tags = std::move(tags)}));
+  run.info.artifact_uri = fmt::format("{}/{}/artifacts", experiment_.artifact_location, run.info.id);
+  return run;
+}
+
+Result<fs::path> Record::folder_of(const tracking::Run& run) const {
+  auto folder = artifacts::local_folder(run.info.artifact_uri);
+  auto proxied = artifacts::proxied_path(run.info.artifact_uri);
+  if (proxied && !options_.artifact_root.empty()) folder = options_.artifact_root / *proxied;
+  if (!folder)
+    return fail(Code::kInvalid,
+                "experiment {} keeps its artifacts at {}, which is not a folder of this machine; choose "
+                "another with --experiment-name",
+                run.info.experiment_id, run.info.artifact_uri);
+  TRY(make_dirs(*folder));
+  return *folder;
+}
+
+const std::vector<KeyValue>& Record::tags_of(const fs::path& folder) {
+  auto found = source_tags_.find(folder);
+  if (found == source_tags_.end()) found = source_tags_.emplace(folder, source_tags(folder)).first;
+  return found->second;
+}
+
+Result<StepRun> Record::new_step_run(size_t index) {
+  const auto& step = plan_.steps[index];
+  std::vector<KeyValue> tags = tags_of(step.project.folder);
+  tags.emplace_back("mlflow.project.entryPoint", step.entry.name);
+  tags.emplace_back("tidemill.step", step.name);
+  if (is_pipeline()) tags.emplace_back("mlflow.parentRunId", run_id_);
+  auto run = TRY(make_run(is_pipeline() ? step.name : options_.run_name, std::move(tags)));
+  StepRun made{run.info.id, TRY(folder_of(run))};
+  if (!is_pipeline()) {
+    run_id_ = made.id;
+    artifacts_ = made.artifacts;
+  }
+  add(tracking::NewRun{std::move(run)});
+  return made;
+}
+
+void Record::set_state(size_t step, StepState state) {
+  if (!is_pipeline()) return;
+  add(tracking::LogBatch{
+      run_id_,
+      {.metrics = {},
+       .params = {},
+       .tags = {{"tidemill.step." + plan_.steps[step].name, std::string(to_string(state))}}}});
+}
+
+Result<> Record::commit() {
+  TRY(store_.apply(changes_));
+  changes_.clear();
+  for (const Event& event : std::exchange(events_, {})) listener_(event);
+  return {};
+}
+
+}  // namespace tidemill::engine

@@ -1,0 +1,64 @@
+// What the store is told of a run: changes are gathered and committed together, and only then may they be
+// acted on and shown.
+#pragma once
+
+#include <map>
+#include <string>
+#include <vector>
+
+#include "engine/engine.h"
+#include "engine/events.h"
+#include "pipeline/plan.h"
+#include "tracking/store.h"
+
+namespace tidemill::engine {
+
+enum class Shape { kPipeline, kProject };  // a project is recorded as one run, without a parent
+
+// The run of one attempt of a step.
+struct StepRun {
+  std::string id;
+  fs::path artifacts;  // its folder
+};
+
+class Record {
+ public:
+  Record(const pipeline::Plan& plan, tracking::Store& store, const Options& options, const Listener& listener,
+         Shape shape);
+
+  // The experiment and the parent run.
+  Result<> begin();
+  Result<> end(tracking::RunStatus status, double seconds);
+
+  // A run for the step, with its folder on this machine.
+  Result<StepRun> new_step_run(size_t step);
+  void set_state(size_t step, StepState state);
+  void add(tracking::Change change) { changes_.push_back(std::move(change)); }
+  // Told to the listener once what has been added is on disk.
+  void tell(Event event) { events_.push_back(std::move(event)); }
+  Result<> commit();
+
+  bool is_pipeline() const { return shape_ == Shape::kPipeline; }
+  const std::string& run_id() const { return run_id_; }  // the parent's, or that of the project
+  const std::string& experiment_id() const { return experiment_.id; }
+  const fs::path& artifacts() const { return artifacts_; }
+
+ private:
+  Result<fs::path> folder_of(const tracking::Run& run) const;
+  Result<tracking::Run> make_run(const std::string& name, std::vector<tracking::KeyValue> tags) const;
+  const std::vector<tracking::KeyValue>& tags_of(const fs::path& folder);
+
+  const pipeline::Plan& plan_;
+  tracking::Store& store_;
+  const Options& options_;
+  const Listener& listener_;
+  Shape shape_;
+  tracking::Experiment experiment_;
+  std::string run_id_, user_;
+  fs::path artifacts_;
+  std::map<fs::path, std::vector<tracking::KeyValue>> source_tags_;  // by folder: asking git takes time
+  std::vector<tracking::Change> changes_;
+  std::vector<Event> events_;
+};
+
+}  // namespace tidemill::engine

@@ -1,0 +1,43 @@
+// Which step may start: the graph of a plan while it runs. Pure bookkeeping, a constant amount of work for
+// each edge of the graph.
+#pragma once
+
+#include <optional>
+#include <queue>
+#include <string>
+#include <vector>
+
+#include "engine/events.h"
+#include "pipeline/plan.h"
+
+namespace tidemill::engine {
+
+class Scheduler {
+ public:
+  Scheduler(const pipeline::Plan& plan, size_t most_parallel);
+
+  // The next step, in the plan's order, whose needs are met while there is room for it; it counts as running
+  // from now on.
+  std::optional<size_t> next();
+  // It has ended: finished or reused steps make way for those that need them.
+  void settle(size_t step, StepState state);
+  // Nothing starts any more.
+  void halt() { halted_ = true; }
+
+  StepState state(size_t step) const { return states_[step]; }
+  size_t running() const { return running_; }
+  // Why a step that is still waiting will not run.
+  std::string skip_reason(size_t step) const;
+
+ private:
+  const pipeline::Plan& plan_;
+  size_t most_parallel_;
+  std::vector<StepState> states_;
+  std::vector<size_t> open_needs_;               // of each step: how many of its needs are not met
+  std::vector<std::vector<size_t>> dependents_;  // of each step
+  std::priority_queue<size_t, std::vector<size_t>, std::greater<>> ready_;
+  size_t running_ = 0;
+  bool halted_ = false;
+};
+
+}  // namespace tidemill::engine
