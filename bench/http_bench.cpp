@@ -1,34 +1,31 @@
-// tracking_bench: how many requests and points a second the tracking endpoint takes, beside MLflow's own
-// server.
-//   tracking_bench [seconds per measurement, default 3]
-// Every request is answered after its data is on disk (both servers: SQLite). MLflow is started from the
-// Python in TIDEMILL_PYTHON (default ~/.cache/tidemill/venv/bin/python); without it only Tidemill is
-// measured.
-#include <algorithm>
-#include <atomic>
+// tracking_bench: what a tracking server costs: time to start, memory, requests and points a second, beside
+// MLflow's own server and FastTrackML.
+//   tracking_bench [seconds per measurement, default 3] [--alone]
+// All three run as their users start them, on SQLite in the current folder's file system, and answer a write
+// when its data is on disk (FastTrackML and MLflow: SQLite's own commits). The rivals come from
+// scripts/python-tools; what is not there is left out, --alone leaves both out.
+// Two roofs are printed: what the disk and the load generator themselves allow.
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <charconv>
 #include <cstdio>
 #include <cstdlib>
-#include <mutex>
 #include <thread>
 
-#include "api/endpoint.h"
 #include "base/json.h"
-#include "base/text.h"
 #include "base/time.h"
+#include "http_load.h"
 #include "net/http_client.h"
-#include "net/http_server.h"
-#include "sys/process.h"
-#include "tracking/store.h"
+#include "server_process.h"
 
-namespace tidemill {
+namespace tidemill::bench {
 namespace {
 
-struct Figures {
-  double per_second = 0;
-  double median_ms = 0, p99_ms = 0;
-};
+constexpr int kBatchPoints = 500;
 
-Result<Json> post(HttpClient& client, std::string_view call, std::string body) {
+Result<Json> post(uint16_t port, std::string_view call, std::string body) {
+  HttpClient client = TRY(HttpClient::create(fmt::format("http://127.0.0.1:{}", port)));
   ClientRequest request{
       .method = "POST", .target = fmt::format("/api/2.0/mlflow/{}", call), .body = std::move(body)};
   request.headers.add("Content-Type", "application/json");
@@ -38,168 +35,228 @@ Result<Json> post(HttpClient& client, std::string_view call, std::string body) {
   return parse_json(response.body);
 }
 
-Result<std::vector<std::string>> make_runs(HttpClient& client, int count) {
-  std::string name = fmt::format("bench-{}", now_ms());
-  Json experiment = TRY(post(client, "experiments/create", fmt::format(R"({{"name":"{}"}})", name)));
-  std::vector<std::string> ids;
+// Workers of MLflow's come up one after another, and are restarted when they are slow to: wait for calm.
+Result<> wait_for_calm(uint16_t port) {
+  int calm = 0;
+  for (Stopwatch watch; calm < 40;) {
+    calm = post(port, "experiments/search", R"({"max_results":1})") ? calm + 1 : 0;
+    if (calm > 0) continue;
+    if (watch.seconds() > 60) return fail(Code::kUnavailable, "the server does not become calm");
+    std::this_thread::sleep_for(std::chrono::milliseconds(200));
+  }
+  return {};
+}
+
+struct Ids {
+  std::string experiment;
+  std::vector<std::string> runs;
+};
+
+Result<Ids> make_runs(uint16_t port, int count) {
+  Ids ids;
+  Json made = TRY(post(port, "experiments/create", fmt::format(R"({{"name":"bench-{}"}})", now_ms())));
+  ids.experiment = json_string(made, "experiment_id");
   for (int i = 0; i < count; ++i) {
-    std::string body =
-        fmt::format(R"({{"experiment_id":"{}","start_time":1}})", json_string(experiment, "experiment_id"));
-    ids.push_back(json_string(TRY(post(client, "runs/create", std::move(body)))["run"]["info"], "run_id"));
+    std::string body = fmt::format(R"({{"experiment_id":"{}","start_time":1}})", ids.experiment);
+    ids.runs.push_back(json_string(TRY(post(port, "runs/create", std::move(body)))["run"]["info"], "run_id"));
   }
   return ids;
 }
 
-std::string metric_body(const std::string& run, int64_t step) {
-  return fmt::format(
-      R"({{"run_id":"{0}","run_uuid":"{0}","key":"loss","value":{1},"timestamp":{2},"step":{3}}})", run,
-      1.0 / static_cast<double>(step + 1), 1700000000000 + step, step);
+void append_number(std::string& out, int64_t value) {
+  char digits[24];
+  out.append(digits, std::to_chars(digits, digits + sizeof digits, value).ptr);
 }
 
-std::string batch_body(const std::string& run, int64_t batch) {
-  constexpr int kPoints = 500;
-  std::string body = fmt::format(R"({{"run_id":"{}","metrics":[)", run);
-  for (int i = 0; i < kPoints; ++i) {
-    int64_t step = batch * kPoints + i;
-    fmt::format_to(std::back_inserter(body), R"({}{{"key":"m{}","value":{},"timestamp":{},"step":{}}})",
-                   i ? "," : "", i % 5, 1.0 / static_cast<double>(step + 1), 1700000000000 + step, step);
-  }
-  return body + R"(],"params":[],"tags":[]})";
+// A number between 0 and 1 with as many digits as a loss has.
+const std::string& value_text(int64_t number) {
+  static const std::vector<std::string> texts = [] {
+    std::vector<std::string> made;
+    for (int i = 0; i < 1009; ++i) made.push_back(fmt::format("{}", 1.0 / (i + 1.37)));
+    return made;
+  }();
+  return texts[static_cast<size_t>(number) % texts.size()];
 }
 
-using Body = std::string (*)(const std::string& run, int64_t number);
-
-Result<Figures> measure(const std::string& url, int connections, double seconds, std::string_view call,
-                        Body make_body) {
-  HttpClient client = TRY(HttpClient::create(url));
-  std::vector<std::string> runs = TRY(make_runs(client, connections));
-  std::vector<std::vector<double>> times(runs.size());
-  std::atomic<bool> failed{false};
-  std::mutex mutex;
-  Error first_error;
-  std::vector<std::thread> threads;
-  Stopwatch total;
-  for (size_t t = 0; t < runs.size(); ++t)
-    threads.emplace_back([&, t] {
-      for (int64_t number = 0; total.seconds() < seconds && !failed; ++number) {
-        std::string body = make_body(runs[t], number);
-        Stopwatch one;
-        if (auto answer = post(client, call, std::move(body)); !answer && !failed.exchange(true)) {
-          std::lock_guard lock(mutex);
-          first_error = answer.error();
-        }
-        times[t].push_back(one.seconds() * 1000);
-      }
-    });
-  for (auto& thread : threads) thread.join();
-  double elapsed = total.seconds();
-  if (failed) return tl::unexpected<Error>(std::move(first_error).in("under load"));
-  std::vector<double> all;
-  for (const auto& some : times) all.insert(all.end(), some.begin(), some.end());
-  std::sort(all.begin(), all.end());
-  return Figures{static_cast<double>(all.size()) / elapsed, all[all.size() / 2], all[all.size() * 99 / 100]};
+void append_point(std::string& out, std::string_view key, int64_t step) {
+  out.append(R"("key":")").append(key).append(R"(","value":)").append(value_text(step));
+  out += R"(,"timestamp":)";
+  append_number(out, 1700000000000 + step);
+  out += R"(,"step":)";
+  append_number(out, step);
 }
 
-struct Measured {
-  Figures metric, batch;
+Result<LoadFigures> measure_log_metric(uint16_t port, int connections, double seconds) {
+  Ids ids = TRY(make_runs(port, connections));
+  return run_load({.port = port,
+                   .connections = connections,
+                   .seconds = seconds,
+                   .target = "/api/2.0/mlflow/runs/log-metric",
+                   .write_body = [&](int connection, int64_t number, std::string& body) {
+                     const std::string& run = ids.runs[static_cast<size_t>(connection)];
+                     body.append(R"({"run_uuid":")").append(run).append(R"(","run_id":")").append(run);
+                     append_point(body += R"(",)", "loss", number);
+                     body += '}';
+                   }});
+}
+
+Result<LoadFigures> measure_log_batch(uint16_t port, int connections, double seconds) {
+  static constexpr std::string_view kKeys[] = {"m0", "m1", "m2", "m3", "m4"};
+  Ids ids = TRY(make_runs(port, connections));
+  return run_load({.port = port,
+                   .connections = connections,
+                   .seconds = seconds,
+                   .target = "/api/2.0/mlflow/runs/log-batch",
+                   .write_body = [&](int connection, int64_t number, std::string& body) {
+                     const std::string& run = ids.runs[static_cast<size_t>(connection)];
+                     body.append(R"({"run_id":")").append(run).append(R"(","metrics":[)");
+                     for (int64_t i = 0; i < kBatchPoints; ++i) {
+                       append_point(body += i ? ",{" : "{", kKeys[i % 5], number * kBatchPoints + i);
+                       body += '}';
+                     }
+                     body += R"(],"params":[],"tags":[]})";
+                   }});
+}
+
+Result<LoadFigures> measure_create_run(uint16_t port, int connections, double seconds) {
+  Ids ids = TRY(make_runs(port, 0));
+  return run_load(
+      {.port = port,
+       .connections = connections,
+       .seconds = seconds,
+       .target = "/api/2.0/mlflow/runs/create",
+       .write_body = [&](int, int64_t number, std::string& body) {
+         fmt::format_to(
+             std::back_inserter(body),
+             R"({{"experiment_id":"{}","user_id":"bench","run_name":"run-{}","start_time":{},"tags":[]}})",
+             ids.experiment, number, 1700000000000 + number);
+       }});
+}
+
+Result<LoadFigures> measure_health(uint16_t port, double seconds) {
+  return run_load({.port = port,
+                   .connections = 8,
+                   .seconds = seconds,
+                   .method = "GET",
+                   .target = "/health",
+                   .write_body = [](int, int64_t, std::string&) {}});
+}
+
+struct Figures {
+  LoadFigures load;
+  double cpu_us = 0;  // of the server, for each request
 };
 
-Result<Measured> measure_server(const std::string& url, double seconds) {
-  Measured measured;
-  measured.metric = TRY(measure(url, 8, seconds, "runs/log-metric", metric_body));
-  measured.batch = TRY(measure(url, 4, seconds, "runs/log-batch", batch_body));
-  return measured;
+struct Measured {
+  double start_ms, idle_mib, loaded_mib;
+  Figures metric, create, batch;
+};
+
+template <class Measure>
+Result<Figures> measure_row(const ServerProcess& server, const char* what, int points, Measure run) {
+  double cpu_before = server.cpu_seconds();
+  Stopwatch watch;
+  LoadFigures load = TRY(run());
+  double requests = load.per_second * watch.seconds();
+  Figures figures{load, (server.cpu_seconds() - cpu_before) * 1e6 / requests};
+  std::printf("  %-34s %9.0f req/s %11.0f points/s   median %7.3f ms   p99 %7.2f ms   server %6.1f us CPU\n",
+              what, load.per_second, load.per_second * points, load.median_ms, load.p99_ms, figures.cpu_us);
+  std::fflush(stdout);
+  return figures;
 }
 
-Result<Measured> measure_tidemill(const fs::path& folder, double seconds) {
-  auto store = TRY(
-      tracking::Store::open({.file = folder / "tidemill.db", .default_artifact_root = "mlflow-artifacts:"}));
-  auto endpoint = TRY(api::Endpoint::start(store, {}));
-  return measure_server(endpoint.url(), seconds);
+Result<Measured> measure(ServerProcess server, double seconds) {
+  uint16_t port = server.port();
+  TRY(wait_for_calm(port));
+  Measured all{};
+  all.start_ms = server.start_ms();
+  all.idle_mib = server.pss_mib();
+  std::printf("%s\n  start to /health %.0f ms, memory idle %.1f MiB\n", server.name().c_str(), all.start_ms,
+              all.idle_mib);
+  TRY(measure_row(server, "roof: /health, 8 connections", 0, [&] { return measure_health(port, seconds); }));
+  all.metric = TRY(measure_row(server, "log-metric, 8 connections", 1,
+                               [&] { return measure_log_metric(port, 8, seconds); }));
+  all.create = TRY(measure_row(server, "runs/create, 8 connections", 0,
+                               [&] { return measure_create_run(port, 8, seconds); }));
+  all.batch = TRY(measure_row(server, "log-batch of 500, 4 connections", kBatchPoints,
+                              [&] { return measure_log_batch(port, 4, seconds); }));
+  all.loaded_mib = server.pss_mib();
+  std::printf("  memory after the load %.1f MiB\n", all.loaded_mib);
+  server.stop();
+  return all;
 }
 
-// A port that was free a moment ago.
-Result<uint16_t> free_port() {
-  auto server = TRY(HttpServer::start({}, [](HttpRequest, const Respond&) {}));
-  return server.port();
+// What one durable write of 32 KiB costs here: no server that answers after it can have a shorter cycle.
+Result<double> flush_ms(const fs::path& folder) {
+  constexpr int kRounds = 200;
+  std::string block(32 << 10, 'x');
+  Fd file = TRY(open_file(folder / "flush", O_RDWR | O_CREAT));
+  for (int i = 0; i < kRounds; ++i) TRY(write_all(file, block));
+  ::fsync(file.get());
+  ::lseek(file.get(), 0, SEEK_SET);
+  Stopwatch watch;
+  for (int i = 0; i < kRounds; ++i) {
+    TRY(write_all(file, block));
+    ::fdatasync(file.get());
+  }
+  return watch.seconds() * 1000 / kRounds;
 }
 
-std::string last_lines(const fs::path& file) {
-  std::string text = read_file(file).value_or("");
-  return text.substr(text.size() - std::min<size_t>(text.size(), 500));
-}
-
-Result<Measured> measure_mlflow(const fs::path& folder, double seconds) {
-  const char* chosen = std::getenv("TIDEMILL_PYTHON");
+fs::path venv_program(std::string_view name) {
   const char* home = std::getenv("HOME");
-  fs::path python =
-      chosen ? fs::path(chosen) : fs::path(home ? home : "/root") / ".cache/tidemill/venv/bin/python";
-  if (!fs::exists(python)) return fail(Code::kNotFound, "no Python at {}", python.string());
-  uint16_t port = TRY(free_port());
-  ProcessOptions options;
-  options.argv = {python.string(),
-                  "-m",
-                  "mlflow",
-                  "server",
-                  "--port",
-                  std::to_string(port),
-                  "--backend-store-uri",
-                  "sqlite:///" + (folder / "mlflow.db").string(),
-                  "--default-artifact-root",
-                  (folder / "artifacts").string()};
-  options.working_dir = folder;
-  options.extra_env = {{"MLFLOW_DISABLE_TELEMETRY", "true"}};
-  options.output_file = folder / "mlflow.log";
-  Process server = TRY(Process::start(options));
-  std::string url = fmt::format("http://127.0.0.1:{}", port);
-  HttpClient client = TRY(HttpClient::create(url));
-  // Its workers come up one after another, and are restarted when they are slow to: wait for a calm moment.
-  int answered = 0;
-  for (Stopwatch waited; answered < 40;) {
-    answered = post(client, "experiments/search", R"({"max_results":1})") ? answered + 1 : 0;
-    if (answered > 0) continue;
-    if (waited.seconds() > 120 || server.wait_for(std::chrono::milliseconds(200)))
-      return fail(Code::kUnavailable, "mlflow server did not start within {:.0f} s: {}", waited.seconds(),
-                  last_lines(options.output_file));
-  }
-  auto measured = measure_server(url, seconds);
-  server.stop(std::chrono::seconds(10));
-  return measured;
+  return fs::path(home ? home : "/root") / ".cache/tidemill/venv/bin" / name;
 }
 
-void print_row(const char* what, const Figures& figures, int points) {
-  std::printf("  %-34s %9.0f req/s %11.0f points/s   median %7.2f ms   p99 %7.2f ms\n", what,
-              figures.per_second, figures.per_second * points, figures.median_ms, figures.p99_ms);
+void print_ratio(const char* rival, const Measured& ours, const Measured& theirs) {
+  std::printf(
+      "%s / tidemill: start %.0f x, idle memory %.0f x, log-metric %.1f x, runs/create %.1f x, log-batch "
+      "%.1f x\n",
+      rival, theirs.start_ms / ours.start_ms, theirs.idle_mib / ours.idle_mib,
+      ours.metric.load.per_second / theirs.metric.load.per_second,
+      ours.create.load.per_second / theirs.create.load.per_second,
+      ours.batch.load.per_second / theirs.batch.load.per_second);
 }
 
-void print_server(const char* name, const Measured& measured) {
-  std::printf("%s\n", name);
-  print_row("log-metric, 8 connections", measured.metric, 1);
-  print_row("log-batch of 500, 4 connections", measured.batch, 500);
-}
-
-Result<> run(double seconds) {
+Result<> run(double seconds, bool alone) {
   TempDir folder = TRY(TempDir::create(fs::current_path(), "tracking-bench-"));
-  Measured ours = TRY(measure_tidemill(folder.path(), seconds));
-  print_server("tidemill", ours);
-  auto rival = measure_mlflow(folder.path(), seconds);
-  if (!rival) {
-    std::printf("mlflow was not measured: %s\n", rival.error().message.c_str());
-    return {};
+  std::printf("roof: a durable write of 32 KiB takes %.3f ms\n", TRY(flush_ms(folder.path())));
+  auto ours = TRY(ServerProcess::start(
+      "tidemill", {TIDEMILL, "server", "--port", "{port}", "--store", "{folder}/tidemill.db"},
+      folder.path() / "tidemill"));
+  Measured tidemill = TRY(measure(std::move(ours), seconds));
+  struct Rival {
+    const char* name;
+    std::vector<std::string> argv;
+  };
+  const Rival rivals[] = {
+      {"fasttrackml",
+       {venv_program("fml"), "server", "--listen-address", "127.0.0.1:{port}", "--database-uri",
+        "sqlite://{folder}/fasttrackml.db", "--default-artifact-root", "{folder}/artifacts"}},
+      {"mlflow",
+       {venv_program("mlflow"), "server", "--port", "{port}", "--backend-store-uri",
+        "sqlite:///{folder}/mlflow.db", "--default-artifact-root", "{folder}/artifacts"}}};
+  for (const Rival& rival : rivals) {
+    if (alone || !fs::exists(rival.argv[0])) continue;
+    auto server = TRY(ServerProcess::start(rival.name, rival.argv, folder.path() / rival.name));
+    print_ratio(rival.name, tidemill, TRY(measure(std::move(server), seconds)));
   }
-  print_server("mlflow server", *rival);
-  std::printf("ratio: log-metric %.1f x, log-batch %.1f x\n",
-              ours.metric.per_second / rival->metric.per_second,
-              ours.batch.per_second / rival->batch.per_second);
   return {};
 }
 
 }  // namespace
-}  // namespace tidemill
+}  // namespace tidemill::bench
 
 int main(int argc, char** argv) {
-  double seconds = argc > 1 ? std::atof(argv[1]) : 3;
-  if (auto done = tidemill::run(seconds > 0 ? seconds : 3); !done) {
+  double seconds = 3;
+  bool alone = false;
+  for (int i = 1; i < argc; ++i) {
+    if (std::string_view(argv[i]) == "--alone") {
+      alone = true;
+    } else {
+      seconds = std::max(0.1, std::atof(argv[i]));
+    }
+  }
+  if (auto done = tidemill::bench::run(seconds, alone); !done) {
     std::fprintf(stderr, "%s\n", done.error().message.c_str());
     return 1;
   }
