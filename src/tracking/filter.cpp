@@ -54,9 +54,10 @@ struct Attribute {
   std::string_view name;     // as written
   std::string_view meaning;  // without aliases
   bool numeric;
+  bool takes_list = false;  // IN, NOT IN
 };
 constexpr Attribute kRunAttributes[] = {
-    {"run_id", "run_id", false},        {"run_name", "run_name", false},
+    {"run_id", "run_id", false, true},  {"run_name", "run_name", false},
     {"run name", "run_name", false},    {"Run name", "run_name", false},
     {"Run Name", "run_name", false},    {"status", "status", false},
     {"user_id", "user_id", false},      {"artifact_uri", "artifact_uri", false},
@@ -69,7 +70,54 @@ constexpr Attribute kExperimentOrderAttributes[] = {{"name", "name", false},
                                                     {"experiment_id", "experiment_id", true},
                                                     {"creation_time", "creation_time", true},
                                                     {"last_update_time", "last_update_time", true}};
+constexpr Attribute kRegisteredModelAttributes[] = {{"name", "name", false, true}};
+constexpr Attribute kRegisteredModelOrderAttributes[] = {
+    {"name", "name", false},
+    {"creation_timestamp", "creation_timestamp", true},
+    {"last_updated_timestamp", "last_updated_timestamp", true}};
+constexpr Attribute kModelVersionAttributes[] = {{"name", "name", false, true},
+                                                 {"version_number", "version_number", true},
+                                                 {"run_id", "run_id", false, true},
+                                                 {"source_path", "source_path", false}};
+constexpr Attribute kModelVersionOrderAttributes[] = {
+    {"name", "name", false},
+    {"version_number", "version_number", true},
+    {"creation_timestamp", "creation_timestamp", true},
+    {"last_updated_timestamp", "last_updated_timestamp", true}};
 constexpr std::string_view kDatasetKeys[] = {"name", "digest", "context"};
+
+std::span<const Attribute> attributes_of(Subject subject) {
+  switch (subject) {
+    case Subject::kRuns:
+      return kRunAttributes;
+    case Subject::kExperiments:
+      return kExperimentAttributes;
+    case Subject::kRegisteredModels:
+      return kRegisteredModelAttributes;
+    case Subject::kModelVersions:
+      return kModelVersionAttributes;
+  }
+  return {};
+}
+
+std::span<const Attribute> order_attributes_of(Subject subject) {
+  switch (subject) {
+    case Subject::kRuns:
+      return kRunAttributes;
+    case Subject::kExperiments:
+      return kExperimentOrderAttributes;
+    case Subject::kRegisteredModels:
+      return kRegisteredModelOrderAttributes;
+    case Subject::kModelVersions:
+      return kModelVersionOrderAttributes;
+  }
+  return {};
+}
+
+// The registry says some things in other words.
+bool in_registry(Subject subject) {
+  return subject == Subject::kRegisteredModels || subject == Subject::kModelVersions;
+}
 
 std::string unquote(std::string_view text) {
   if (text.size() < 2 || text.front() != text.back() ||
@@ -99,6 +147,7 @@ struct Identifier {
   Entity entity = Entity::kAttribute;
   std::string key;
   bool numeric = false;
+  bool takes_list = true;
 };
 
 Result<Entity> parse_entity(std::string_view name, Subject subject) {
@@ -107,7 +156,7 @@ Result<Entity> parse_entity(std::string_view name, Subject subject) {
     if (subject == Subject::kRuns || known.entity == Entity::kAttribute || known.entity == Entity::kTag)
       return known.entity;
   }
-  if (subject == Subject::kExperiments)
+  if (subject != Subject::kRuns)
     return fail(Code::kInvalid,
                 "Invalid entity type '{}'. Valid entity types are ('attribute', 'tag', 'tags')", name);
   return fail(
@@ -142,6 +191,7 @@ Result<Identifier> parse_identifier(std::string_view text, Subject subject,
     }
     out.key = known->meaning;
     out.numeric = known->numeric;
+    out.takes_list = known->takes_list;
   }
   if (out.entity == Entity::kDataset &&
       std::find(std::begin(kDatasetKeys), std::end(kDatasetKeys), out.key) == std::end(kDatasetKeys))
@@ -228,7 +278,7 @@ class ShapeParser {
   std::vector<std::string> invalid_;
 };
 
-Result<Op> parse_op(const std::string& text, const Identifier& left) {
+Result<Op> parse_op(const std::string& text, const Identifier& left, Subject subject) {
   struct Named {
     std::string_view text;
     Op op;
@@ -247,6 +297,9 @@ Result<Op> parse_op(const std::string& text, const Identifier& left) {
     allowed = kPairs;
   for (const Named& named : allowed)
     if (named.text == text) return named.op;
+  if (in_registry(subject))
+    return fail(Code::kInvalid, "Invalid comparator for {}{}: {}", singular(left.entity),
+                left.numeric ? " " + left.key : "", text);
   std::vector<std::string_view> names;
   for (const Named& named : allowed) names.push_back(named.text);
   return fail(Code::kInvalid, "Invalid comparator '{}' not one of '{}", text, python_set(names));
@@ -289,7 +342,12 @@ Result<std::vector<std::string>> parse_list(std::string_view text) {
   return items;
 }
 
-Error not_quoted(const Identifier& left, std::string_view value) {
+Error not_quoted(const Identifier& left, std::string_view value, Subject subject) {
+  if (left.entity == Entity::kAttribute && in_registry(subject))
+    return {Code::kInvalid,
+            fmt::format("Expected a quoted string value or a list of quoted string values for "
+                        "attributes. Got value {}",
+                        value)};
   if (left.entity == Entity::kAttribute)
     return {Code::kInvalid,
             fmt::format("Expected a quoted string value for attributes. Got value {}", value)};
@@ -300,7 +358,30 @@ Error not_quoted(const Identifier& left, std::string_view value) {
                                       singular(left.entity), value)};
 }
 
-Result<> parse_value(const Identifier& left, const Token& token, Clause& clause) {
+// The number of a version may stand in quotes.
+Result<> parse_version_number(const Identifier& left, const Token& token, Clause& clause) {
+  std::string text = unquote(token.text);
+  if (token.kind == TokenKind::kNumber || token.kind == TokenKind::kString) TRY(parse_number(text, clause));
+  if (clause.integer) return {};
+  return fail(Code::kInvalid, "Invalid value for numeric attribute '{}': {}", left.key, token.text);
+}
+
+Error takes_no_list(Subject subject) {
+  std::vector<std::string> names;
+  for (const Attribute& attribute : attributes_of(subject))
+    if (attribute.takes_list) names.push_back(fmt::format("'{}'", attribute.name));
+  if (in_registry(subject))
+    return {Code::kInvalid,
+            fmt::format("Only [{}] attributes support comparison with a list of quoted string values.",
+                        join(names, ", "))};
+  return {Code::kInvalid,
+          fmt::format("Only the {} attribute supports comparison with a list of quoted string values.",
+                      join(names, ", "))};
+}
+
+Result<> parse_value(const Identifier& left, const Token& token, Subject subject, Clause& clause) {
+  if (left.numeric && in_registry(subject) && token.kind != TokenKind::kList)
+    return parse_version_number(left, token, clause);
   if (left.entity == Entity::kMetric || left.numeric) {
     if (token.kind == TokenKind::kNumber) return parse_number(token.text, clause);
     if (left.numeric)
@@ -320,18 +401,14 @@ Result<> parse_value(const Identifier& left, const Token& token, Clause& clause)
                 token.text);
   bool is_list_op = clause.op == Op::kIn || clause.op == Op::kNotIn;
   if (token.kind != TokenKind::kList || !is_list_op)
-    return tl::unexpected<Error>(not_quoted(left, token.text));
-  if (left.entity == Entity::kAttribute && left.key != "run_id")
-    return fail(Code::kInvalid,
-                "Only the 'run_id' attribute supports comparison with a list of quoted string values.");
+    return tl::unexpected<Error>(not_quoted(left, token.text, subject));
+  if (!left.takes_list) return tl::unexpected<Error>(takes_no_list(subject));
   clause.list = TRY(parse_list(token.text));
   return {};
 }
 
 Result<Clause> parse_clause(const RawClause& raw, Subject subject) {
-  Identifier left = TRY(parse_identifier(
-      raw.name, subject,
-      subject == Subject::kRuns ? std::span<const Attribute>(kRunAttributes) : kExperimentAttributes));
+  Identifier left = TRY(parse_identifier(raw.name, subject, attributes_of(subject)));
   Clause clause{.entity = left.entity,
                 .key = left.key,
                 .op = Op::kEq,
@@ -345,9 +422,9 @@ Result<Clause> parse_clause(const RawClause& raw, Subject subject) {
                 "IS NULL / IS NOT NULL is only supported for tags and params, not for '{}' '{}'",
                 singular(left.entity), left.key);
   bool is_list = raw.value.kind == TokenKind::kList;
-  if (is_null_test || is_list) clause.op = TRY(parse_op(raw.op, left));
-  if (!is_null_test) TRY(parse_value(left, raw.value, clause));
-  clause.op = TRY(parse_op(raw.op, left));
+  if (is_null_test || is_list) clause.op = TRY(parse_op(raw.op, left, subject));
+  if (!is_null_test) TRY(parse_value(left, raw.value, subject, clause));
+  clause.op = TRY(parse_op(raw.op, left, subject));
   return clause;
 }
 
@@ -376,12 +453,10 @@ Result<std::vector<OrderKey>> parse_order(const std::vector<std::string>& order_
     std::string direction = tokens.size() == 2 ? upper(tokens[1].text) : "ASC";
     if (direction != "ASC" && direction != "DESC")
       return fail(Code::kInvalid, "Invalid ordering key in order_by clause '{}'.", text);
-    Identifier left = TRY(parse_identifier(
-        tokens[0].text, subject,
-        subject == Subject::kRuns ? std::span<const Attribute>(kRunAttributes) : kExperimentOrderAttributes));
+    Identifier left = TRY(parse_identifier(tokens[0].text, subject, order_attributes_of(subject)));
     if (left.entity == Entity::kDataset)
       return fail(Code::kInvalid, "Invalid order_by entity type 'dataset'");
-    if (subject == Subject::kExperiments && left.entity != Entity::kAttribute)
+    if (subject != Subject::kRuns && left.entity != Entity::kAttribute)
       return fail(Code::kInvalid, "Invalid order_by entity: {}", singular(left.entity));
     for (const OrderKey& other : keys) {
       if (other.entity != left.entity || other.key != left.key) continue;

@@ -1,8 +1,7 @@
-#include <variant>
-
 #include "base/text.h"
 #include "tracking/filter.h"
 #include "tracking/page_token.h"
+#include "tracking/query.h"
 #include "tracking/store.h"
 #include "tracking/store_state.h"
 #include "tracking/validate.h"
@@ -11,53 +10,6 @@ namespace tidemill::tracking {
 namespace {
 
 constexpr int64_t kMaxResults = 50'000;
-
-// SQL text that grows together with the values of its parameters.
-class Query {
- public:
-  template <class... Values>
-  void add(std::string_view sql, Values&&... values) {
-    sql_ += sql;
-    (values_.emplace_back(std::forward<Values>(values)), ...);
-  }
-  template <class Range>
-  void add_list(const Range& items) {
-    sql_ += "(";
-    for (const auto& item : items) add(&item == &*items.begin() ? "?" : ", ?", item);
-    sql_ += ")";
-  }
-  // The query must outlive the statement's steps.
-  Result<db::Statement> prepare(db::Connection& connection) const {
-    db::Statement statement = TRY(connection.prepare(sql_));
-    for (const auto& value : values_) std::visit([&](const auto& one) { statement.bind(one); }, value);
-    return statement;
-  }
-
- private:
-  std::string sql_;
-  std::vector<std::variant<int64_t, double, std::string>> values_;
-};
-
-std::string_view symbol(Op op) {
-  switch (op) {
-    case Op::kEq:
-      return " = ?";
-    case Op::kNe:
-      return " <> ?";
-    case Op::kGt:
-      return " > ?";
-    case Op::kGe:
-      return " >= ?";
-    case Op::kLt:
-      return " < ?";
-    case Op::kLe:
-      return " <= ?";
-    case Op::kLike:
-      return " LIKE ?";
-    default:
-      return "";
-  }
-}
 
 std::string_view run_column(std::string_view attribute) {
   if (attribute == "run_id") return "r.uuid";
@@ -76,22 +28,6 @@ std::string_view experiment_column(std::string_view attribute) {
   if (attribute == "creation_time") return "e.created";
   if (attribute == "last_update_time") return "e.updated";
   return "e.id";
-}
-
-void add_text_test(Query& query, std::string_view column, const Clause& clause) {
-  if (clause.op == Op::kIn || clause.op == Op::kNotIn) {
-    query.add(fmt::format("{} {} ", column, clause.op == Op::kIn ? "IN" : "NOT IN"));
-    query.add_list(clause.list);
-  } else if (clause.op == Op::kIlike) {
-    query.add(fmt::format("lower({}) LIKE lower(?)", column), clause.text);
-  } else {
-    query.add(fmt::format("{}{}", column, symbol(clause.op)), clause.text);
-  }
-}
-
-void add_number_test(Query& query, std::string_view column, const Clause& clause) {
-  query.add(fmt::format("{}{}", column, symbol(clause.op)));
-  clause.integer ? query.add("", *clause.integer) : query.add("", clause.number);
 }
 
 // A test of one value that a run has under a key: metric, parameter or tag. A run without it never passes.
@@ -218,14 +154,7 @@ Result<Query> experiment_query(const SearchExperiments& search, int64_t offset) 
                            : add_number_test(query, experiment_column(clause.key), clause);
       continue;
     }
-    query.add(fmt::format("{}EXISTS (SELECT 1 FROM experiment_tags t WHERE t.experiment = e.id AND t.key = ?",
-                          clause.op == Op::kIsNull ? "NOT " : ""),
-              clause.key);
-    if (clause.op != Op::kIsNull && clause.op != Op::kIsNotNull) {
-      query.add(" AND ");
-      add_text_test(query, "t.value", clause);
-    }
-    query.add(")");
+    add_tag_test(query, "experiment_tags t WHERE t.experiment = e.id", clause);
   }
   std::vector<std::string> terms;
   bool by_id = false;

@@ -1,0 +1,59 @@
+#include "tracking/query.h"
+
+namespace tidemill::tracking {
+
+Result<db::Statement> Query::prepare(db::Connection& connection) const {
+  db::Statement statement = TRY(connection.prepare(sql_));
+  for (const auto& value : values_) std::visit([&](const auto& one) { statement.bind(one); }, value);
+  return statement;
+}
+
+std::string_view symbol(Op op) {
+  switch (op) {
+    case Op::kEq:
+      return " = ?";
+    case Op::kNe:
+      return " <> ?";
+    case Op::kGt:
+      return " > ?";
+    case Op::kGe:
+      return " >= ?";
+    case Op::kLt:
+      return " < ?";
+    case Op::kLe:
+      return " <= ?";
+    case Op::kLike:
+      return " LIKE ?";
+    default:
+      return "";
+  }
+}
+
+void add_text_test(Query& query, std::string_view column, const Clause& clause) {
+  if (clause.op == Op::kIn || clause.op == Op::kNotIn) {
+    query.add(fmt::format("{} {} ", column, clause.op == Op::kIn ? "IN" : "NOT IN"));
+    query.add_list(clause.list);
+  } else if (clause.op == Op::kIlike) {
+    query.add(fmt::format("lower({}) LIKE lower(?)", column), clause.text);
+  } else {
+    query.add(fmt::format("{}{}", column, symbol(clause.op)), clause.text);
+  }
+}
+
+void add_number_test(Query& query, std::string_view column, const Clause& clause) {
+  query.add(fmt::format("{}{}", column, symbol(clause.op)));
+  clause.integer ? query.add("", *clause.integer) : query.add("", clause.number);
+}
+
+void add_tag_test(Query& query, std::string_view tags, const Clause& clause) {
+  query.add(
+      fmt::format("{}EXISTS (SELECT 1 FROM {} AND t.key = ?", clause.op == Op::kIsNull ? "NOT " : "", tags),
+      clause.key);
+  if (clause.op != Op::kIsNull && clause.op != Op::kIsNotNull) {
+    query.add(" AND ");
+    add_text_test(query, "t.value", clause);
+  }
+  query.add(")");
+}
+
+}  // namespace tidemill::tracking
