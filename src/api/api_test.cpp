@@ -30,13 +30,14 @@ class ApiTest : public ::testing::Test {
     return response ? std::move(*response) : ClientResponse{};
   }
   // The reply's JSON with "status" added when it is not 200.
-  Json post(const std::string& call, std::string body) {
-    ClientRequest request{.method = "POST", .target = "/api/2.0/mlflow/" + call, .body = std::move(body)};
-    request.headers.add("Content-Type", "application/json");
-    return reply(send(request));
-  }
+  Json post(const std::string& call, std::string body) { return send_json("POST", call, std::move(body)); }
   Json get(const std::string& call_and_query) {
     return reply(send({.target = "/api/2.0/mlflow/" + call_and_query}));
+  }
+  Json send_json(const std::string& method, const std::string& call, std::string body) {
+    ClientRequest request{.method = method, .target = "/api/2.0/mlflow/" + call, .body = std::move(body)};
+    request.headers.add("Content-Type", "application/json");
+    return reply(send(request));
   }
   static Json reply(const ClientResponse& response) {
     EXPECT_EQ(response.headers.get("Content-Type"), "application/json") << response.body;
@@ -263,6 +264,125 @@ TEST_F(ApiTest, AddressesAndMethodsAreToldApart) {
   EXPECT_EQ(send({.target = "/version"}).body, TIDEMILL_VERSION);
   EXPECT_EQ(reply(send({.target = "/api/3.0/mlflow/server-info"})),
             Json::parse(R"({"store_type": "SqlStore", "workspaces_enabled": false})"));
+}
+
+TEST_F(ApiTest, LoggedModelsHaveMlflowsShape) {
+  std::string run = make_run();
+  Json created =
+      post("logged-models", fmt::format(R"({{"experiment_id": "0", "name": "lm", "source_run_id": "{}",
+      "params": [{{"key": "p", "value": "1"}}], "tags": [{{"key": "t", "value": "1"}}]}})",
+                                        run))["model"];
+  std::string id = json_string(created["info"], "model_id");
+  int64_t now = json_int(created["info"], "creation_timestamp_ms");
+  EXPECT_EQ(created,
+            Json::parse(fmt::format(R"({{"info": {{"model_id": "{0}", "experiment_id": "0", "name": "lm",
+      "creation_timestamp_ms": {1}, "last_updated_timestamp_ms": {1},
+      "artifact_uri": "mlflow-artifacts:/0/models/{0}/artifacts", "status": "LOGGED_MODEL_PENDING",
+      "model_type": "", "source_run_id": "{2}", "tags": [{{"key": "t", "value": "1"}}]}},
+      "data": {{"params": [{{"key": "p", "value": "1"}}]}}}})",
+                                    id, now, run)));
+  EXPECT_EQ(get("logged-models/" + id)["model"], created);
+  EXPECT_EQ(send_json("PATCH", "logged-models/" + id,
+                      fmt::format(R"({{"model_id": "{}", "status": "LOGGED_MODEL_READY"}})",
+                                  id))["model"]["info"]["status"],
+            "LOGGED_MODEL_READY");
+  EXPECT_EQ(
+      send_json("PATCH", "logged-models/" + id + "/tags", R"({"tags": [{"key": "a/b", "value": "1"}]})"),
+      Json::object());
+  EXPECT_EQ(send_json("DELETE", "logged-models/" + id + "/tags/a%2Fb", "{}"), Json::object());
+  expect_error(send_json("DELETE", "logged-models/" + id + "/tags/a%2Fb", "{}"), 404,
+               "RESOURCE_DOES_NOT_EXIST",
+               fmt::format("No tag with key 'a/b' found for model with ID '{}'.", id));
+  EXPECT_EQ(post("logged-models/" + id + "/params", R"({"params": [{"key": "q", "value": "2"}]})"),
+            Json::object());
+  EXPECT_EQ(post("logged-models/search",
+                 R"({"experiment_ids": ["0"], "filter": "name = 'lm'", "max_results": 5})")["models"][0]
+                                                                                           ["data"]["params"]
+                                                                                               .size(),
+            2u);
+  post("runs/log-batch",
+       fmt::format(R"({{"run_id": "{}", "metrics": [{{"key": "m", "value": 1.5, "timestamp": 2,
+      "step": 3, "model_id": "{}", "dataset_name": "d", "dataset_digest": "x"}}]}})",
+                   run, id));
+  EXPECT_EQ(
+      get("logged-models/" + id)["model"]["data"]["metrics"][0],
+      Json::parse(fmt::format(R"({{"key": "m", "value": 1.5, "timestamp": 2, "step": 3, "dataset_name": "d",
+      "dataset_digest": "x", "model_id": "{}", "run_id": "{}"}})",
+                              id, run)));
+  std::string uri = "/api/2.0/mlflow-artifacts/artifacts/0/models/" + id + "/artifacts/a/b.txt";
+  send({.method = "PUT", .target = uri, .body = "hello"});
+  EXPECT_EQ(get("logged-models/" + id + "/artifacts/directories?artifact_directory_path=a")["files"],
+            Json::parse(R"([{"path": "a/b.txt", "is_dir": false, "file_size": 5}])"));
+  std::string files = "/ajax-api/2.0/mlflow/logged-models/" + id + "/artifacts/files";
+  EXPECT_EQ(send({.target = files + "?artifact_file_path=a/b.txt"}).body, "hello");
+  EXPECT_EQ(send({.target = files + "?artifact_file_path=../../x"}).status, 400);
+  EXPECT_EQ(send({.target = files}).status, 400);
+  EXPECT_EQ(send_json("DELETE", "logged-models/" + id, "{}"), Json::object());
+  expect_error(get("logged-models/" + id), 404, "RESOURCE_DOES_NOT_EXIST",
+               fmt::format("Logged model with ID '{}' not found.", id));
+  EXPECT_EQ(get("logged-models/" + id + "?allow_deleted=true")["model"]["info"]["name"], "lm");
+}
+
+TEST_F(ApiTest, HostileLoggedModelsAreRefused) {
+  EXPECT_EQ(json_int(post("logged-models", "{}"), "status"), 400);
+  for (const char* body :
+       {R"({"experiment_id": 1})", R"({"experiment_id": "0", "name": []})",
+        R"({"experiment_id": "0", "params": {}})", R"({"experiment_id": "0", "tags": [1]})",
+        R"({"experiment_id": "0", "tags": [{"value": "x"}]})", R"({"experiment_id": "x'; --"})",
+        R"({"experiment_id": "0", "name": "a/b"})", R"({"experiment_id": "9223372036854775808"})"})
+    EXPECT_EQ(json_int(post("logged-models", body), "status"), 400) << body;
+  std::string id =
+      json_string(post("logged-models", R"({"experiment_id": "0"})")["model"]["info"], "model_id");
+  for (const char* status : {R"("NO_SUCH")", "9", "null", "[]", "1e99"})
+    EXPECT_EQ(json_int(send_json("PATCH", "logged-models/" + id, fmt::format(R"({{"status": {}}})", status)),
+                       "status"),
+              400)
+        << status;
+  for (const char* body :
+       {R"({})", R"({"experiment_ids": "0"})",
+        R"({"experiment_ids": ["0"], "max_results": 9223372036854775808})",
+        R"({"experiment_ids": ["0"], "max_results": -1})", R"({"experiment_ids": ["0"], "order_by": [{}]})",
+        R"({"experiment_ids": ["0"], "order_by": [{"field_name": "name; DROP TABLE runs"}]})",
+        R"({"experiment_ids": ["0"], "order_by": ["name"]})",
+        R"({"experiment_ids": ["0"], "datasets": [{}]})", R"({"experiment_ids": ["0"], "page_token": "zz"})",
+        R"({"experiment_ids": ["0"], "filter": 7})"})
+    EXPECT_EQ(json_int(post("logged-models/search", body), "status"), 400) << body;
+  for (const char* address :
+       {"logged-models/", "logged-models//tags", "logged-models/m-1/nope", "logged-models/m-1/tags/"})
+    EXPECT_THAT(send({.target = std::string("/api/2.0/mlflow/") + address}).status,
+                testing::AnyOf(404, 405, 400))
+        << address;
+}
+
+TEST_F(ApiTest, InputsAndOutputsOfRunsHaveMlflowsShape) {
+  std::string id = make_run();
+  Json run = get("runs/get?run_id=" + id)["run"];
+  EXPECT_EQ(run["inputs"], Json::object());
+  post("runs/log-inputs",
+       fmt::format(R"({{"run_id": "{}", "datasets": [{{"tags": [{{"key": "mlflow.data.context",
+      "value": "train"}}], "dataset": {{"name": "d", "digest": "abc", "source_type": "local", "source": "{{}}"}}}}],
+      "models": [{{"model_id": "m-1"}}]}})",
+                   id));
+  post("runs/outputs",
+       fmt::format(R"({{"run_id": "{}", "models": [{{"model_id": "m-2", "step": "7"}}]}})", id));
+  run = get("runs/get?run_id=" + id)["run"];
+  EXPECT_EQ(run["inputs"], Json::parse(R"({"dataset_inputs": [{"tags": [{"key": "mlflow.data.context",
+      "value": "train"}], "dataset": {"name": "d", "digest": "abc", "source_type": "local", "source": "{}"}}],
+      "model_inputs": [{"model_id": "m-1"}]})"));
+  EXPECT_EQ(run["outputs"], Json::parse(R"({"model_outputs": [{"model_id": "m-2", "step": 7}]})"));
+  std::string experiment = json_string(run["info"], "experiment_id");
+  EXPECT_EQ(post("experiments/search-datasets", fmt::format(R"({{"experiment_ids": ["{}"]}})", experiment)),
+            Json::parse(fmt::format(R"({{"dataset_summaries": [{{"experiment_id": "{}", "name": "d",
+      "digest": "abc", "context": "train"}}]}})",
+                                    experiment)));
+  expect_invalid(
+      post("runs/log-inputs", fmt::format(R"({{"run_id": "{}", "datasets": [{{"tags": []}}]}})", id)),
+      fmt::format("Missing value for required parameter 'datasets[0].dataset.name'. {}", kDocs));
+  for (const char* rest : {R"("datasets": [1])", R"("datasets": {})", R"("datasets": [{"dataset": []}])",
+                           R"("models": [{}])", R"("models": [{"model_id": 5}])"})
+    EXPECT_EQ(json_int(post("runs/log-inputs", fmt::format(R"({{"run_id": "{}", {}}})", id, rest)), "status"),
+              400)
+        << rest;
 }
 
 TEST_F(ApiTest, ArtifactsGoThroughTheProxy) {

@@ -16,16 +16,15 @@ bool lies_in(const fs::path& path, const fs::path& root) {
   return !error && end == real_root.end();
 }
 
-// A run's artifacts as a folder of this machine. The experiment's location was chosen by a client: it must
-// not open the rest of the disk to others.
-Result<ArtifactRepository> repository_of(const Service& service, const tracking::RunInfo& run) {
-  if (auto path = artifacts::proxied_path(run.artifact_uri); path && service.destination) {
+// The artifacts of a run or model as a folder of this machine. The experiment's location was chosen by a
+// client: it must not open the rest of the disk to others.
+Result<ArtifactRepository> repository_of(const Service& service, std::string_view artifact_uri) {
+  if (auto path = artifacts::proxied_path(artifact_uri); path && service.destination) {
     fs::path root = service.destination->root();
     return ArtifactRepository(path->empty() ? root : TRY(path_inside(root, *path)));
   }
-  std::optional<fs::path> folder = artifacts::local_folder(run.artifact_uri);
-  if (!folder)
-    return fail(Code::kInvalid, "artifacts at '{}' cannot be read by this server", run.artifact_uri);
+  std::optional<fs::path> folder = artifacts::local_folder(artifact_uri);
+  if (!folder) return fail(Code::kInvalid, "artifacts at '{}' cannot be read by this server", artifact_uri);
   auto readable = [&](const fs::path& root) { return lies_in(*folder, root); };
   if (!service.any_local_folder &&
       std::none_of(service.readable_roots.begin(), service.readable_roots.end(), readable))
@@ -77,23 +76,44 @@ Result<> put_proxied(Service& service, const HttpRequest& request, const std::st
 
 }  // namespace
 
-Result<std::string> list_artifacts(Service& service, const Params& params) {
-  tracking::Run run = TRY(service.store.run(TRY(params.run_id())));
-  std::string folder = TRY(params.text("path"));
+static Result<std::string> listing(const Service& service, std::string_view artifact_uri,
+                                   std::string folder) {
   while (folder.ends_with('/')) folder.pop_back();
   JsonWriter json;
-  json.begin_object().field("root_uri", run.info.artifact_uri);
-  auto files = TRY(TRY(repository_of(service, run.info)).list(folder));
+  json.begin_object().field("root_uri", artifact_uri);
+  auto files = TRY(TRY(repository_of(service, artifact_uri)).list(folder));
   return files_reply(std::move(json), folder, files);
 }
 
-Result<std::string> no_logged_models(Service&, const Params&) { return "{}"; }
+Result<std::string> list_artifacts(Service& service, const Params& params) {
+  tracking::Run run = TRY(service.store.run(TRY(params.run_id())));
+  return listing(service, run.info.artifact_uri, TRY(params.text("path")));
+}
+
+Result<std::string> list_logged_model_artifacts(Service& service, const Params& params) {
+  tracking::LoggedModels models(service.store);
+  tracking::LoggedModel model = TRY(models.get(TRY(params.required_text("model_id"))));
+  return listing(service, model.artifact_uri, TRY(params.text("artifact_directory_path")));
+}
+
+Result<HttpResponse> get_logged_model_file(Service& service, const HttpRequest& request,
+                                           PathVariables variables) {
+  if (request.method != "GET") return method_not_allowed();
+  Params params = TRY(Params::of(request, std::move(variables)));
+  std::string path = TRY(params.text("artifact_file_path"));
+  if (path.empty())
+    return error_reply(400, "BAD_REQUEST",
+                       "Request must include the \"artifact_file_path\" query parameter.");
+  tracking::LoggedModels models(service.store);
+  tracking::LoggedModel model = TRY(models.get(TRY(params.required_text("model_id"))));
+  return send_file(request, TRY(TRY(repository_of(service, model.artifact_uri)).find(path)));
+}
 
 Result<HttpResponse> get_artifact(Service& service, const HttpRequest& request) {
   Params params = TRY(Params::of(request));
   tracking::Run run = TRY(service.store.run(TRY(params.run_id())));
   std::string path = TRY(params.required_text("path"));
-  return send_file(request, TRY(TRY(repository_of(service, run.info)).find(path)));
+  return send_file(request, TRY(TRY(repository_of(service, run.info.artifact_uri)).find(path)));
 }
 
 Result<HttpResponse> proxy_artifacts(Service& service, HttpRequest& request, std::string_view path) {

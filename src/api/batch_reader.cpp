@@ -113,15 +113,21 @@ struct Seen {
   }
 };
 
-bool read_metric(PlainReader& in, tracking::Metric& metric) {
+bool read_metric(PlainReader& in, tracking::Batch& batch) {
   Seen seen;
+  tracking::MetricOfModel of_model{.metric = batch.metrics.size(), .model_id = {}};
+  tracking::Metric& metric = batch.metrics.emplace_back();
   bool plain = in.object([&](std::string_view name) {
     if (name == "key") return seen.first(1) && in.text(metric.key);
     if (name == "value") return seen.first(2) && in.real(metric.value);
     if (name == "timestamp") return seen.first(4) && in.integer(metric.timestamp);
     if (name == "step") return seen.first(8) && in.integer(metric.step);
+    if (name == "model_id") return seen.first(16) && in.text(of_model.model_id);
+    if (name == "dataset_name") return seen.first(32) && in.text(of_model.dataset_name);
+    if (name == "dataset_digest") return seen.first(64) && in.text(of_model.dataset_digest);
     return false;
   });
+  if (!of_model.model_id.empty()) batch.of_models.push_back(std::move(of_model));
   return plain && (seen.bits & 7) == 7 && !metric.key.empty();
 }
 
@@ -149,7 +155,7 @@ bool read_plain_batch(std::string_view body, BatchBody& out) {
   bool plain = in.object([&](std::string_view name) {
     if (name == "run_id") return seen.first(1) && in.text(out.run_id);
     if (name == "run_uuid") return seen.first(2) && in.text(run_uuid);
-    if (name == "metrics") return seen.first(4) && read_list(in, out.batch.metrics, read_metric);
+    if (name == "metrics") return seen.first(4) && in.list([&] { return read_metric(in, out.batch); });
     if (name == "params") return seen.first(8) && read_list(in, out.batch.params, read_pair);
     if (name == "tags") return seen.first(16) && read_list(in, out.batch.tags, read_pair);
     return false;

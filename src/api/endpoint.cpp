@@ -7,6 +7,7 @@
 #include "api/replies.h"
 #include "api/service.h"
 #include "base/log.h"
+#include "base/text.h"
 #include "net/http_server.h"
 
 namespace tidemill::api {
@@ -17,40 +18,81 @@ constexpr int kThreads = 32;
 constexpr uint64_t kMaxBodyBytes = 64u << 20;
 constexpr std::chrono::hours kForgottenAfter{24};
 
-enum Methods : unsigned { kGet = 1, kPost = 2 };
-
+// One address with a call for each method that it takes.
 struct Route {
-  unsigned methods;
-  Call call;
+  Call get = nullptr;
+  Call post = nullptr;
+  Call patch = nullptr;
+  Call remove = nullptr;
+
+  Call of(std::string_view method) const {
+    if (method == "GET") return get;
+    if (method == "POST") return post;
+    if (method == "PATCH") return patch;
+    return method == "DELETE" ? remove : nullptr;
+  }
 };
 
+// "*" stands for a part that names a thing (path_variables).
 const std::unordered_map<std::string_view, Route>& routes() {
   static const std::unordered_map<std::string_view, Route> table = {
-      {"experiments/create", {kPost, create_experiment}},
-      {"experiments/get", {kGet, get_experiment}},
-      {"experiments/get-by-name", {kGet, get_experiment_by_name}},
-      {"experiments/search", {kGet | kPost, search_experiments}},
-      {"experiments/update", {kPost, update_experiment}},
-      {"experiments/delete", {kPost, delete_experiment}},
-      {"experiments/restore", {kPost, restore_experiment}},
-      {"experiments/set-experiment-tag", {kPost, set_experiment_tag}},
-      {"runs/create", {kPost, create_run}},
-      {"runs/get", {kGet, get_run}},
-      {"runs/update", {kPost, update_run}},
-      {"runs/delete", {kPost, delete_run}},
-      {"runs/restore", {kPost, restore_run}},
-      {"runs/search", {kPost, search_runs}},
-      {"runs/log-metric", {kPost, log_metric}},
-      {"runs/log-parameter", {kPost, log_parameter}},
-      {"runs/log-batch", {kPost, log_batch}},
-      {"runs/log-model", {kPost, log_model}},
-      {"runs/set-tag", {kPost, set_tag}},
-      {"runs/delete-tag", {kPost, delete_tag}},
-      {"metrics/get-history", {kGet, metric_history}},
-      {"artifacts/list", {kGet, list_artifacts}},
-      {"logged-models/search", {kPost, no_logged_models}},
+      {"experiments/create", {.post = create_experiment}},
+      {"experiments/get", {.get = get_experiment}},
+      {"experiments/get-by-name", {.get = get_experiment_by_name}},
+      {"experiments/search", {.get = search_experiments, .post = search_experiments}},
+      {"experiments/search-datasets", {.post = search_datasets}},
+      {"experiments/update", {.post = update_experiment}},
+      {"experiments/delete", {.post = delete_experiment}},
+      {"experiments/restore", {.post = restore_experiment}},
+      {"experiments/set-experiment-tag", {.post = set_experiment_tag}},
+      {"runs/create", {.post = create_run}},
+      {"runs/get", {.get = get_run}},
+      {"runs/update", {.post = update_run}},
+      {"runs/delete", {.post = delete_run}},
+      {"runs/restore", {.post = restore_run}},
+      {"runs/search", {.post = search_runs}},
+      {"runs/log-metric", {.post = log_metric}},
+      {"runs/log-parameter", {.post = log_parameter}},
+      {"runs/log-batch", {.post = log_batch}},
+      {"runs/log-model", {.post = log_model}},
+      {"runs/log-inputs", {.post = log_inputs}},
+      {"runs/outputs", {.post = log_outputs}},
+      {"runs/set-tag", {.post = set_tag}},
+      {"runs/delete-tag", {.post = delete_tag}},
+      {"metrics/get-history", {.get = metric_history}},
+      {"artifacts/list", {.get = list_artifacts}},
+      {"logged-models", {.post = create_logged_model}},
+      {"logged-models/search", {.post = search_logged_models}},
+      {"logged-models/*",
+       {.get = get_logged_model, .patch = finalize_logged_model, .remove = delete_logged_model}},
+      {"logged-models/*/tags", {.patch = set_logged_model_tags}},
+      {"logged-models/*/tags/*", {.remove = delete_logged_model_tag}},
+      {"logged-models/*/params", {.post = log_logged_model_params}},
+      {"logged-models/*/artifacts/directories", {.get = list_logged_model_artifacts}},
   };
   return table;
+}
+
+struct Address {
+  std::string route;
+  PathVariables variables;
+};
+
+// Takes the model and the tag out of an address below logged-models/.
+Address address_of(std::string_view name) {
+  constexpr std::string_view kModels = "logged-models/";
+  constexpr std::string_view kTags = "/tags/";
+  if (!name.starts_with(kModels) || name == "logged-models/search") return {std::string(name), {}};
+  std::string_view id = name.substr(kModels.size());
+  std::string_view rest = id.substr(std::min(id.find('/'), id.size()));
+  id.remove_suffix(rest.size());
+  Address address{.route = "logged-models/*", .variables = {{"model_id", url_decode(id)}}};
+  if (rest.size() > kTags.size() && rest.starts_with(kTags)) {
+    address.variables.emplace_back("tag_key", url_decode(rest.substr(kTags.size())));
+    rest = "/tags/*";
+  }
+  address.route += rest;
+  return address;
 }
 
 // The rest of the path behind /api/<version>/<family>, or behind the same under /ajax-api.
@@ -69,19 +111,24 @@ constexpr std::string_view kTracking3 = "3.0/mlflow/";
 constexpr std::string_view kArtifacts = "2.0/mlflow-artifacts/";
 
 HttpResponse answer_call(Service& service, const HttpRequest& request, std::string_view name) {
-  auto route = routes().find(name);
+  Address address = address_of(name);
+  auto route = routes().find(address.route);
   if (route == routes().end()) return no_such_page();
-  unsigned method = request.method == "GET" ? kGet : request.method == "POST" ? kPost : 0u;
-  if ((route->second.methods & method) == 0) return method_not_allowed();
+  Call call = route->second.of(request.method);
+  if (!call) return method_not_allowed();
   bool is_json = request.headers.get("Content-Type").starts_with("application/json");
-  if (BatchBody batch; route->second.call == log_batch && is_json && read_plain_batch(request.body, batch)) {
+  if (BatchBody batch; call == log_batch && is_json && read_plain_batch(request.body, batch)) {
     auto logged = service.store.log_batch(batch.run_id, batch.batch);
     return logged ? json_reply("{}") : error_reply(logged.error());
   }
-  auto params = Params::of(request);
+  auto params = Params::of(request, std::move(address.variables));
   if (!params) return error_reply(params.error());
-  Result<std::string> body = route->second.call(service, *params);
+  Result<std::string> body = call(service, *params);
   return body ? json_reply(std::move(*body)) : error_reply(body.error());
+}
+
+bool is_model_file(std::string_view name) {
+  return name.starts_with("logged-models/") && name.ends_with("/artifacts/files");
 }
 
 HttpResponse answer(Service& service, HttpRequest& request) {
@@ -89,8 +136,12 @@ HttpResponse answer(Service& service, HttpRequest& request) {
   auto name = behind(path, kTracking);
   if (!name) name = behind(path, kTracking3);
   if (name == "server-info") return json_reply(R"({"store_type":"SqlStore","workspaces_enabled":false})");
-  if (name) return answer_call(service, request, *name);
   Result<HttpResponse> response = no_such_page();
+  if (name && is_model_file(*name)) {
+    response = get_logged_model_file(service, request, address_of(*name).variables);
+    return response ? std::move(*response) : error_reply(response.error());
+  }
+  if (name) return answer_call(service, request, *name);
   if (auto file = behind(path, kArtifacts)) response = proxy_artifacts(service, request, *file);
   if (path == "/get-artifact" && request.method == "GET") response = get_artifact(service, request);
   return response ? std::move(*response) : error_reply(response.error());

@@ -11,17 +11,10 @@ static std::string experiment_reply(const tracking::Experiment& experiment) {
   return json.take();
 }
 
-static Result<std::vector<tracking::KeyValue>> tags_of(const Params& params) {
-  std::vector<tracking::KeyValue> tags;
-  for (const Params& tag : TRY(params.objects("tags")))
-    tags.emplace_back(TRY(tag.required_text("key")), TRY(tag.text("value")));
-  return tags;
-}
-
 Result<std::string> create_experiment(Service& service, const Params& params) {
   std::string name = TRY(params.required_text("name"));
   std::string location = TRY(params.text("artifact_location"));
-  std::string id = TRY(service.store.create_experiment(name, location, TRY(tags_of(params))));
+  std::string id = TRY(service.store.create_experiment(name, location, TRY(params.pairs("tags"))));
   JsonWriter json;
   json.begin_object().field("experiment_id", id).end_object();
   return json.take();

@@ -67,12 +67,16 @@ Json object_of(std::string_view body) {
 
 }  // namespace
 
-Result<Params> Params::of(const HttpRequest& request) {
-  if (request.method == "GET") return Params(Json(), &request.query, "");
+Result<Params> Params::of(const HttpRequest& request, PathVariables variables) {
+  bool by_query = request.method == "GET";
   std::string_view type = request.headers.get("Content-Type");
-  if (trim(type.substr(0, type.find(';'))) != "application/json")
+  bool needs_no_body = request.method == "DELETE" && request.body.empty() && !variables.empty();
+  if (!by_query && !needs_no_body && trim(type.substr(0, type.find(';'))) != "application/json")
     return fail(Code::kInvalid, "Bad Request. Content-Type must be one of ['application/json'].");
-  return Params(object_of(request.body), nullptr, "");
+  Params params =
+      by_query ? Params(Json(), &request.query, "") : Params(object_of(request.body), nullptr, "");
+  params.variables_ = std::move(variables);
+  return params;
 }
 
 const Json* Params::member(std::string_view key) const {
@@ -103,6 +107,8 @@ tl::unexpected<Error> Params::wrong_type(std::string_view key, const Json& value
 }
 
 Result<std::string> Params::text(std::string_view key) const {
+  for (const auto& [name, value] : variables_)
+    if (name == key) return value;
   if (query_) {
     const std::string* value = query_value(key);
     return value ? *value : "";
@@ -144,6 +150,17 @@ Result<std::vector<std::string>> Params::texts(std::string_view key) const {
   return all;
 }
 
+Result<std::optional<bool>> Params::boolean(std::string_view key) const {
+  if (query_) {
+    const std::string* word = query_value(key);
+    return word ? std::optional<bool>(to_lower(*word) == "true") : std::nullopt;
+  }
+  const Json* value = member(key);
+  if (!value) return std::nullopt;
+  if (!value->is_boolean()) return wrong_type(key, *value);
+  return value->get<bool>();
+}
+
 Result<std::string> Params::enumerator(std::string_view key) const {
   if (query_) return text(key);
   const Json* value = member(key);
@@ -172,6 +189,18 @@ Result<std::vector<Params>> Params::objects(std::string_view key) const {
   return all;
 }
 
+Result<Params> Params::object(std::string_view key) const {
+  const Json* value = query_ ? nullptr : member(key);
+  if (value && !value->is_object()) return wrong_type(key, *value);
+  return Params(value ? *value : Json::object(), nullptr, place_of(key));
+}
+
+Result<std::vector<std::string>> Params::required_texts(std::string_view key) const {
+  std::vector<std::string> all = TRY(texts(key));
+  if (all.empty()) return missing(key);
+  return all;
+}
+
 Result<std::string> Params::required_text(std::string_view key) const {
   std::string value = TRY(text(key));
   if (value.empty()) return missing(key);
@@ -195,6 +224,13 @@ Result<double> Params::required_number(std::string_view key) const {
   std::optional<double> number = number_of(*value);
   if (!number) return wrong_type(key, *value);
   return *number;
+}
+
+Result<std::vector<tracking::KeyValue>> Params::pairs(std::string_view list) const {
+  std::vector<tracking::KeyValue> all;
+  for (const Params& pair : TRY(objects(list)))
+    all.emplace_back(TRY(pair.required_text("key")), TRY(pair.text("value")));
+  return all;
 }
 
 Result<std::string> Params::run_id() const {

@@ -14,15 +14,21 @@
 
 namespace tidemill::api {
 
+// What an address says itself, as the id in logged-models/<id>.
+using PathVariables = std::vector<std::pair<std::string_view, std::string>>;
+
 class Params {
  public:
-  static Result<Params> of(const HttpRequest& request);
+  // Variables of the path win over members of the same name.
+  static Result<Params> of(const HttpRequest& request, PathVariables variables = {});
   static Params of(Json object) { return Params(std::move(object), nullptr, ""); }
 
   // Missing: "", 0, false, nothing.
   Result<std::string> text(std::string_view key) const;
   Result<std::optional<int64_t>> integer(std::string_view key) const;
   Result<std::vector<std::string>> texts(std::string_view key) const;
+  // true and false, also as the words that queries have.
+  Result<std::optional<bool>> boolean(std::string_view key) const;
   // The name of an enumerator, or its number as text.
   Result<std::string> enumerator(std::string_view key) const;
   // Active ones only when missing or unknown.
@@ -30,12 +36,19 @@ class Params {
   // The objects of a list, each with its place for errors: "metrics[3]".
   Result<std::vector<Params>> objects(std::string_view key) const;
 
+  // An object, with its place for errors; an empty one when missing.
+  Result<Params> object(std::string_view key) const;
+
   // kInvalid "Missing value for required parameter ..." when missing or empty.
   Result<std::string> required_text(std::string_view key) const;
   Result<int64_t> required_integer(std::string_view key) const;
   Result<double> required_number(std::string_view key) const;
+  // Of a list of texts that must not be empty.
+  Result<std::vector<std::string>> required_texts(std::string_view key) const;
   // Fails only when the key is missing: "" is a value.
   Result<std::string> present_text(std::string_view key) const;
+  // A list of objects with key and value: parameters, tags.
+  Result<std::vector<tracking::KeyValue>> pairs(std::string_view list) const;
   // run_id, or run_uuid as it once was called.
   Result<std::string> run_id() const;
 
@@ -51,6 +64,7 @@ class Params {
   Json object_;  // not used when query_ is set
   const Query* query_ = nullptr;
   std::string place_;
+  PathVariables variables_;
 };
 
 }  // namespace tidemill::api

@@ -3,14 +3,6 @@
 namespace tidemill::api {
 namespace {
 
-void write_pairs(JsonWriter& json, std::string_view name, const std::vector<tracking::KeyValue>& pairs) {
-  if (pairs.empty()) return;
-  json.key(name).begin_array();
-  for (const auto& [key, value] : pairs)
-    json.begin_object().field("key", key).field("value", value).end_object();
-  json.end_array();
-}
-
 struct WireError {
   int status;
   std::string_view error_code;
@@ -48,6 +40,14 @@ HttpResponse html_page(int status, std::string_view text) {
 
 }  // namespace
 
+void write_pairs(JsonWriter& json, std::string_view name, const std::vector<tracking::KeyValue>& pairs) {
+  if (pairs.empty()) return;
+  json.key(name).begin_array();
+  for (const auto& [key, value] : pairs)
+    json.begin_object().field("key", key).field("value", value).end_object();
+  json.end_array();
+}
+
 void write(JsonWriter& json, const tracking::Experiment& experiment) {
   json.begin_object()
       .field("experiment_id", experiment.id)
@@ -79,6 +79,71 @@ void write(JsonWriter& json, const tracking::Metric& metric) {
   json.key("timestamp").integer(metric.timestamp).key("step").integer(metric.step).end_object();
 }
 
+namespace {
+
+void write_inputs(JsonWriter& json, const tracking::Run& run) {
+  json.key("inputs").begin_object();
+  if (!run.datasets.empty()) {
+    json.key("dataset_inputs").begin_array();
+    for (const auto& [dataset, tags] : run.datasets) {
+      json.begin_object();
+      write_pairs(json, "tags", tags);
+      json.key("dataset").begin_object().field("name", dataset.name).field("digest", dataset.digest);
+      json.field("source_type", dataset.source_type).field("source", dataset.source);
+      if (dataset.schema) json.field("schema", *dataset.schema);
+      if (dataset.profile) json.field("profile", *dataset.profile);
+      json.end_object().end_object();
+    }
+    json.end_array();
+  }
+  if (!run.model_inputs.empty()) {
+    json.key("model_inputs").begin_array();
+    for (const std::string& id : run.model_inputs) json.begin_object().field("model_id", id).end_object();
+    json.end_array();
+  }
+  json.end_object();
+}
+
+void write_outputs(JsonWriter& json, const tracking::Run& run) {
+  json.key("outputs").begin_object();
+  if (!run.model_outputs.empty()) {
+    json.key("model_outputs").begin_array();
+    for (const auto& [id, step] : run.model_outputs)
+      json.begin_object().field("model_id", id).key("step").integer(step).end_object();
+    json.end_array();
+  }
+  json.end_object();
+}
+
+void write(JsonWriter& json, const tracking::ModelMetric& metric, std::string_view model_id) {
+  const auto& [point, run_id, dataset_name, dataset_digest] = metric;
+  json.begin_object().field("key", point.key).key("value").number(point.value);
+  json.key("timestamp").integer(point.timestamp).key("step").integer(point.step);
+  if (!dataset_name.empty()) json.field("dataset_name", dataset_name);
+  if (!dataset_digest.empty()) json.field("dataset_digest", dataset_digest);
+  json.field("model_id", model_id).field("run_id", run_id).end_object();
+}
+
+}  // namespace
+
+void write(JsonWriter& json, const tracking::LoggedModel& model) {
+  json.begin_object().key("info").begin_object();
+  json.field("model_id", model.id).field("experiment_id", model.experiment_id).field("name", model.name);
+  json.key("creation_timestamp_ms").integer(model.created);
+  json.key("last_updated_timestamp_ms").integer(model.updated);
+  json.field("artifact_uri", model.artifact_uri).field("status", to_string(model.status));
+  json.field("model_type", model.model_type).field("source_run_id", model.source_run_id);
+  write_pairs(json, "tags", model.tags);
+  json.end_object().key("data").begin_object();
+  write_pairs(json, "params", model.params);
+  if (!model.metrics.empty()) {
+    json.key("metrics").begin_array();
+    for (const auto& metric : model.metrics) write(json, metric, model.id);
+    json.end_array();
+  }
+  json.end_object().end_object();
+}
+
 void write(JsonWriter& json, const tracking::Run& run, RunPart part) {
   json.begin_object().key("info");
   write(json, run.info);
@@ -90,8 +155,9 @@ void write(JsonWriter& json, const tracking::Run& run, RunPart part) {
   }
   write_pairs(json, "params", run.params);
   write_pairs(json, "tags", run.tags);
-  json.end_object().key("inputs").begin_object().end_object();
-  if (part == RunPart::kWhole) json.key("outputs").begin_object().end_object();
+  json.end_object();
+  write_inputs(json, run);
+  if (part == RunPart::kWhole) write_outputs(json, run);
   json.end_object();
 }
 

@@ -7,12 +7,15 @@
 #include "base/result.h"
 #include "net/http_server.h"
 #include "tracking/entities.h"
+#include "tracking/logged_models.h"
 
 namespace tidemill::api {
 
 void write(JsonWriter& json, const tracking::Experiment& experiment);
 void write(JsonWriter& json, const tracking::RunInfo& info);
 void write(JsonWriter& json, const tracking::Metric& metric);
+void write(JsonWriter& json, const tracking::LoggedModel& model);
+void write_pairs(JsonWriter& json, std::string_view name, const std::vector<tracking::KeyValue>& pairs);
 enum class RunPart { kCreated, kWhole };  // a reply to runs/create has no outputs
 void write(JsonWriter& json, const tracking::Run& run, RunPart part = RunPart::kWhole);
 

@@ -7,13 +7,6 @@ namespace {
 
 constexpr int64_t kMaxRuns = 50'000;
 
-Result<std::vector<tracking::KeyValue>> pairs_of(const Params& params, std::string_view list) {
-  std::vector<tracking::KeyValue> pairs;
-  for (const Params& pair : TRY(params.objects(list)))
-    pairs.emplace_back(TRY(pair.required_text("key")), TRY(pair.text("value")));
-  return pairs;
-}
-
 Result<tracking::Metric> metric_of(const Params& params) {
   tracking::Metric metric;
   metric.key = TRY(params.required_text("key"));
@@ -21,6 +14,15 @@ Result<tracking::Metric> metric_of(const Params& params) {
   metric.timestamp = TRY(params.required_integer("timestamp"));
   metric.step = TRY(params.integer("step")).value_or(0);
   return metric;
+}
+
+// What else the metric says: of which logged model it was measured, and on which data set.
+Result<std::optional<tracking::MetricOfModel>> model_of(const Params& metric, size_t place) {
+  tracking::MetricOfModel of_model{.metric = place, .model_id = TRY(metric.text("model_id"))};
+  of_model.dataset_name = TRY(metric.text("dataset_name"));
+  of_model.dataset_digest = TRY(metric.text("dataset_digest"));
+  if (of_model.model_id.empty()) return std::nullopt;
+  return of_model;
 }
 
 std::string run_reply(const tracking::Run& run, RunPart part) {
@@ -45,7 +47,7 @@ Result<std::string> create_run(Service& service, const Params& params) {
   create.name = TRY(params.text("run_name"));
   create.user = TRY(params.text("user_id"));
   create.start_time = TRY(params.integer("start_time")).value_or(0);
-  create.tags = TRY(pairs_of(params, "tags"));
+  create.tags = TRY(params.pairs("tags"));
   return run_reply(TRY(service.store.create_run(create)), RunPart::kCreated);
 }
 
@@ -105,7 +107,7 @@ Result<std::string> search_runs(Service& service, const Params& params) {
 
 Result<std::string> log_metric(Service& service, const Params& params) {
   std::string id = TRY(params.run_id());
-  TRY(service.store.log_metric(id, TRY(metric_of(params))));
+  TRY(service.store.log_metric(id, TRY(metric_of(params)), TRY(model_of(params, 0))));
   return "{}";
 }
 
@@ -119,9 +121,13 @@ Result<std::string> log_parameter(Service& service, const Params& params) {
 Result<std::string> log_batch(Service& service, const Params& params) {
   std::string id = TRY(params.run_id());
   tracking::Batch batch;
-  for (const Params& metric : TRY(params.objects("metrics"))) batch.metrics.push_back(TRY(metric_of(metric)));
-  batch.params = TRY(pairs_of(params, "params"));
-  batch.tags = TRY(pairs_of(params, "tags"));
+  for (const Params& metric : TRY(params.objects("metrics"))) {
+    auto of_model = TRY(model_of(metric, batch.metrics.size()));
+    if (of_model) batch.of_models.push_back(std::move(*of_model));
+    batch.metrics.push_back(TRY(metric_of(metric)));
+  }
+  batch.params = TRY(params.pairs("params"));
+  batch.tags = TRY(params.pairs("tags"));
   TRY(service.store.log_batch(id, batch));
   return "{}";
 }

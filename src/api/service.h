@@ -6,6 +6,8 @@
 #include "api/params.h"
 #include "artifacts/artifact_repository.h"
 #include "net/http_server.h"
+#include "tracking/lineage.h"
+#include "tracking/logged_models.h"
 #include "tracking/store.h"
 
 namespace tidemill::api {
@@ -44,12 +46,28 @@ Result<std::string> set_tag(Service&, const Params&);
 Result<std::string> delete_tag(Service&, const Params&);
 Result<std::string> metric_history(Service&, const Params&);
 
+Result<std::string> log_inputs(Service&, const Params&);
+Result<std::string> log_outputs(Service&, const Params&);
+Result<std::string> search_datasets(Service&, const Params&);
+
+// The model's id, and the key of a tag, come as path variables "model_id" and "tag_key".
+Result<std::string> create_logged_model(Service&, const Params&);
+Result<std::string> get_logged_model(Service&, const Params&);
+Result<std::string> finalize_logged_model(Service&, const Params&);
+Result<std::string> delete_logged_model(Service&, const Params&);
+Result<std::string> search_logged_models(Service&, const Params&);
+Result<std::string> set_logged_model_tags(Service&, const Params&);
+Result<std::string> delete_logged_model_tag(Service&, const Params&);
+Result<std::string> log_logged_model_params(Service&, const Params&);
+
 Result<std::string> list_artifacts(Service&, const Params&);
-// Clients ask for a run's models whenever they list its artifacts; this store has none.
-Result<std::string> no_logged_models(Service&, const Params&);
+Result<std::string> list_logged_model_artifacts(Service&, const Params&);
 
 // A file of a run, by the query's run_uuid and path.
 Result<HttpResponse> get_artifact(Service& service, const HttpRequest& request);
+// A file of a logged model, by the path's model_id and the query's artifact_file_path.
+Result<HttpResponse> get_logged_model_file(Service& service, const HttpRequest& request,
+                                           PathVariables variables);
 // The proxy: everything below /mlflow-artifacts/. path: what follows, still percent-encoded.
 Result<HttpResponse> proxy_artifacts(Service& service, HttpRequest& request, std::string_view path);
 

@@ -50,11 +50,33 @@ struct RunInfo {
   Lifecycle lifecycle = Lifecycle::kActive;
 };
 
+// A data set that a run has read. Name and digest tell it apart from the others of its experiment.
+struct Dataset {
+  std::string name;
+  std::string digest;
+  std::string source_type;
+  std::string source;
+  std::optional<std::string> schema;
+  std::optional<std::string> profile;
+};
+struct DatasetInput {
+  Dataset dataset;
+  std::vector<KeyValue> tags;  // of this use, as mlflow.data.context = training
+};
+// A logged model that a run has made, at one step of its training.
+struct ModelOutput {
+  std::string model_id;
+  int64_t step = 0;
+};
+
 struct Run {
   RunInfo info;
   std::vector<Metric> metrics;  // the latest point of each key
   std::vector<KeyValue> params;
   std::vector<KeyValue> tags;
+  std::vector<DatasetInput> datasets = {};
+  std::vector<std::string> model_inputs = {};  // ids of logged models
+  std::vector<ModelOutput> model_outputs = {};
 
   std::string_view tag(std::string_view key) const;    // "" when missing
   std::string_view param(std::string_view key) const;  // "" when missing

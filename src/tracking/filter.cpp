@@ -70,6 +70,18 @@ constexpr Attribute kExperimentOrderAttributes[] = {{"name", "name", false},
                                                     {"experiment_id", "experiment_id", true},
                                                     {"creation_time", "creation_time", true},
                                                     {"last_update_time", "last_update_time", true}};
+constexpr Attribute kLoggedModelAttributes[] = {{"name", "name", false, true},
+                                                {"model_id", "model_id", false, true},
+                                                {"model_type", "model_type", false, true},
+                                                {"status", "status", false, true},
+                                                {"source_run_id", "source_run_id", false, true},
+                                                {"artifact_location", "artifact_location", false, true},
+                                                {"creation_timestamp", "creation_timestamp", true},
+                                                {"creation_timestamp_ms", "creation_timestamp", true},
+                                                {"creation_time", "creation_timestamp", true},
+                                                {"last_updated_timestamp", "last_updated_timestamp", true},
+                                                {"last_updated_timestamp_ms", "last_updated_timestamp", true},
+                                                {"last_updated_time", "last_updated_timestamp", true}};
 constexpr Attribute kRegisteredModelAttributes[] = {{"name", "name", false, true}};
 constexpr Attribute kRegisteredModelOrderAttributes[] = {
     {"name", "name", false},
@@ -92,6 +104,8 @@ std::span<const Attribute> attributes_of(Subject subject) {
       return kRunAttributes;
     case Subject::kExperiments:
       return kExperimentAttributes;
+    case Subject::kLoggedModels:
+      return kLoggedModelAttributes;
     case Subject::kRegisteredModels:
       return kRegisteredModelAttributes;
     case Subject::kModelVersions:
@@ -106,6 +120,8 @@ std::span<const Attribute> order_attributes_of(Subject subject) {
       return kRunAttributes;
     case Subject::kExperiments:
       return kExperimentOrderAttributes;
+    case Subject::kLoggedModels:
+      return kLoggedModelAttributes;
     case Subject::kRegisteredModels:
       return kRegisteredModelOrderAttributes;
     case Subject::kModelVersions:
@@ -150,13 +166,15 @@ struct Identifier {
   bool takes_list = true;
 };
 
+bool has_entity(Subject subject, Entity entity) {
+  if (entity == Entity::kAttribute || entity == Entity::kTag || subject == Subject::kRuns) return true;
+  return subject == Subject::kLoggedModels && entity != Entity::kDataset;
+}
+
 Result<Entity> parse_entity(std::string_view name, Subject subject) {
-  for (const EntityName& known : kEntityNames) {
-    if (known.name != name) continue;
-    if (subject == Subject::kRuns || known.entity == Entity::kAttribute || known.entity == Entity::kTag)
-      return known.entity;
-  }
-  if (subject != Subject::kRuns)
+  for (const EntityName& known : kEntityNames)
+    if (known.name == name && has_entity(subject, known.entity)) return known.entity;
+  if (subject != Subject::kRuns && subject != Subject::kLoggedModels)
     return fail(Code::kInvalid,
                 "Invalid entity type '{}'. Valid entity types are ('attribute', 'tag', 'tags')", name);
   return fail(
@@ -456,7 +474,10 @@ Result<std::vector<OrderKey>> parse_order(const std::vector<std::string>& order_
     Identifier left = TRY(parse_identifier(tokens[0].text, subject, order_attributes_of(subject)));
     if (left.entity == Entity::kDataset)
       return fail(Code::kInvalid, "Invalid order_by entity type 'dataset'");
-    if (subject != Subject::kRuns && left.entity != Entity::kAttribute)
+    if (subject == Subject::kLoggedModels && left.entity != Entity::kAttribute &&
+        left.entity != Entity::kMetric)
+      return fail(Code::kInvalid, "Invalid order by field name: {}. Only metrics are supported.", text);
+    if (subject != Subject::kRuns && subject != Subject::kLoggedModels && left.entity != Entity::kAttribute)
       return fail(Code::kInvalid, "Invalid order_by entity: {}", singular(left.entity));
     for (const OrderKey& other : keys) {
       if (other.entity != left.entity || other.key != left.key) continue;

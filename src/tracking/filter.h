@@ -31,7 +31,7 @@ struct OrderKey {
   bool descending = false;
 };
 
-enum class Subject { kRuns, kExperiments, kRegisteredModels, kModelVersions };
+enum class Subject { kRuns, kExperiments, kLoggedModels, kRegisteredModels, kModelVersions };
 
 Result<std::vector<Clause>> parse_filter(std::string_view filter, Subject subject);
 // At most 32 keys, none twice.

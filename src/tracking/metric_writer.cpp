@@ -10,12 +10,6 @@ namespace {
 
 constexpr size_t kMaxCachedSeries = 4096;  // about five megabytes
 
-// Databases and JSON have no infinities: MLflow stores the largest numbers instead.
-double finite(double value) {
-  constexpr double kMax = std::numeric_limits<double>::max();
-  return std::isinf(value) ? std::copysign(kMax, value) : value;
-}
-
 Result<bool> holds(const Chunk& chunk, const Point& point) {
   std::vector<Point> points;
   TRY(decode_chunk(chunk.bytes(), points));
@@ -29,6 +23,11 @@ auto history_order(const Point& point) {
 }
 
 }  // namespace
+
+double finite(double value) {
+  constexpr double kMax = std::numeric_limits<double>::max();
+  return std::isinf(value) ? std::copysign(kMax, value) : value;
+}
 
 Result<MetricWriter::Series*> MetricWriter::find(db::Connection& connection, Id id) {
   if (auto found = series_.find(id); found != series_.end()) return &found->second;

@@ -14,6 +14,9 @@
 
 namespace tidemill::tracking {
 
+// Databases and JSON have no infinities: MLflow stores the largest numbers instead.
+double finite(double value);
+
 class MetricWriter {
  public:
   // Everything is in the database when it returns; the caller's transaction makes it durable.

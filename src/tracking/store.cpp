@@ -59,6 +59,9 @@ Error no_experiment(std::string_view id) {
 Error no_run(std::string_view run_id) {
   return Error{Code::kNotFound, fmt::format("Run with id={} not found", run_id)};
 }
+Error no_logged_model(std::string_view model_id) {
+  return Error{Code::kNotFound, fmt::format("Logged model with ID '{}' not found.", model_id)};
+}
 Error not_active(std::string_view kind, std::string_view id) {
   return Error{Code::kInvalid,
                fmt::format("The {} {} must be in the 'active' state. Current state is deleted.", kind, id)};

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <variant>
@@ -31,10 +32,17 @@ struct UpdateRun {
   std::optional<std::string> name;
 };
 
+// One of a batch's metrics was measured of a logged model, perhaps on a data set.
+struct MetricOfModel {
+  size_t metric = 0;  // its place in Batch::metrics
+  std::string model_id;
+  std::string dataset_name, dataset_digest;
+};
 struct Batch {
   std::vector<Metric> metrics;
   std::vector<KeyValue> params;
   std::vector<KeyValue> tags;
+  std::vector<MetricOfModel> of_models = {};
 };
 
 // The kinds of change that can be made together; see Store::apply.
@@ -108,7 +116,8 @@ class Store {
   Result<> restore_run(std::string_view run_id);
   // One point, one parameter: as log_batch with one entry, with the texts of errors that MLflow gives for
   // these calls.
-  Result<> log_metric(std::string_view run_id, const Metric& metric);
+  Result<> log_metric(std::string_view run_id, const Metric& metric,
+                      const std::optional<MetricOfModel>& of_model = {});
   Result<> log_param(std::string_view run_id, std::string_view key, std::string_view value);
   // All or nothing. Limits and messages are MLflow's.
   Result<> log_batch(std::string_view run_id, const Batch& batch);
@@ -141,8 +150,11 @@ class Store {
   Result<> record_artifacts(std::string_view run_id, const std::vector<ArtifactEntry>& entries);
   Result<std::vector<ArtifactEntry>> artifacts(std::string_view run_id);
 
- private:
+  // What is behind it, for the other parts of this folder (logged_models.h, lineage.h).
   struct State;
+  State& state() { return *state_; }
+
+ private:
   explicit Store(std::unique_ptr<State> state);
   std::unique_ptr<State> state_;
 };

@@ -1,11 +1,11 @@
 #include <algorithm>
-#include <limits>
-#include <span>
 
 #include "base/id.h"
 #include "base/text.h"
 #include "base/time.h"
+#include "tracking/model_metrics.h"
 #include "tracking/page_token.h"
+#include "tracking/run_data.h"
 #include "tracking/store.h"
 #include "tracking/store_state.h"
 #include "tracking/validate.h"
@@ -13,77 +13,6 @@
 namespace tidemill::tracking {
 
 constexpr std::string_view kRunNameTag = "mlflow.runName";
-
-RunInfo read_run_info(const db::Statement& row) {
-  return {.id = std::string(row.text(1)),
-          .name = std::string(row.text(2)),
-          .experiment_id = std::to_string(row.integer(3)),
-          .user = std::string(row.text(4)),
-          .status = static_cast<RunStatus>(row.integer(5)),
-          .start_time = row.integer(6),
-          .end_time = row.optional_integer(7),
-          .artifact_uri = std::string(row.text(8)),
-          .lifecycle = static_cast<Lifecycle>(row.integer(9))};
-}
-
-namespace {
-
-// Runs of a page whose row ids lie close together: one walk over the range reads them all, past the few
-// strangers.
-using RunSpan = std::span<const RowOf>;
-constexpr int64_t kMaxGap = 4;
-
-// Calls each(run, row) for the rows of a table (columns: run, then what the caller wants) that belong to the
-// runs.
-template <class Each>
-Result<> walk_rows(Reader& reader, std::string_view sql, RunSpan runs, Each each) {
-  db::Statement row = TRY(reader.connection->prepare(sql));
-  row.bind(runs.front().row, runs.back().row);
-  auto at = runs.begin();
-  while (TRY(row.step())) {
-    int64_t owner = row.integer(0);
-    while (at != runs.end() && at->row < owner) ++at;
-    if (at == runs.end()) return {};
-    if (at->row == owner) TRY(each(*at->run, row));
-  }
-  return {};
-}
-
-Result<> load_pairs(Reader& reader, std::string_view sql, RunSpan runs, std::vector<KeyValue> Run::* pairs) {
-  return walk_rows(reader, sql, runs, [&](Run& run, const db::Statement& row) -> Result<> {
-    (run.*pairs).emplace_back(*TRY(reader.names.name(*reader.connection, row.integer(1))), row.text(2));
-    return {};
-  });
-}
-
-Result<> load_span(Reader& reader, RunSpan runs) {
-  constexpr std::string_view kMetrics =
-      "SELECT run, key, value, is_nan, timestamp, step FROM metrics WHERE run BETWEEN ? AND ? ORDER BY run, "
-      "key";
-  TRY(walk_rows(reader, kMetrics, runs, [&](Run& run, const db::Statement& row) -> Result<> {
-    double value = row.integer(3) ? std::numeric_limits<double>::quiet_NaN() : row.real(2);
-    run.metrics.push_back(
-        {*TRY(reader.names.name(*reader.connection, row.integer(1))), value, row.integer(4), row.integer(5)});
-    return {};
-  }));
-  TRY(load_pairs(reader, "SELECT run, key, value FROM params WHERE run BETWEEN ? AND ? ORDER BY run, key",
-                 runs, &Run::params));
-  return load_pairs(reader, "SELECT run, key, value FROM tags WHERE run BETWEEN ? AND ? ORDER BY run, key",
-                    runs, &Run::tags);
-}
-
-}  // namespace
-
-Result<> load_run_data(Reader& reader, std::vector<RowOf> runs) {
-  std::sort(runs.begin(), runs.end(), [](const RowOf& a, const RowOf& b) { return a.row < b.row; });
-  for (auto first = runs.begin(); first != runs.end();) {
-    auto last = first + 1;
-    while (last != runs.end() && last->row - (last - 1)->row <= kMaxGap) ++last;
-    TRY(load_span(reader, RunSpan(first, last)));
-    first = last;
-  }
-  return {};
-}
 
 namespace {
 
@@ -145,6 +74,7 @@ Result<> put_batch(db::Connection& connection, WriteCache& cache, std::string_vi
   }
   if (!changes.empty()) return tl::unexpected<Error>(params_changed(call, changes, run_id));
   for (const auto& [key, value] : batch.tags) TRY(put_tag(connection, cache.keys, run.row, key, value));
+  TRY(put_model_metrics(connection, cache.keys, run.row, batch));
   return cache.metrics.append(connection, cache.keys, run.row, batch.metrics);
 }
 
@@ -314,10 +244,12 @@ Result<> Store::log_batch(std::string_view run_id, const Batch& batch) {
   });
 }
 
-Result<> Store::log_metric(std::string_view run_id, const Metric& metric) {
+Result<> Store::log_metric(std::string_view run_id, const Metric& metric,
+                           const std::optional<MetricOfModel>& of_model) {
   TRY(check_run_id(run_id));
   TRY(check_metric(metric));
   Batch batch{.metrics = {metric}, .params = {}, .tags = {}};
+  if (of_model) batch.of_models.push_back(*of_model);
   return state_->commits.run([&](db::Connection& connection) {
     return put_batch(connection, state_->cache, run_id, batch, ParamCall::kSingle);
   });

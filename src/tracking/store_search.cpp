@@ -2,6 +2,7 @@
 #include "tracking/filter.h"
 #include "tracking/page_token.h"
 #include "tracking/query.h"
+#include "tracking/run_data.h"
 #include "tracking/store.h"
 #include "tracking/store_state.h"
 #include "tracking/validate.h"

@@ -15,6 +15,9 @@
 
 namespace tidemill::tracking {
 
+// run_models.role
+enum class ModelRole { kInput = 0, kOutput = 1 };
+
 struct RunRow {
   int64_t row = 0;
   int64_t experiment = 0;
@@ -77,40 +80,6 @@ struct Store::State {
   std::vector<std::unique_ptr<Reader>> idle_readers_;
 };
 
-// The columns that read_run_info expects, in this order, of runs r.
-inline constexpr std::string_view kRunColumns =
-    "r.id, r.uuid, r.name, r.experiment, r.user_id, r.status, r.start_time, r.end_time, r.artifact_uri, "
-    "r.lifecycle";
-RunInfo read_run_info(const db::Statement& row);
-
-// A run and its row id.
-struct RowOf {
-  int64_t row;
-  Run* run;
-};
-// Fills metrics, params and tags of the runs.
-Result<> load_run_data(Reader& reader, std::vector<RowOf> runs);
-
-// Collects runs from rows with kRunColumns, then loads the data of all at once.
-class RunRows {
- public:
-  void add(const db::Statement& row) {
-    rows_.push_back(row.integer(0));
-    runs_.push_back({.info = read_run_info(row), .metrics = {}, .params = {}, .tags = {}});
-  }
-  size_t size() const { return runs_.size(); }
-  Result<std::vector<Run>> load(Reader& reader) {
-    std::vector<RowOf> all;
-    for (size_t i = 0; i < runs_.size(); ++i) all.push_back({rows_[i], &runs_[i]});
-    TRY(load_run_data(reader, std::move(all)));
-    return std::move(runs_);
-  }
-
- private:
-  std::vector<int64_t> rows_;
-  std::vector<Run> runs_;
-};
-
 // The columns that read_experiment expects, in this order, of experiments e.
 inline constexpr std::string_view kExperimentColumns =
     "e.id, e.name, e.artifact_location, e.lifecycle, e.created, e.updated";
@@ -126,6 +95,7 @@ Result<> put_step(db::Connection& connection, WriteCache& cache, const StepKey& 
 
 Error no_experiment(std::string_view id);
 Error no_run(std::string_view run_id);
+Error no_logged_model(std::string_view model_id);
 Error not_active(std::string_view kind, std::string_view id);
 
 }  // namespace tidemill::tracking

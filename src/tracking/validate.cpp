@@ -185,6 +185,35 @@ Result<> check_batch(const Batch& batch) {
   return check_unique_params(batch.params);
 }
 
+Result<> check_dataset_input(const DatasetInput& input) {
+  const Dataset& dataset = input.dataset;
+  TRY(check_length("name", dataset.name, kMaxDatasetNameChars));
+  TRY(check_length("digest", dataset.digest, kMaxDatasetDigestChars));
+  TRY(check_length("source", dataset.source, kMaxDatasetSourceChars));
+  if (dataset.schema) TRY(check_length("schema", *dataset.schema, kMaxDatasetSchemaChars));
+  if (dataset.profile) TRY(check_length("profile", *dataset.profile, kMaxDatasetProfileChars));
+  for (const auto& [key, value] : input.tags) {
+    TRY(check_length("key", key, kMaxInputTagKeyChars));
+    TRY(check_length("value", value, kMaxInputTagValueChars));
+  }
+  return {};
+}
+
+Result<> check_logged_model_name(std::string_view name) {
+  TRY(check_length("name", name, kMaxExperimentNameChars));
+  if (name.find_first_of("/:.%\"'") == std::string_view::npos) return {};
+  return fail(
+      Code::kInvalid,
+      "Invalid model name ({}) provided. Model name must be a non-empty string and cannot contain the "
+      "following characters: ('/', ':', '.', '%', '\"', \"'\")",
+      python_repr(name));
+}
+
+Result<> check_model_tag(std::string_view key, std::string_view value) {
+  TRY(check_length("key", key, kMaxKeyChars));
+  return check_length("value", value, kMaxModelTagChars);
+}
+
 Result<> check_run_id(std::string_view run_id) {
   bool good = !run_id.empty() && run_id.size() <= 256 && run_id[0] != '_' && run_id[0] != '-';
   for (char c : run_id) good = good && (is_ascii_word(c) || c == '-');

@@ -22,6 +22,14 @@ constexpr size_t kMaxTagChars = 8000;    // longer values are cut
 constexpr size_t kMaxExperimentNameChars = 500;
 constexpr size_t kMaxExperimentTagChars = 20'000;
 constexpr size_t kMaxArtifactLocationChars = 2048;
+constexpr size_t kMaxDatasetNameChars = 500;
+constexpr size_t kMaxDatasetDigestChars = 36;
+constexpr size_t kMaxDatasetSourceChars = 65'535;
+constexpr size_t kMaxDatasetSchemaChars = 1'048'575;
+constexpr size_t kMaxDatasetProfileChars = 16'777'215;
+constexpr size_t kMaxInputTagKeyChars = 255;
+constexpr size_t kMaxInputTagValueChars = 500;
+constexpr size_t kMaxModelTagChars = 100'000;
 
 // path is where the thing lies in the request: "" or "metrics[3]".
 Result<> check_metric(const Metric& metric, std::string_view path = "");
@@ -29,6 +37,11 @@ Result<> check_param_key(std::string_view key, std::string_view path = "");
 Result<> check_tag_key(std::string_view key, std::string_view path = "");
 Result<> check_experiment_tag(std::string_view key, std::string_view value);
 Result<> check_batch(const Batch& batch);
+// A data set and the tags of its use.
+Result<> check_dataset_input(const DatasetInput& input);
+// No character that would make a models:/ URI ambiguous.
+Result<> check_logged_model_name(std::string_view name);
+Result<> check_model_tag(std::string_view key, std::string_view value);
 Result<> check_run_id(std::string_view run_id);
 Result<> check_experiment_name(std::string_view name);
 Result<> check_artifact_location(std::string_view location);

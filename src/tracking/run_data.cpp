@@ -1,0 +1,126 @@
+#include "tracking/run_data.h"
+
+#include <algorithm>
+#include <limits>
+#include <span>
+
+namespace tidemill::tracking {
+
+RunInfo read_run_info(const db::Statement& row) {
+  return {.id = std::string(row.text(1)),
+          .name = std::string(row.text(2)),
+          .experiment_id = std::to_string(row.integer(3)),
+          .user = std::string(row.text(4)),
+          .status = static_cast<RunStatus>(row.integer(5)),
+          .start_time = row.integer(6),
+          .end_time = row.optional_integer(7),
+          .artifact_uri = std::string(row.text(8)),
+          .lifecycle = static_cast<Lifecycle>(row.integer(9))};
+}
+
+namespace {
+
+// Runs of a page whose row ids lie close together: one walk over the range reads them all, past the few
+// strangers.
+using RunSpan = std::span<const RowOf>;
+constexpr int64_t kMaxGap = 4;
+
+// Calls each(run, row) for the rows of a table (columns: run, then what the caller wants) that belong to the
+// runs.
+template <class Each>
+Result<> walk_rows(Reader& reader, std::string_view sql, RunSpan runs, Each each) {
+  db::Statement row = TRY(reader.connection->prepare(sql));
+  row.bind(runs.front().row, runs.back().row);
+  auto at = runs.begin();
+  while (TRY(row.step())) {
+    int64_t owner = row.integer(0);
+    while (at != runs.end() && at->row < owner) ++at;
+    if (at == runs.end()) return {};
+    if (at->row == owner) TRY(each(*at->run, row));
+  }
+  return {};
+}
+
+Result<> load_pairs(Reader& reader, std::string_view sql, RunSpan runs, std::vector<KeyValue> Run::* pairs) {
+  return walk_rows(reader, sql, runs, [&](Run& run, const db::Statement& row) -> Result<> {
+    (run.*pairs).emplace_back(*TRY(reader.names.name(*reader.connection, row.integer(1))), row.text(2));
+    return {};
+  });
+}
+
+Result<> load_metrics(Reader& reader, RunSpan runs) {
+  constexpr std::string_view kSql =
+      "SELECT run, key, value, is_nan, timestamp, step FROM metrics WHERE run BETWEEN ? AND ? ORDER BY run, "
+      "key";
+  return walk_rows(reader, kSql, runs, [&](Run& run, const db::Statement& row) -> Result<> {
+    double value = row.integer(3) ? std::numeric_limits<double>::quiet_NaN() : row.real(2);
+    run.metrics.push_back(
+        {*TRY(reader.names.name(*reader.connection, row.integer(1))), value, row.integer(4), row.integer(5)});
+    return {};
+  });
+}
+
+std::optional<std::string> optional_text(const db::Statement& row, int column) {
+  return row.is_null(column) ? std::nullopt : std::optional<std::string>(row.text(column));
+}
+
+Result<> load_datasets(Reader& reader, RunSpan runs) {
+  constexpr std::string_view kSql =
+      "SELECT u.run, u.dataset, t.key, t.value, d.name, d.digest, d.source_type, d.source, d.schema, "
+      "d.profile FROM run_datasets u JOIN datasets d ON d.id = u.dataset LEFT JOIN run_dataset_tags t ON "
+      "t.run = u.run AND t.dataset = u.dataset WHERE u.run BETWEEN ? AND ? ORDER BY u.run, u.dataset, t.key";
+  const Run* last_run = nullptr;
+  int64_t last_dataset = 0;
+  return walk_rows(reader, kSql, runs, [&](Run& run, const db::Statement& row) -> Result<> {
+    if (&run != last_run || row.integer(1) != last_dataset)  // a row for each tag
+      run.datasets.push_back({.dataset = {.name = std::string(row.text(4)),
+                                          .digest = std::string(row.text(5)),
+                                          .source_type = std::string(row.text(6)),
+                                          .source = std::string(row.text(7)),
+                                          .schema = optional_text(row, 8),
+                                          .profile = optional_text(row, 9)},
+                              .tags = {}});
+    last_run = &run;
+    last_dataset = row.integer(1);
+    if (!row.is_null(2)) run.datasets.back().tags.emplace_back(row.text(2), row.text(3));
+    return {};
+  });
+}
+
+Result<> load_models(Reader& reader, RunSpan runs) {
+  constexpr std::string_view kSql =
+      "SELECT run, role, step, model FROM run_models WHERE run BETWEEN ? AND ? ORDER BY run, role, step, "
+      "model";
+  return walk_rows(reader, kSql, runs, [&](Run& run, const db::Statement& row) -> Result<> {
+    if (static_cast<ModelRole>(row.integer(1)) == ModelRole::kInput)
+      run.model_inputs.emplace_back(row.text(3));
+    else
+      run.model_outputs.push_back({std::string(row.text(3)), row.integer(2)});
+    return {};
+  });
+}
+
+Result<> load_span(Reader& reader, RunSpan runs) {
+  TRY(load_metrics(reader, runs));
+  TRY(load_pairs(reader, "SELECT run, key, value FROM params WHERE run BETWEEN ? AND ? ORDER BY run, key",
+                 runs, &Run::params));
+  TRY(load_pairs(reader, "SELECT run, key, value FROM tags WHERE run BETWEEN ? AND ? ORDER BY run, key", runs,
+                 &Run::tags));
+  TRY(load_datasets(reader, runs));
+  return load_models(reader, runs);
+}
+
+}  // namespace
+
+Result<> load_run_data(Reader& reader, std::vector<RowOf> runs) {
+  std::sort(runs.begin(), runs.end(), [](const RowOf& a, const RowOf& b) { return a.row < b.row; });
+  for (auto first = runs.begin(); first != runs.end();) {
+    auto last = first + 1;
+    while (last != runs.end() && last->row - (last - 1)->row <= kMaxGap) ++last;
+    TRY(load_span(reader, RunSpan(first, last)));
+    first = last;
+  }
+  return {};
+}
+
+}  // namespace tidemill::tracking

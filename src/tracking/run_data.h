@@ -1,0 +1,45 @@
+// Reads runs from the database, many at a time. Private to this folder.
+#pragma once
+
+#include <string_view>
+#include <vector>
+
+#include "tracking/store_state.h"
+
+namespace tidemill::tracking {
+
+// The columns that read_run_info expects, in this order, of runs r.
+inline constexpr std::string_view kRunColumns =
+    "r.id, r.uuid, r.name, r.experiment, r.user_id, r.status, r.start_time, r.end_time, r.artifact_uri, "
+    "r.lifecycle";
+RunInfo read_run_info(const db::Statement& row);
+
+// A run and its row id.
+struct RowOf {
+  int64_t row;
+  Run* run;
+};
+// Fills everything but the info.
+Result<> load_run_data(Reader& reader, std::vector<RowOf> runs);
+
+// Collects runs from rows with kRunColumns, then loads the data of all at once.
+class RunRows {
+ public:
+  void add(const db::Statement& row) {
+    rows_.push_back(row.integer(0));
+    runs_.push_back({.info = read_run_info(row), .metrics = {}, .params = {}, .tags = {}});
+  }
+  size_t size() const { return runs_.size(); }
+  Result<std::vector<Run>> load(Reader& reader) {
+    std::vector<RowOf> all;
+    for (size_t i = 0; i < runs_.size(); ++i) all.push_back({rows_[i], &runs_[i]});
+    TRY(load_run_data(reader, std::move(all)));
+    return std::move(runs_);
+  }
+
+ private:
+  std::vector<int64_t> rows_;
+  std::vector<Run> runs_;
+};
+
+}  // namespace tidemill::tracking

@@ -1,0 +1,206 @@
+"""Logged models, data sets and autologging: the real MLflow 3 client against Tidemill's tracking endpoint.
+
+usage: mlflow_models_test.py TEST_SERVER_PROGRAM
+Exits with 77 (skipped) when mlflow or scikit-learn cannot be imported.
+"""
+import logging
+import math
+import os
+import pathlib
+import subprocess
+import sys
+import tempfile
+import unittest
+import warnings
+
+os.environ["MLFLOW_HTTP_REQUEST_MAX_RETRIES"] = "1"
+os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
+os.environ["GIT_PYTHON_REFRESH"] = "quiet"
+os.environ["PYTHONWARNINGS"] = "ignore"
+
+try:
+    import mlflow
+    import numpy
+    import pandas
+    import sklearn.linear_model
+    from mlflow.entities import LoggedModelStatus, Metric
+    from mlflow.exceptions import MlflowException
+    from mlflow.tracking import MlflowClient
+except ImportError as error:
+    print(f"skipped: {error}; set TIDEMILL_PYTHON to a Python that has mlflow and scikit-learn")
+    sys.exit(77)
+
+warnings.simplefilter("ignore")
+logging.getLogger("mlflow").setLevel(logging.ERROR)
+SERVER = sys.argv.pop(1)
+X = numpy.array([[0.0], [1.0], [2.0], [3.0], [4.0], [5.0]])
+Y = numpy.array([0, 0, 0, 1, 1, 1])
+
+
+class Echo(mlflow.pyfunc.PythonModel):
+    def predict(self, context, model_input, params=None):
+        return model_input
+
+
+class MlflowModelsTest(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.folder = tempfile.TemporaryDirectory()
+        cls.server = subprocess.Popen(
+            [SERVER, cls.folder.name], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        mlflow.set_tracking_uri(cls.server.stdout.readline().strip())
+        cls.client = MlflowClient()
+        cls.work = tempfile.TemporaryDirectory()
+        os.chdir(cls.work.name)
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.server.stdin.close()
+        cls.server.wait(timeout=20)
+        cls.server.stdout.close()
+        cls.folder.cleanup()
+        os.chdir("/")
+        cls.work.cleanup()
+        assert cls.server.returncode == 0
+
+    def tearDown(self):
+        mlflow.autolog(disable=True)
+        mlflow.end_run()
+
+    def fitted(self):
+        return sklearn.linear_model.LogisticRegression().fit(X, Y)
+
+    def test_sklearn_model(self):
+        experiment = mlflow.set_experiment("sklearn model")
+        with mlflow.start_run() as run:
+            info = mlflow.sklearn.log_model(
+                self.fitted(), name="net", params={"lr": 0.1}, tags={"team": "vision"}, model_type="classifier",
+                input_example=X[:2],
+            )
+        model = mlflow.get_logged_model(info.model_id)
+        self.assertEqual(model.status, LoggedModelStatus.READY)
+        self.assertEqual(model.name, "net")
+        self.assertEqual(model.model_type, "classifier")
+        self.assertEqual(model.source_run_id, run.info.run_id)
+        self.assertEqual(model.params, {"lr": "0.1"})
+        self.assertEqual(model.tags["team"], "vision")
+        self.assertEqual(model.experiment_id, experiment.experiment_id)
+        outputs = self.client.get_run(run.info.run_id).outputs.model_outputs
+        self.assertEqual([(o.model_id, o.step) for o in outputs], [(info.model_id, 0)])
+        for uri in (f"models:/{info.model_id}", f"runs:/{run.info.run_id}/net", info.model_uri):
+            loaded = mlflow.pyfunc.load_model(uri)
+            self.assertEqual(list(loaded.predict(pandas.DataFrame(X))), list(Y))
+        self.assertIn("MLmodel", [f.path for f in self.client.list_logged_model_artifacts(info.model_id)])
+        self.assertIn("net/MLmodel", [f.path for f in self.client.list_artifacts(run.info.run_id, "net")])
+        copied = pathlib.Path(mlflow.artifacts.download_artifacts(f"models:/{info.model_id}"))
+        self.assertTrue((copied / "MLmodel").is_file())
+
+    def test_pyfunc_model_without_a_run(self):
+        experiment = mlflow.set_experiment("pyfunc model")
+        info = mlflow.pyfunc.log_model(name="echo", python_model=Echo())
+        loaded = mlflow.pyfunc.load_model(info.model_uri)
+        self.assertEqual(list(loaded.predict(["a"])), ["a"])
+        found = mlflow.search_logged_models([experiment.experiment_id], output_format="list")
+        self.assertEqual([m.model_id for m in found], [info.model_id])
+        self.client.delete_logged_model(info.model_id)
+        with self.assertRaisesRegex(MlflowException, "not found"):
+            self.client.get_logged_model(info.model_id)
+
+    def test_failed_upload(self):
+        mlflow.set_experiment("failed upload")
+        model = mlflow.initialize_logged_model(name="broken")
+        self.assertEqual(model.status, LoggedModelStatus.PENDING)
+        mlflow.finalize_logged_model(model.model_id, LoggedModelStatus.FAILED)
+        self.assertEqual(mlflow.get_logged_model(model.model_id).status, LoggedModelStatus.FAILED)
+
+    def test_external_model_with_many_parameters(self):
+        mlflow.set_experiment("external")
+        params = {f"p{i:03}": str(i) for i in range(250)}
+        model = mlflow.create_external_model(name="outside", params=params)
+        self.assertEqual(mlflow.get_logged_model(model.model_id).params, params)
+        mlflow.set_logged_model_tags(model.model_id, {"a/b c": "1", "other": "2"})
+        mlflow.delete_logged_model_tag(model.model_id, "a/b c")
+        tags = mlflow.get_logged_model(model.model_id).tags
+        self.assertEqual(tags["other"], "2")
+        self.assertNotIn("a/b c", tags)
+
+    def test_metrics_of_a_model_on_data_sets(self):
+        experiment = mlflow.set_experiment("model metrics")
+        train = mlflow.data.from_pandas(pandas.DataFrame({"x": [1, 2, 3]}), name="train")
+        test = mlflow.data.from_pandas(pandas.DataFrame({"x": [4, 5]}), name="test")
+        models = []
+        with mlflow.start_run() as run:
+            mlflow.log_input(train, context="training", tags={"version": "1"})
+            mlflow.log_inputs(datasets=[test], contexts=["testing"], tags_list=[None])
+            for name, score in (("one", 0.5), ("two", 0.75)):
+                model = mlflow.initialize_logged_model(name=name)
+                models.append(model.model_id)
+                mlflow.log_metric("accuracy", score, step=1, dataset=train, model_id=model.model_id)
+                mlflow.log_metrics({"loss": 1 - score, "nan": math.nan}, step=2, dataset=test, model_id=model.model_id)
+        run = self.client.get_run(run.info.run_id)
+        self.assertEqual(run.data.metrics["accuracy"], 0.75)
+        inputs = {i.dataset.name: i for i in run.inputs.dataset_inputs}
+        self.assertEqual(inputs["train"].dataset.digest, train.digest)
+        self.assertEqual(inputs["train"].dataset.profile, '{"num_rows": 3, "num_elements": 3}')
+        self.assertEqual(
+            {t.key: t.value for t in inputs["train"].tags}, {"mlflow.data.context": "training", "version": "1"}
+        )
+        self.assertEqual(inputs["test"].tags[0].value, "testing")
+        metrics = {m.key: m for m in mlflow.get_logged_model(models[0]).metrics}
+        self.assertEqual(metrics["accuracy"].value, 0.5)
+        self.assertEqual(metrics["accuracy"].dataset_name, "train")
+        self.assertEqual(metrics["accuracy"].dataset_digest, train.digest)
+        self.assertEqual(metrics["accuracy"].run_id, run.info.run_id)
+        self.assertEqual(metrics["loss"].dataset_name, "test")
+        self.assertTrue(math.isnan(metrics["nan"].value))
+
+        def search(filter_string=None, **more):
+            found = mlflow.search_logged_models(
+                [experiment.experiment_id], filter_string=filter_string, output_format="list", **more
+            )
+            return [m.model_id for m in found]
+
+        self.assertEqual(search("metrics.accuracy > 0.6"), [models[1]])
+        self.assertEqual(search("metrics.accuracy > 0.6", datasets=[{"dataset_name": "test"}]), [])
+        self.assertEqual(search(datasets=[{"dataset_name": "train", "dataset_digest": train.digest}]), models[::-1])
+        order = [{"field_name": "metrics.accuracy", "dataset_name": "train", "ascending": True}]
+        self.assertEqual(search(order_by=order), models)
+        self.assertEqual(search(order_by=order, max_results=1), models[:1])
+        self.assertEqual(search(f"source_run_id = '{run.info.run_id}' AND name = 'two'"), [models[1]])
+        self.assertEqual(len(mlflow.search_logged_models([experiment.experiment_id])), 2)
+        with self.assertRaises(MlflowException):
+            search("nonsense = 1")
+
+    def test_batch_with_a_model(self):
+        experiment = mlflow.set_experiment("batch")
+        run_id = self.client.create_run(experiment.experiment_id).info.run_id
+        model = self.client.create_logged_model(experiment.experiment_id, name="m", source_run_id=run_id)
+        points = [Metric("loss", 1 / (i + 1), 1000 + i, i, model_id=model.model_id) for i in range(10)]
+        self.client.log_batch(run_id, metrics=points)
+        metrics = self.client.get_logged_model(model.model_id).metrics
+        self.assertEqual(sorted(m.step for m in metrics), list(range(10)))
+        with self.assertRaisesRegex(MlflowException, "not found"):
+            self.client.log_batch(run_id, metrics=[Metric("other", 1, 1, 1, model_id="m-" + "0" * 32)])
+        self.assertNotIn("other", self.client.get_run(run_id).data.metrics)
+
+    def test_autologging_of_scikit_learn(self):
+        experiment = mlflow.set_experiment("autolog")
+        mlflow.autolog()
+        with mlflow.start_run() as run:
+            model = self.fitted()
+            model.score(X, Y)
+        run = self.client.get_run(run.info.run_id)
+        self.assertEqual(run.data.params["C"], "1.0")
+        self.assertIn("training_accuracy_score", run.data.metrics)
+        self.assertEqual([i.tags[0].value for i in run.inputs.dataset_inputs if i.tags][0], "train")
+        self.assertEqual(len(run.outputs.model_outputs), 1)
+        found = mlflow.search_logged_models([experiment.experiment_id], output_format="list")
+        self.assertEqual(found[0].model_id, run.outputs.model_outputs[0].model_id)
+        self.assertEqual(found[0].status, LoggedModelStatus.READY)
+        self.assertIn("training_accuracy_score", [m.key for m in found[0].metrics])
+        self.assertEqual(list(mlflow.sklearn.load_model(found[0].model_uri).predict(X)), list(Y))
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=1, warnings="ignore")
