@@ -1,12 +1,13 @@
 // What the model server costs: single images of a VGG11-shaped model with random weights through gRPC
-// Predict, beside ONNX Runtime called in this process on the same cores. The four ways take turns, so that
-// other load hits all alike.
+// Predict, beside ONNX Runtime called in this process on the same cores, and beside an empty C++ gRPC server:
+// a process whose callback service answers the same messages with a fixed result, which is what the library
+// and its client cost without any model. The ways take turns, so that other load hits all alike.
 //
 //   serve_bench [--requests N] [--rounds N] [--tiny]
 //
-// Prints medians over all requests of a way, the time a request spends beyond ONNX Runtime's own, and the
-// ratio of the times for N requests with two callers. --tiny takes a model of a few microseconds, which
-// leaves the overhead alone.
+// Prints medians over all requests of a way, the time a request spends beyond ONNX Runtime's own and how much
+// of that an empty server costs as well, and the ratio of the times for N requests with two callers. --tiny
+// takes a model of a few microseconds, which leaves the overhead alone.
 #include <grpcpp/grpcpp.h>
 
 #include <cstdio>
@@ -164,8 +165,36 @@ double percentile(std::vector<double>& values, double part) {
   return *at;
 }
 
+// What every answer holds: ten numbers.
+class EmptyService final : public PredictionService::CallbackService {
+ public:
+  grpc::ServerUnaryReactor* Predict(grpc::CallbackServerContext* context, const PredictRequest*,
+                                    PredictResponse* response) override {
+    auto& tensor = (*response->mutable_outputs())["output"];
+    for (int64_t dim : {1, 10}) tensor.add_dims(dim);
+    tensor.set_data_type(onnx::TensorProto::FLOAT);
+    tensor.set_raw_data(std::string(10 * sizeof(float), '\0'));
+    grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
+    reactor->Finish(grpc::Status::OK);
+    return reactor;
+  }
+};
+
+// Serves until it is killed.
+int serve_empty() {
+  EmptyService service;
+  int port = 0;
+  grpc::ServerBuilder builder;
+  builder.AddListeningPort("127.0.0.1:0", grpc::InsecureServerCredentials(), &port);
+  builder.RegisterService(&service);
+  std::unique_ptr<grpc::Server> server = builder.BuildAndStart();
+  std::fprintf(stderr, "GRPC Listening at: 127.0.0.1:%d\n", port);
+  server->Wait();
+  return 0;
+}
+
 int wait_for_port(const fs::path& log) {
-  const std::regex line("GRPC Listening at: 127.0.0.1:(\\d+)\n[^\n]* Listening at");
+  const std::regex line("GRPC Listening at: 127.0.0.1:(\\d+)\n");
   for (Stopwatch waited; waited.seconds() < 60;) {
     std::smatch match;
     const std::string text = read_file(log).value_or("");
@@ -192,37 +221,52 @@ std::function<void()> served_caller(const std::string& target, const PredictRequ
   };
 }
 
-void report(std::array<Way, 4>& ways, int requests) {
+struct Server {
+  Process process;
+  std::string target;
+};
+
+Server start(std::vector<std::string> argv, const fs::path& log) {
+  ProcessOptions options;
+  options.argv = std::move(argv);
+  options.output_file = log;
+  Process process = must(Process::start(options));
+  return {std::move(process), fmt::format("127.0.0.1:{}", wait_for_port(log))};
+}
+
+void report(std::array<Way, 5>& ways, int requests) {
   std::printf("%-28s %10s %10s %10s %12s\n", "", "p50 us", "p99 us", "total s", "requests/s");
   for (Way& way : ways)
     std::printf("%-28s %10.0f %10.0f %10.2f %12.0f\n", way.name, percentile(way.micros, 0.5),
                 percentile(way.micros, 0.99), way.seconds, requests / way.seconds);
-  std::printf("added by the server, 1 connection: %.0f us a request (p50)\n",
-              percentile(ways[1].micros, 0.5) - percentile(ways[0].micros, 0.5));
+  const double raw = percentile(ways[0].micros, 0.5), empty = percentile(ways[1].micros, 0.5),
+               served = percentile(ways[2].micros, 0.5);
+  std::printf("beyond ONNX Runtime, 1 connection: %.0f us a request (p50)\n", served - raw);
+  std::printf("  of which an empty gRPC server and its client: %.0f us, the model server: %.0f us\n", empty,
+              served - raw - empty);
   std::printf("time with 2 connections / ONNX Runtime with 2 threads: %.3f\n",
-              ways[3].seconds / ways[2].seconds);
+              ways[4].seconds / ways[3].seconds);
 }
 
 }  // namespace
 
 int main(int argc, char** argv) {
   int requests = 10'000, rounds = 10;
-  std::string model = vgg11();
+  std::string (*model)() = vgg11;
   for (int i = 1; i < argc; ++i) {
     const std::string_view argument = argv[i];
     if (argument == "--requests" && i + 1 < argc) requests = std::max(1, std::atoi(argv[++i]));
     if (argument == "--rounds" && i + 1 < argc) rounds = std::max(1, std::atoi(argv[++i]));
-    if (argument == "--tiny") model = tiny();
+    if (argument == "--tiny") model = tiny;
+    if (argument == "--empty-server") return serve_empty();
   }
   TempDir dir = must(TempDir::create());
   const fs::path path = dir.path() / "model.onnx";
-  if (auto written = write_file_atomic(path, model, Durable::no); !written) return 1;
-  ProcessOptions server;
-  server.argv = {TIDEMILL_SERVE,        "--model_path",  path.string(),
-                 "--address=127.0.0.1", "--http_port=0", "--grpc_port=0"};
-  server.output_file = dir.path() / "log";
-  Process process = must(Process::start(server));
-  const std::string target = fmt::format("127.0.0.1:{}", wait_for_port(server.output_file));
+  if (auto written = write_file_atomic(path, model(), Durable::no); !written) return 1;
+  Server server = start({TIDEMILL_SERVE, "--model_path", path.string(), "--address=127.0.0.1",
+                         "--http_port=0", "--grpc_port=0"},
+                        dir.path() / "log");
+  Server empty = start({"/proc/self/exe", "--empty-server"}, dir.path() / "empty_log");
 
   auto session = must(serving::Session::load(path));
   std::vector<float> image(bench::kImageFloats, 0.5f);
@@ -233,12 +277,16 @@ int main(int argc, char** argv) {
   tensor.set_raw_data(image.data(), image.size() * sizeof(float));
 
   auto raw = [&] { return bench::raw_caller(*session, image); };
-  auto served = [&] { return served_caller(target, request); };
-  std::array<Way, 4> ways = {
-      Way{"ONNX Runtime, 1 thread", 1, raw}, Way{"gRPC Predict, 1 connection", 1, served},
-      Way{"ONNX Runtime, 2 threads", 2, raw}, Way{"gRPC Predict, 2 connections", 2, served}};
+  auto served_by = [&](const Server& by) {
+    return [&by, &request] { return served_caller(by.target, request); };
+  };
+  std::array<Way, 5> ways = {
+      Way{"ONNX Runtime, 1 thread", 1, raw}, Way{"empty gRPC, 1 connection", 1, served_by(empty)},
+      Way{"gRPC Predict, 1 connection", 1, served_by(server)}, Way{"ONNX Runtime, 2 threads", 2, raw},
+      Way{"gRPC Predict, 2 connections", 2, served_by(server)}};
   for (int round = 0; round < rounds; ++round)
     for (Way& way : ways) run_round(way, std::max(1, requests / rounds));
   report(ways, std::max(1, requests / rounds) * rounds);
-  process.stop(std::chrono::seconds(10));
+  server.process.stop(std::chrono::seconds(10));
+  empty.process.stop(std::chrono::seconds(10));
 }

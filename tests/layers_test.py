@@ -14,7 +14,7 @@ LIBRARIES = {
     "fmt/": "@fmt", "tl/expected.hpp": "@expected", "nlohmann/": "@json", "openssl/": "@openssl",
     "sqlite3.h": "@sqlite", "libpq-fe.h": "@postgres", "boost/": "@boost", "yaml-cpp/": "@yaml",
     "zlib.h": "@zlib", "libdeflate.h": "@libdeflate", "archive.h": "@libarchive", "archive_entry.h": "@libarchive",
-    "png.h": "@png", "dnnl": "@dnnl", "onnxruntime": "@onnxruntime", "grpc": "@grpc", "google/protobuf/": "@protobuf",
+    "png.h": "@png", "dnnl": "@dnnl", "onnxruntime": "@onnxruntime", "grpc": "@grpc", "absl/": "@grpc", "google/protobuf/": "@protobuf",
     "CLI/": "@cli11", "tidemill/": "@sdk", "gtest/": "@test", "gmock/": "@test",
 }
 # Generated from proto/.

@@ -11,14 +11,21 @@ using ::onnxruntime::server::PredictResponse;
 
 namespace {
 
-// Lives until the call is done, then deletes itself: gRPC keeps the messages until then.
-class PredictCall final : public grpc::ServerUnaryReactor {
+// gRPC keeps the messages until finish(); this object stays a little longer. The default reactor, unlike one
+// of our own, ends a call without gRPC waking another thread for it.
+class PredictCall : public std::enable_shared_from_this<PredictCall> {
  public:
   PredictCall(Model& model, grpc::CallbackServerContext& context, const PredictRequest& request,
               PredictResponse& response)
       : model_(model), context_(context), request_(request), response_(response) {}
 
-  void start() {
+  grpc::ServerUnaryReactor* start() {
+    answer();
+    return reactor_;
+  }
+
+ private:
+  void answer() {
     context_.AddInitialMetadata("x-ms-request-id", new_uuid());
     const auto& metadata = context_.client_metadata();
     if (auto it = metadata.find("x-ms-client-request-id"); it != metadata.end())
@@ -31,24 +38,22 @@ class PredictCall final : public grpc::ServerUnaryReactor {
     call->outputs = outputs_ = requested_outputs(request_, model_.outputs());
     call->deadline = deadline_of(context_);
     call->cancelled = [this] { return context_.IsCancelled(); };
-    call->done = [this](Result<std::vector<OutputTensor>> outputs) {
+    call->done = [this, self = shared_from_this()](Result<std::vector<OutputTensor>> outputs) {
       if (!outputs) return finish(&outputs.error());
       fill_response(*outputs, outputs_, response_elements(request_), response_);
       finish(nullptr);
     };
-    model_.submit(std::move(call));
+    model_.submit(std::move(call), RunOn::kCaller);
   }
 
-  void OnDone() override { delete this; }
-
- private:
   void finish(const Error* error) {
     model_.metrics().answered(Door::kPredictGrpc, error, Clock::now() - start_);
-    Finish(error ? to_grpc(*error) : grpc::Status::OK);
+    reactor_->Finish(error ? to_grpc(*error) : grpc::Status::OK);
   }
 
   Model& model_;
   grpc::CallbackServerContext& context_;
+  grpc::ServerUnaryReactor* reactor_ = context_.DefaultReactor();
   const PredictRequest& request_;
   PredictResponse& response_;
   TensorMemory memory_;
@@ -74,9 +79,7 @@ Clock::time_point deadline_of(const grpc::CallbackServerContext& context) {
 
 grpc::ServerUnaryReactor* PredictService::Predict(grpc::CallbackServerContext* context,
                                                   const PredictRequest* request, PredictResponse* response) {
-  auto call = std::make_unique<PredictCall>(model_, *context, *request, *response);
-  call->start();
-  return call.release();
+  return std::make_shared<PredictCall>(model_, *context, *request, *response)->start();
 }
 
 }  // namespace tidemill::serving

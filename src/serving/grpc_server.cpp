@@ -1,5 +1,6 @@
 #include "serving/grpc_server.h"
 
+#include <absl/synchronization/mutex.h>
 #include <google/protobuf/stubs/logging.h>
 #include <grpc/support/log.h>
 #include <grpcpp/grpcpp.h>
@@ -31,6 +32,8 @@ struct GrpcServer::State {
 };
 
 Result<std::unique_ptr<GrpcServer>> GrpcServer::start(const GrpcOptions& options, Model& model) {
+  // Debian builds gRPC's locks with a search for deadlocks at every lock, which is meant for development.
+  absl::SetMutexDeadlockDetectionMode(absl::OnDeadlockCycle::kIgnore);
   gpr_set_log_function(forward_grpc_log);
   google::protobuf::SetLogHandler(forward_protobuf_log);
   auto state = std::make_unique<State>(model);

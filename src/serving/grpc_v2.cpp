@@ -22,20 +22,20 @@ grpc::Status to_v2_grpc(const Error& error) {
   return to_grpc(error);
 }
 
-// Lives until the call is done, then deletes itself: gRPC keeps the messages until then.
-class InferCall final : public grpc::ServerUnaryReactor {
+// gRPC keeps the messages until finish(); this object stays a little longer, as in grpc_predict.cpp.
+class InferCall : public std::enable_shared_from_this<InferCall> {
  public:
   InferCall(Model& model, grpc::CallbackServerContext& context, const inference::ModelInferRequest& request,
             inference::ModelInferResponse& response)
       : model_(model), context_(context), request_(request), response_(response) {}
 
-  void start() {
-    auto call = make_call();
-    if (!call) return finish(&call.error());
-    model_.submit(std::move(*call));
+  grpc::ServerUnaryReactor* start() {
+    if (auto call = make_call())
+      model_.submit(std::move(*call), RunOn::kCaller);
+    else
+      finish(&call.error());
+    return reactor_;
   }
-
-  void OnDone() override { delete this; }
 
  private:
   Result<std::unique_ptr<InferenceCall>> make_call() {
@@ -48,7 +48,7 @@ class InferCall final : public grpc::ServerUnaryReactor {
       if (int64_t us = it->second.int64_param(); us > 0 && us < int64_t{1} << 40)
         call->deadline = std::min(call->deadline, start_ + std::chrono::microseconds(us));
     call->cancelled = [this] { return context_.IsCancelled(); };
-    call->done = [this](Result<std::vector<OutputTensor>> outputs) {
+    call->done = [this, self = shared_from_this()](Result<std::vector<OutputTensor>> outputs) {
       if (!outputs) return finish(&outputs.error());
       response_.set_model_name(model_.name());
       response_.set_model_version(model_.version());
@@ -60,11 +60,12 @@ class InferCall final : public grpc::ServerUnaryReactor {
 
   void finish(const Error* error) {
     model_.metrics().answered(Door::kV2Grpc, error, Clock::now() - start_);
-    Finish(error ? to_v2_grpc(*error) : grpc::Status::OK);
+    reactor_->Finish(error ? to_v2_grpc(*error) : grpc::Status::OK);
   }
 
   Model& model_;
   grpc::CallbackServerContext& context_;
+  grpc::ServerUnaryReactor* reactor_ = context_.DefaultReactor();
   const inference::ModelInferRequest& request_;
   inference::ModelInferResponse& response_;
   TensorMemory memory_;
@@ -132,9 +133,7 @@ grpc::ServerUnaryReactor* V2Service::ModelMetadata(grpc::CallbackServerContext* 
 grpc::ServerUnaryReactor* V2Service::ModelInfer(grpc::CallbackServerContext* context,
                                                 const inference::ModelInferRequest* request,
                                                 inference::ModelInferResponse* response) {
-  auto call = std::make_unique<InferCall>(model_, *context, *request, *response);
-  call->start();
-  return call.release();
+  return std::make_shared<InferCall>(model_, *context, *request, *response)->start();
 }
 
 }  // namespace tidemill::serving

@@ -18,38 +18,65 @@ int usable_cores() {
   return std::max(1, CPU_COUNT(&set));
 }
 
-// Everything that waits. A batcher would take several calls that fit together where take() takes one.
+// Everything that waits, and how much runs. A batcher would take several calls that fit together where take()
+// takes one.
 struct Model::Queue {
+  enum class Admission { kRunNow, kQueued, kFull, kClosed };
+
+  explicit Queue(size_t most_running) : places(most_running) {}
+
+  const size_t places;  // calls that run at a time
   mutable std::mutex mutex;
   std::condition_variable filled, idle;
   std::deque<std::unique_ptr<InferenceCall>> calls;
-  size_t running = 0;
+  size_t running = 0;    // calls in the model, by workers and by callers
+  size_t callers = 0;    // those of them that run on their caller's thread
   bool closed = false;   // takes no new calls
   bool stopped = false;  // workers end
 
+  // Takes the call only when it is queued.
+  Admission admit(std::unique_ptr<InferenceCall>& call, RunOn thread, size_t most) {
+    std::lock_guard lock(mutex);
+    if (closed) return Admission::kClosed;
+    if (thread == RunOn::kCaller && callers == 0 && calls.empty() && running < places) {
+      ++running, ++callers;
+      return Admission::kRunNow;
+    }
+    if (calls.size() >= most) return Admission::kFull;
+    calls.push_back(std::move(call));
+    return Admission::kQueued;
+  }
   std::unique_ptr<InferenceCall> take() {
     std::unique_lock lock(mutex);
-    filled.wait(lock, [&] { return stopped || !calls.empty(); });
+    filled.wait(lock, [&] { return stopped || (!calls.empty() && running < places); });
     if (calls.empty()) return nullptr;
     auto call = std::move(calls.front());
     calls.pop_front();
     ++running;
     return call;
   }
-  void finished() {
+  void finished(RunOn thread) {
     std::lock_guard lock(mutex);
-    if (--running == 0 && calls.empty()) idle.notify_all();
+    if (thread == RunOn::kCaller) --callers;
+    --running;
+    if (!calls.empty())
+      filled.notify_one();
+    else if (running == 0)
+      idle.notify_all();
   }
 };
 
 Model::Model(ModelOptions options, std::unique_ptr<Session> session)
-    : options_(std::move(options)), session_(std::move(session)), queue_(std::make_unique<Queue>()) {}
+    : options_(std::move(options)), session_(std::move(session)) {
+  if (options_.workers <= 0) options_.workers = usable_cores();
+  queue_ = std::make_unique<Queue>(static_cast<size_t>(options_.workers));
+}
 
 Result<std::unique_ptr<Model>> Model::load(const fs::path& path, const ModelOptions& options) {
   auto session = TRY(Session::load(path, options.session));
   std::unique_ptr<Model> model(new Model(options, std::move(session)));
-  const int workers = options.workers > 0 ? options.workers : usable_cores();
-  for (int i = 0; i < workers; ++i) model->workers_.emplace_back([m = model.get()] { m->work(); });
+  for (int i = 0; i < model->options_.workers; ++i)
+    model->workers_.emplace_back([m = model.get()] { m->work(); });
   return model;
 }
 
@@ -70,24 +97,22 @@ Result<> Model::check_name(std::string_view name, std::string_view version) cons
   return tl::unexpected(ort_error(OrtCode::kNoModel, "No model loaded of that name."));
 }
 
-void Model::submit(std::unique_ptr<InferenceCall> call) {
+void Model::submit(std::unique_ptr<InferenceCall> call, RunOn thread) {
   call->queued_at = Clock::now();
-  Error refusal{Code::kUnavailable, ""};
-  {
-    std::lock_guard lock(queue_->mutex);
-    if (queue_->closed) {
-      refusal.message = "the server is shutting down";
-    } else if (queue_->calls.size() >= options_.max_queue_size) {
-      refusal.message =
-          fmt::format("the server is busy: {} requests wait already; try again later", queue_->calls.size());
-    } else {
-      queue_->calls.push_back(std::move(call));
-    }
+  switch (queue_->admit(call, thread, options_.max_queue_size)) {
+    case Queue::Admission::kQueued:
+      return queue_->filled.notify_one();
+    case Queue::Admission::kRunNow:
+      run(*call);
+      call.reset();
+      return queue_->finished(RunOn::kCaller);
+    case Queue::Admission::kFull:
+      return call->done(fail(Code::kUnavailable,
+                             "the server is busy: {} requests wait already; try again later",
+                             options_.max_queue_size));
+    case Queue::Admission::kClosed:
+      return call->done(fail(Code::kUnavailable, "the server is shutting down"));
   }
-  if (call)
-    call->done(tl::unexpected(std::move(refusal)));
-  else
-    queue_->filled.notify_one();
 }
 
 size_t Model::queued() const {
@@ -99,7 +124,7 @@ void Model::work() {
   while (auto call = queue_->take()) {
     run(*call);
     call.reset();
-    queue_->finished();
+    queue_->finished(RunOn::kWorker);
   }
 }
 

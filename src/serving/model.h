@@ -1,4 +1,5 @@
-// The model that is served: one session, a bounded queue before it, one worker thread for each core.
+// The model that is served: one session, a bounded queue before it, as many calls at a time as there are
+// cores.
 #pragma once
 
 #include <chrono>
@@ -21,10 +22,14 @@ struct InferenceCall {
   std::vector<std::string> outputs;  // names; empty: all
   Clock::time_point deadline = Clock::time_point::max();
   std::function<bool()> cancelled;  // the client has gone; may be empty
-  // Called exactly once: on a worker thread, or from submit() when the queue refuses the call.
+  // Called exactly once: on a worker thread, or from submit() when it refuses the call or runs it at once.
   std::function<void(Result<std::vector<OutputTensor>>)> done;
   Clock::time_point queued_at;  // set by submit()
 };
+
+// kCaller: the thread that submits the call may run it, which saves a call to an idle server two changes of
+// threads. Not for a front with a single thread: nobody would read its sockets meanwhile.
+enum class RunOn { kWorker, kCaller };
 
 struct ModelOptions {
   std::string name = "default";
@@ -46,9 +51,11 @@ class Model {
   // kNotFound with the contract's text unless this is the served model; an empty version is any.
   Result<> check_name(std::string_view name, std::string_view version) const;
 
-  // Queues the call. done gets kUnavailable when the queue is full or closed, kTimeout when the deadline
-  // passes before a worker takes it, kCancelled when the client has gone by then.
-  void submit(std::unique_ptr<InferenceCall> call);
+  // Queues the call, or runs it at once: with kCaller, when fewer calls run than there are workers, none
+  // waits and no other caller's thread is in the model (so of a front's threads one at most is ever kept from
+  // its sockets). done gets kUnavailable when the queue is full or closed, kTimeout when the deadline passes
+  // before the call runs, kCancelled when the client has gone by then.
+  void submit(std::unique_ptr<InferenceCall> call, RunOn thread = RunOn::kWorker);
   size_t queued() const;
   Metrics& metrics() { return metrics_; }
 

@@ -117,6 +117,61 @@ TEST_F(ModelTest, when_the_time_to_drain_is_up_what_waits_is_refused) {
   running.get_future().get();
 }
 
+TEST_F(ModelTest, an_idle_model_runs_a_call_on_the_thread_that_brings_it) {
+  load(2, 8);
+  std::promise<Outputs> answer;
+  auto here = call(answer);
+  std::thread::id ran_on;
+  here->cancelled = [&] {
+    ran_on = std::this_thread::get_id();
+    return false;
+  };
+  model_->submit(std::move(here), RunOn::kCaller);
+  EXPECT_EQ(ran_on, std::this_thread::get_id());
+  EXPECT_TRUE(answer.get_future().get());
+}
+
+TEST_F(ModelTest, while_one_caller_is_in_the_model_the_next_is_not_kept_there) {
+  load(2, 8);
+  std::promise<Outputs> running, second;
+  std::promise<void> taken;
+  std::jthread caller([&] { model_->submit(blocking_call(running, taken), RunOn::kCaller); });
+  taken.get_future().wait();
+  auto other = call(second);
+  std::thread::id ran_on;
+  other->cancelled = [&] {
+    ran_on = std::this_thread::get_id();
+    return false;
+  };
+  model_->submit(std::move(other), RunOn::kCaller);
+  EXPECT_TRUE(second.get_future().get());
+  EXPECT_NE(ran_on, std::this_thread::get_id());
+  release_.set_value();
+  EXPECT_TRUE(running.get_future().get());
+}
+
+TEST_F(ModelTest, a_caller_in_the_model_takes_a_workers_place_and_draining_waits_for_it) {
+  load(1, 8);
+  std::promise<Outputs> running, waiting;
+  std::promise<void> taken;
+  std::jthread caller([&] { model_->submit(blocking_call(running, taken), RunOn::kCaller); });
+  taken.get_future().wait();
+  bool ran_too_early = true;
+  auto next = call(waiting);
+  next->cancelled = [&] {
+    ran_too_early = model_->metrics().inferences == 0;
+    return false;
+  };
+  model_->submit(std::move(next), RunOn::kCaller);
+  EXPECT_EQ(model_->queued(), 1u);
+  auto drained = std::async(std::launch::async, [&] { return model_->drain(Clock::time_point::max()); });
+  release_.set_value();
+  EXPECT_TRUE(drained.get());
+  EXPECT_TRUE(running.get_future().get());
+  EXPECT_TRUE(waiting.get_future().get());
+  EXPECT_FALSE(ran_too_early);
+}
+
 TEST_F(ModelTest, bad_model_files_are_named) {
   EXPECT_EQ(Model::load("/no/such.onnx", {}).error().code, Code::kNotFound);
   ModelFile damaged(gemm_model().substr(0, 60));
