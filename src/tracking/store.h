@@ -150,7 +150,7 @@ class Store {
   Result<> record_artifacts(std::string_view run_id, const std::vector<ArtifactEntry>& entries);
   Result<std::vector<ArtifactEntry>> artifacts(std::string_view run_id);
 
-  // What is behind it, for the other parts of this folder (logged_models.h, lineage.h).
+  // What is behind it, for the other parts of this folder (logged_models.h, lineage.h, registry.h).
   struct State;
   State& state() { return *state_; }
 

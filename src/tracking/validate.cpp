@@ -44,10 +44,11 @@ size_t count_chars(std::string_view text) {
       text.begin(), text.end(), [](char c) { return (static_cast<unsigned char>(c) & 0xC0) != 0x80; }));
 }
 
-bool has_good_characters(std::string_view name) {
+// Letters, digits, underscores and these signs.
+bool has_good_characters(std::string_view name, std::string_view signs) {
   bool ascii = true;
   for (char c : name) {
-    if (is_ascii_word(c) || std::string_view("/.- :").find(c) != std::string_view::npos) continue;
+    if (is_ascii_word(c) || signs.find(c) != std::string_view::npos) continue;
     if (static_cast<unsigned char>(c) < 0x80) return false;
     ascii = false;
   }
@@ -96,25 +97,23 @@ std::string json_text(std::string_view text) {
   return Json(text).dump(-1, ' ', true, Json::error_handler_t::replace);
 }
 
+Result<> check_plain_path(std::string_view name, std::string_view place) {
+  if (is_plain_path(name)) return {};
+  return fail(
+      Code::kInvalid,
+      "Invalid value {} for parameter '{}' supplied: Names may be treated as files in certain cases, and "
+      "must not resolve to other names when treated as such. This name would resolve to {}",
+      json_text(name), place, python_repr(normal_path(name)));
+}
+
 Result<> check_name(std::string_view name, std::string_view path, std::string_view member) {
-  if (!has_good_characters(name))
+  if (!has_good_characters(name, "/.- :"))
     return fail(Code::kInvalid,
                 "Invalid value {} for parameter '{}' supplied: Names may only contain alphanumerics, "
                 "underscores (_), "
                 "dashes (-), periods (.), spaces ( ), colon(:) and slashes (/).",
                 json_text(name), at_path(path, member));
-  if (!is_plain_path(name))
-    return fail(
-        Code::kInvalid,
-        "Invalid value {} for parameter '{}' supplied: Names may be treated as files in certain cases, and "
-        "must not resolve to other names when treated as such. This name would resolve to {}",
-        json_text(name), at_path(path, member), python_repr(normal_path(name)));
-  return {};
-}
-
-Result<> check_length(std::string_view what, std::string_view text, size_t max_chars) {
-  if (text.size() <= max_chars || count_chars(text) <= max_chars) return {};
-  return fail(Code::kInvalid, "'{}' exceeds the maximum length of {} characters", what, max_chars);
+  return check_plain_path(name, at_path(path, member));
 }
 
 Result<> check_count(std::string_view what, size_t limit, size_t count) {
@@ -140,6 +139,11 @@ Result<> check_unique_params(const std::vector<KeyValue>& params) {
 }
 
 }  // namespace
+
+Result<> check_length(std::string_view what, std::string_view text, size_t max_chars) {
+  if (text.size() <= max_chars || count_chars(text) <= max_chars) return {};
+  return fail(Code::kInvalid, "'{}' exceeds the maximum length of {} characters", what, max_chars);
+}
 
 Result<> check_metric(const Metric& metric, std::string_view path) {
   TRY(check_name(metric.key, path, "name"));
@@ -244,6 +248,49 @@ Result<int64_t> parse_experiment_id(std::string_view id) {
   auto [end, error] = std::from_chars(id.data(), id.data() + id.size(), value);
   if (error != std::errc() || end != id.data() + id.size())
     return fail(Code::kInvalid, "Invalid experiment ID '{}'. Experiment ID must be a valid integer.", id);
+  return value;
+}
+
+Result<> check_model_name(std::string_view name, std::string_view member) {
+  if (trim(name).empty()) return fail(Code::kInvalid, "Missing value for required parameter '{}'.", member);
+  TRY(check_length("name", name, kMaxModelNameChars));
+  if (name.find_first_of("/:") != std::string_view::npos)
+    return fail(Code::kInvalid, "Invalid model name '{}'. Names cannot contain '/' or ':'.", name);
+  if (!is_utf8(name) || name.find('\0') != std::string_view::npos)
+    return fail(Code::kInvalid, "Invalid model name {}. Names are text in UTF-8.", json_text(name));
+  return check_plain_path(name, "name");
+}
+
+Result<> check_alias(std::string_view alias) {
+  if (alias.empty()) return fail(Code::kInvalid, "Registered model alias name cannot be empty.");
+  TRY(check_length("Registered model alias name", alias, kMaxAliasChars));
+  if (has_good_characters(alias, "-")) return {};
+  return fail(
+      Code::kInvalid,
+      "Invalid alias name: '{}'. Names may only contain alphanumerics, underscores (_), and dashes (-).",
+      alias);
+}
+
+Result<> check_new_alias(std::string_view alias) {
+  TRY(check_alias(alias));
+  if (to_lower(alias) == "latest")
+    return fail(Code::kInvalid, "'latest' alias name (case insensitive) is reserved.");
+  bool is_version = (alias[0] == 'v' || alias[0] == 'V') && alias.size() > 1 &&
+                    alias.find_first_not_of("0123456789", 1) == std::string_view::npos;
+  if (is_version) return fail(Code::kInvalid, "Version alias name '{}' is reserved.", alias);
+  return {};
+}
+
+Result<> check_registry_tag(std::string_view key, std::string_view value) {
+  TRY(check_tag_key(key));
+  return check_length("value", value, kMaxModelTagChars);
+}
+
+Result<int64_t> parse_version(std::string_view version) {
+  int64_t value = 0;
+  auto [end, error] = std::from_chars(version.data(), version.data() + version.size(), value);
+  if (error != std::errc() || end != version.data() + version.size())
+    return fail(Code::kInvalid, "Parameter 'version' must be an integer, got '{}'.", version);
   return value;
 }
 

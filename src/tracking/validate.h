@@ -30,6 +30,10 @@ constexpr size_t kMaxDatasetProfileChars = 16'777'215;
 constexpr size_t kMaxInputTagKeyChars = 255;
 constexpr size_t kMaxInputTagValueChars = 500;
 constexpr size_t kMaxModelTagChars = 100'000;
+constexpr size_t kMaxModelNameChars = 256;
+constexpr size_t kMaxAliasChars = 255;
+constexpr size_t kMaxDescriptionChars = 100'000;
+constexpr size_t kMaxSourceChars = 4096;
 
 // path is where the thing lies in the request: "" or "metrics[3]".
 Result<> check_metric(const Metric& metric, std::string_view path = "");
@@ -45,8 +49,17 @@ Result<> check_model_tag(std::string_view key, std::string_view value);
 Result<> check_run_id(std::string_view run_id);
 Result<> check_experiment_name(std::string_view name);
 Result<> check_artifact_location(std::string_view location);
+// member: what the request calls the name.
+Result<> check_model_name(std::string_view name, std::string_view member = "name");
+Result<> check_alias(std::string_view alias);
+// As check_alias, and not one of the names that mean a version already: "latest", "v1".
+Result<> check_new_alias(std::string_view alias);
+Result<> check_registry_tag(std::string_view key, std::string_view value);
+Result<> check_length(std::string_view what, std::string_view text, size_t max_chars);
 // "12" -> 12; kInvalid when it is no integer.
 Result<int64_t> parse_experiment_id(std::string_view id);
+// The number of a model version: "3" -> 3.
+Result<int64_t> parse_version(std::string_view version);
 
 // At most so many characters (code points) of the text.
 std::string_view cut(std::string_view text, size_t max_chars);
