@@ -266,6 +266,38 @@ TEST_F(ApiTest, AddressesAndMethodsAreToldApart) {
             Json::parse(R"({"store_type": "SqlStore", "workspaces_enabled": false})"));
 }
 
+TEST_F(ApiTest, HistoriesOfManyRunsHaveMlflowsShape) {
+  std::string a = make_run(), b = make_run();
+  for (int step = 0; step < 4; ++step)
+    for (const std::string& id : {a, b})
+      post("runs/log-metric",
+           fmt::format(R"({{"run_id": "{}", "key": "m", "value": {}, "timestamp": {}, "step": {}}})", id,
+                       step * 0.5, 100 + step, step));
+  Json all = get(fmt::format("metrics/get-history-bulk?run_id={}&run_id={}&metric_key=m", a, b))["metrics"];
+  ASSERT_EQ(all.size(), 8u);
+  EXPECT_EQ(all[1], Json::parse(fmt::format(
+                        R"({{"key": "m", "value": 0.5, "timestamp": 101, "step": 1, "run_id": "{}"}})",
+                        std::min(a, b))));
+  EXPECT_EQ(
+      get(fmt::format("metrics/get-history-bulk?run_id={}&metric_key=m&max_results=2", a))["metrics"].size(),
+      2u);
+  std::string sampled =
+      fmt::format("metrics/get-history-bulk-interval?run_ids={}&run_ids={}&metric_key=m", b, a);
+  EXPECT_EQ(get(sampled)["metrics"].size(), 8u);
+  Json two = get(sampled + "&max_results=2&start_step=1&end_step=3")["metrics"];
+  ASSERT_EQ(two.size(), 4u);
+  EXPECT_EQ(two[0]["step"], 1);
+  EXPECT_EQ(two[1]["step"], 3);
+  EXPECT_EQ(two[0]["run_id"], b);
+  for (const char* bad : {"&max_results=0", "&max_results=2501", "&max_results=x", "&start_step=1",
+                          "&start_step=3&end_step=1", "&start_step=9223372036854775808&end_step=1"})
+    EXPECT_EQ(json_int(get(sampled + bad), "status"), 400) << bad;
+  EXPECT_EQ(json_int(get("metrics/get-history-bulk-interval?run_ids=none&metric_key=m"), "status"), 404);
+  EXPECT_EQ(json_int(get("metrics/get-history-bulk-interval?metric_key=m"), "status"), 400);
+  expect_invalid(get("metrics/get-history-bulk?metric_key=m"),
+                 "GetMetricHistoryBulk request must specify at least one run_id.");
+}
+
 TEST_F(ApiTest, LoggedModelsHaveMlflowsShape) {
   std::string run = make_run();
   Json created =

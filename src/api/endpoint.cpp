@@ -60,6 +60,8 @@ const std::unordered_map<std::string_view, Route>& routes() {
       {"runs/set-tag", {.post = set_tag}},
       {"runs/delete-tag", {.post = delete_tag}},
       {"metrics/get-history", {.get = metric_history}},
+      {"metrics/get-history-bulk", {.get = metric_histories}},
+      {"metrics/get-history-bulk-interval", {.get = sampled_metric_histories}},
       {"artifacts/list", {.get = list_artifacts}},
       {"logged-models", {.post = create_logged_model}},
       {"logged-models/search", {.post = search_logged_models}},

@@ -165,22 +165,4 @@ Result<std::string> delete_tag(Service& service, const Params& params) {
   return "{}";
 }
 
-Result<std::string> metric_history(Service& service, const Params& params) {
-  std::string id = TRY(params.run_id());
-  std::string key = TRY(params.required_text("metric_key"));
-  int64_t max_results = TRY(params.integer("max_results")).value_or(0);
-  auto page = TRY(service.store.metric_history(id, key, std::max<int64_t>(max_results, 0),
-                                               TRY(params.text("page_token"))));
-  JsonWriter json;
-  json.begin_object();
-  if (!page.items.empty()) {
-    json.key("metrics").begin_array();
-    for (const auto& metric : page.items) write(json, metric);
-    json.end_array();
-  }
-  if (!page.next_page_token.empty()) json.field("next_page_token", page.next_page_token);
-  json.end_object();
-  return json.take();
-}
-
 }  // namespace tidemill::api

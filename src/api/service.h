@@ -8,6 +8,7 @@
 #include "net/http_server.h"
 #include "tracking/lineage.h"
 #include "tracking/logged_models.h"
+#include "tracking/metric_history.h"
 #include "tracking/store.h"
 
 namespace tidemill::api {
@@ -44,7 +45,10 @@ Result<std::string> log_batch(Service&, const Params&);
 Result<std::string> log_model(Service&, const Params&);
 Result<std::string> set_tag(Service&, const Params&);
 Result<std::string> delete_tag(Service&, const Params&);
+
 Result<std::string> metric_history(Service&, const Params&);
+Result<std::string> metric_histories(Service&, const Params&);
+Result<std::string> sampled_metric_histories(Service&, const Params&);
 
 Result<std::string> log_inputs(Service&, const Params&);
 Result<std::string> log_outputs(Service&, const Params&);

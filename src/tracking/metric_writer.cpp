@@ -3,7 +3,8 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
-#include <tuple>
+
+#include "tracking/chunk_summary.h"
 
 namespace tidemill::tracking {
 namespace {
@@ -17,10 +18,8 @@ Result<bool> holds(const Chunk& chunk, const Point& point) {
                      [&](const Point& other) { return same_point(point, other); });
 }
 
-auto history_order(const Point& point) {
-  bool nan = std::isnan(point.value);
-  return std::tuple(point.timestamp, point.step, nan ? 0 : point.value, nan);
-}
+// Summaries fill a row up to here.
+constexpr size_t kMaxSummaryBytes = 16 * kChunkSummaryBytes;
 
 }  // namespace
 
@@ -52,11 +51,37 @@ Result<> MetricWriter::add(db::Connection& connection, Id id, Series& series, co
   if (is_latest) series.latest = point;
   series.changed = true;
   if (series.chunk.append(point)) return {};
-  TRY(connection.run("INSERT INTO metric_chunks (run, key, data) VALUES (?, ?, ?)", id.run, id.key,
-                     db::Blob{series.chunk.bytes()}));
+  TRY(store_full_chunk(connection, id, series.chunk));
   series.chunk = Chunk();
   series.chunk.append(point);
   return {};
+}
+
+Result<> MetricWriter::store_full_chunk(db::Connection& connection, Id id, const Chunk& chunk) {
+  db::Statement insert =
+      TRY(connection.prepare("INSERT INTO metric_chunks (run, key, data) VALUES (?, ?, ?) RETURNING id"));
+  db::Blob data{chunk.bytes()};
+  TRY(insert.bind(id.run, id.key, data).step());
+  std::vector<Point> points;
+  TRY(decode_chunk(chunk.bytes(), points));
+  int64_t part = 0;
+  std::string summaries;
+  {
+    db::Statement newest = TRY(connection.prepare(
+        "SELECT part, data FROM metric_summaries WHERE run = ? AND key = ? ORDER BY part DESC LIMIT 1"));
+    if (TRY(newest.bind(id.run, id.key).step())) {
+      part = newest.integer(0);
+      if (newest.text(1).size() < kMaxSummaryBytes)
+        summaries = newest.text(1);
+      else
+        ++part;
+    }
+  }
+  append_summary(summarize(insert.integer(0), points), summaries);
+  return connection.run(
+      "INSERT INTO metric_summaries (run, key, part, data) VALUES (?, ?, ?, ?) "
+      "ON CONFLICT (run, key, part) DO UPDATE SET data = excluded.data",
+      id.run, id.key, part, db::Blob{summaries});
 }
 
 Result<> MetricWriter::store(db::Connection& connection, Id id, Series& series) {
@@ -119,22 +144,6 @@ Result<> MetricWriter::seal(db::Connection& connection, int64_t run) {
   TRY(connection.run("UPDATE metrics SET tail = NULL WHERE run = ? AND tail IS NOT NULL", run));
   std::erase_if(series_, [&](const auto& entry) { return entry.first.run == run; });
   return {};
-}
-
-Result<std::vector<Point>> read_points(db::Connection& connection, int64_t run, int64_t key) {
-  std::vector<Point> points;
-  db::Statement chunks =
-      TRY(connection.prepare("SELECT data FROM metric_chunks WHERE run = ? AND key = ? ORDER BY id"));
-  chunks.bind(run, key);
-  while (TRY(chunks.step())) TRY_IN(connection.name(), decode_chunk(chunks.text(0), points));
-  db::Statement tail =
-      TRY(connection.prepare("SELECT t.data FROM metrics m JOIN metric_tails t ON t.id = m.tail "
-                             "WHERE m.run = ? AND m.key = ?"));
-  if (TRY(tail.bind(run, key).step())) TRY_IN(connection.name(), decode_chunk(tail.text(0), points));
-  auto before = [](const Point& a, const Point& b) { return history_order(a) < history_order(b); };
-  if (!std::is_sorted(points.begin(), points.end(), before)) std::sort(points.begin(), points.end(), before);
-  points.erase(std::unique(points.begin(), points.end(), same_point), points.end());
-  return points;
 }
 
 }  // namespace tidemill::tracking

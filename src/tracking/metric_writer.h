@@ -47,11 +47,9 @@ class MetricWriter {
   Result<Series*> find(db::Connection& connection, Id id);
   Result<> add(db::Connection& connection, Id id, Series& series, const Point& point);
   Result<> store(db::Connection& connection, Id id, Series& series);
+  Result<> store_full_chunk(db::Connection& connection, Id id, const Chunk& chunk);
 
   std::unordered_map<Id, Series, IdHash> series_;
 };
-
-// All points of one metric, by (timestamp, step, value), identical ones once.
-Result<std::vector<Point>> read_points(db::Connection& connection, int64_t run, int64_t key);
 
 }  // namespace tidemill::tracking

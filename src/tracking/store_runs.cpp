@@ -4,7 +4,6 @@
 #include "base/text.h"
 #include "base/time.h"
 #include "tracking/model_metrics.h"
-#include "tracking/page_token.h"
 #include "tracking/run_data.h"
 #include "tracking/store.h"
 #include "tracking/store_state.h"
@@ -281,27 +280,6 @@ Result<> Store::delete_tag(std::string_view run_id, std::string_view key) {
     if (connection.changes() == 0)
       return fail(Code::kNotFound, "No tag with name: {} in run with id {}", key, run_id);
     return {};
-  });
-}
-
-Result<Page<Metric>> Store::metric_history(std::string_view run_id, std::string_view key, int64_t max_results,
-                                           std::string_view page_token) {
-  auto offset = static_cast<size_t>(TRY(parse_page_token(page_token)));
-  return state_->read<Page<Metric>>([&](Reader& reader) -> Result<Page<Metric>> {
-    db::Connection& connection = *reader.connection;
-    db::Statement run = TRY(connection.prepare("SELECT id FROM runs WHERE uuid = ?"));
-    if (!TRY(run.bind(run_id).step())) return tl::unexpected<Error>(no_run(run_id));
-    Page<Metric> page;
-    std::optional<int64_t> key_id = TRY(find_key(connection, key));
-    if (!key_id) return page;
-    std::vector<Point> points = TRY(read_points(connection, run.integer(0), *key_id));
-    size_t end = points.size();
-    if (max_results > 0 && offset < end) end = std::min(end, offset + static_cast<size_t>(max_results));
-    page.items.reserve(end > offset ? end - offset : 0);
-    for (size_t i = offset; i < end; ++i)
-      page.items.push_back({std::string(key), points[i].value, points[i].timestamp, points[i].step});
-    if (end < points.size()) page.next_page_token = make_page_token(static_cast<int64_t>(end));
-    return page;
   });
 }
 
