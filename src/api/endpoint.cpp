@@ -13,7 +13,7 @@
 namespace tidemill::api {
 namespace {
 
-// Calls wait for the disk together: the more of them can wait at a time, the more share one flush.
+// Calls that wait for the disk do so together: the more of them can wait at a time, the more share one flush.
 constexpr int kThreads = 32;
 constexpr uint64_t kMaxBodyBytes = 64u << 20;
 constexpr std::chrono::hours kForgottenAfter{24};
@@ -24,6 +24,7 @@ struct Route {
   Call post = nullptr;
   Call patch = nullptr;
   Call remove = nullptr;
+  LogCall log = nullptr;  // for POST, instead of post
 
   Call of(std::string_view method) const {
     if (method == "GET") return get;
@@ -45,19 +46,19 @@ const std::unordered_map<std::string_view, Route>& routes() {
       {"experiments/delete", {.post = delete_experiment}},
       {"experiments/restore", {.post = restore_experiment}},
       {"experiments/set-experiment-tag", {.post = set_experiment_tag}},
-      {"runs/create", {.post = create_run}},
+      {"runs/create", {.log = create_run}},
       {"runs/get", {.get = get_run}},
       {"runs/update", {.post = update_run}},
       {"runs/delete", {.post = delete_run}},
       {"runs/restore", {.post = restore_run}},
       {"runs/search", {.post = search_runs}},
-      {"runs/log-metric", {.post = log_metric}},
-      {"runs/log-parameter", {.post = log_parameter}},
-      {"runs/log-batch", {.post = log_batch}},
+      {"runs/log-metric", {.log = log_metric}},
+      {"runs/log-parameter", {.log = log_parameter}},
+      {"runs/log-batch", {.log = log_batch}},
       {"runs/log-model", {.post = log_model}},
       {"runs/log-inputs", {.post = log_inputs}},
       {"runs/outputs", {.post = log_outputs}},
-      {"runs/set-tag", {.post = set_tag}},
+      {"runs/set-tag", {.log = set_tag}},
       {"runs/delete-tag", {.post = delete_tag}},
       {"metrics/get-history", {.get = metric_history}},
       {"metrics/get-history-bulk", {.get = metric_histories}},
@@ -112,44 +113,73 @@ constexpr std::string_view kTracking = "2.0/mlflow/";
 constexpr std::string_view kTracking3 = "3.0/mlflow/";
 constexpr std::string_view kArtifacts = "2.0/mlflow-artifacts/";
 
-HttpResponse answer_call(Service& service, const HttpRequest& request, std::string_view name) {
+// The name of the tracking call that a path stands for.
+std::optional<std::string_view> call_name(std::string_view path) {
+  auto name = behind(path, kTracking);
+  return name ? name : behind(path, kTracking3);
+}
+
+Reply json_replier(Respond respond) {
+  return [respond = std::move(respond)](Result<std::string> body) {
+    respond(body ? json_reply(std::move(*body)) : error_reply(body.error()));
+  };
+}
+
+// The usual body of log-batch, read without building a tree of it.
+bool log_plain_batch(Service& service, const HttpRequest& request, const Respond& respond) {
+  BatchBody batch;
+  if (!request.headers.get("Content-Type").starts_with("application/json")) return false;
+  if (!read_plain_batch(request.body, batch)) return false;
+  service.store.log_later(
+      {std::move(batch.run_id), std::move(batch.batch)}, tracking::Store::LogCall::kBatch,
+      [respond](Result<> logged) { respond(logged ? json_reply("{}") : error_reply(logged.error())); });
+  return true;
+}
+
+void answer_call(Service& service, const HttpRequest& request, std::string_view name,
+                 const Respond& respond) {
   Address address = address_of(name);
   auto route = routes().find(address.route);
-  if (route == routes().end()) return no_such_page();
+  if (route == routes().end()) return respond(no_such_page());
+  LogCall log = request.method == "POST" ? route->second.log : nullptr;
   Call call = route->second.of(request.method);
-  if (!call) return method_not_allowed();
-  bool is_json = request.headers.get("Content-Type").starts_with("application/json");
-  if (BatchBody batch; call == log_batch && is_json && read_plain_batch(request.body, batch)) {
-    auto logged = service.store.log_batch(batch.run_id, batch.batch);
-    return logged ? json_reply("{}") : error_reply(logged.error());
-  }
+  if (!call && !log) return respond(method_not_allowed());
+  if (log == log_batch && log_plain_batch(service, request, respond)) return;
   auto params = Params::of(request, std::move(address.variables));
-  if (!params) return error_reply(params.error());
-  Result<std::string> body = call(service, *params);
-  return body ? json_reply(std::move(*body)) : error_reply(body.error());
+  if (!params) return respond(error_reply(params.error()));
+  if (log) return log(service, *params, json_replier(respond));
+  json_replier(respond)(call(service, *params));
 }
 
 bool is_model_file(std::string_view name) {
   return name.starts_with("logged-models/") && name.ends_with("/artifacts/files");
 }
 
-HttpResponse answer(Service& service, HttpRequest& request) {
+void answer(Service& service, HttpRequest& request, const Respond& respond) {
   std::string_view path = request.path;
-  auto name = behind(path, kTracking);
-  if (!name) name = behind(path, kTracking3);
-  if (name == "server-info") return json_reply(R"({"store_type":"SqlStore","workspaces_enabled":false})");
+  auto name = call_name(path);
+  if (name == "server-info")
+    return respond(json_reply(R"({"store_type":"SqlStore","workspaces_enabled":false})"));
+  if (name && !is_model_file(*name)) return answer_call(service, request, *name, respond);
   Result<HttpResponse> response = no_such_page();
-  if (name && is_model_file(*name)) {
-    response = get_logged_model_file(service, request, address_of(*name).variables);
-    return response ? std::move(*response) : error_reply(response.error());
-  }
-  if (name) return answer_call(service, request, *name);
+  if (name) response = get_logged_model_file(service, request, address_of(*name).variables);
   if (auto file = behind(path, kArtifacts)) response = proxy_artifacts(service, request, *file);
   if (path == "/get-artifact" && request.method == "GET") response = get_artifact(service, request);
-  return response ? std::move(*response) : error_reply(response.error());
+  respond(response ? std::move(*response) : error_reply(response.error()));
 }
 
 bool is_probe(std::string_view path) { return path == "/health" || path == "/version"; }
+
+// Large bodies take long to parse.
+constexpr size_t kMaxQuickBytes = 256 << 10;
+
+bool is_quick(const HttpRequest& request) {
+  if (request.body.size() > kMaxQuickBytes) return false;
+  if (is_probe(request.path)) return true;
+  auto name = call_name(request.path);
+  auto route = name ? routes().find(*name) : routes().end();
+  return route != routes().end() && route->second.log;
+}
 
 // Uploads that were cut off by the end of a process.
 void remove_forgotten_uploads(const fs::path& folder) {
@@ -198,9 +228,10 @@ void Endpoint::State::handle(HttpRequest request, const Respond& respond) {
   if (request.path == "/health") return respond(HttpResponse::text(200, "OK", "text/html; charset=utf-8"));
   if (request.path == "/version")
     return respond(HttpResponse::text(200, TIDEMILL_VERSION, "text/html; charset=utf-8"));
-  HttpResponse response = answer(service, request);
-  if (response.status >= 500) log_warning("{} {} answered {}", request.method, request.path, response.status);
-  respond(std::move(response));
+  answer(service, request, [respond, what = request.method + " " + request.path](HttpResponse response) {
+    if (response.status >= 500) log_warning("{} answered {}", what, response.status);
+    respond(std::move(response));
+  });
 }
 
 Result<> Endpoint::State::start() {
@@ -209,6 +240,8 @@ Result<> Endpoint::State::start() {
   http.port = options.port;
   http.threads = kThreads;
   http.max_body_bytes = kMaxBodyBytes;
+  http.is_quick = is_quick;
+  http.settle = [this] { service.store.settle(); };
   if (!options.artifacts_destination.empty()) {
     service.destination.emplace(options.artifacts_destination);
     http.spool_dir = TRY(service.destination->incoming());

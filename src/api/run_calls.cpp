@@ -33,6 +33,56 @@ std::string run_reply(const tracking::Run& run, RunPart part) {
   return json.take();
 }
 
+Result<tracking::CreateRun> new_run_of(const Params& params) {
+  tracking::CreateRun create;
+  if (std::string id = TRY(params.text("experiment_id")); !id.empty()) create.experiment_id = id;
+  create.name = TRY(params.text("run_name"));
+  create.user = TRY(params.text("user_id"));
+  create.start_time = TRY(params.integer("start_time")).value_or(0);
+  create.tags = TRY(params.pairs("tags"));
+  return create;
+}
+
+Result<tracking::LogBatch> metric_log(const Params& params) {
+  tracking::LogBatch log{.run_id = TRY(params.run_id()), .batch = {}};
+  log.batch.metrics.push_back(TRY(metric_of(params)));
+  if (auto of_model = TRY(model_of(params, 0))) log.batch.of_models.push_back(std::move(*of_model));
+  return log;
+}
+
+Result<tracking::LogBatch> param_log(const Params& params) {
+  tracking::LogBatch log{.run_id = TRY(params.run_id()), .batch = {}};
+  std::string key = TRY(params.required_text("key"));
+  log.batch.params.emplace_back(std::move(key), TRY(params.text("value")));
+  return log;
+}
+
+Result<tracking::LogBatch> tag_log(const Params& params) {
+  tracking::LogBatch log{.run_id = TRY(params.run_id()), .batch = {}};
+  std::string key = TRY(params.required_text("key"));
+  log.batch.tags.emplace_back(std::move(key), TRY(params.text("value")));
+  return log;
+}
+
+Result<tracking::LogBatch> batch_log(const Params& params) {
+  tracking::LogBatch log{.run_id = TRY(params.run_id()), .batch = {}};
+  for (const Params& metric : TRY(params.objects("metrics"))) {
+    auto of_model = TRY(model_of(metric, log.batch.metrics.size()));
+    if (of_model) log.batch.of_models.push_back(std::move(*of_model));
+    log.batch.metrics.push_back(TRY(metric_of(metric)));
+  }
+  log.batch.params = TRY(params.pairs("params"));
+  log.batch.tags = TRY(params.pairs("tags"));
+  return log;
+}
+
+void log_later(Service& service, Result<tracking::LogBatch> log, tracking::Store::LogCall call, Reply reply) {
+  if (!log) return reply(tl::unexpected<Error>(std::move(log).error()));
+  service.store.log_later(std::move(*log), call, [reply = std::move(reply)](Result<> logged) {
+    reply(logged.map([] { return std::string("{}"); }));
+  });
+}
+
 std::optional<tracking::RunStatus> status_of(std::string_view name) {
   if (name.size() == 1 && name[0] >= '1' && name[0] <= '5')
     return static_cast<tracking::RunStatus>(name[0] - '0');
@@ -41,14 +91,28 @@ std::optional<tracking::RunStatus> status_of(std::string_view name) {
 
 }  // namespace
 
-Result<std::string> create_run(Service& service, const Params& params) {
-  tracking::CreateRun create;
-  if (std::string id = TRY(params.text("experiment_id")); !id.empty()) create.experiment_id = id;
-  create.name = TRY(params.text("run_name"));
-  create.user = TRY(params.text("user_id"));
-  create.start_time = TRY(params.integer("start_time")).value_or(0);
-  create.tags = TRY(params.pairs("tags"));
-  return run_reply(TRY(service.store.create_run(create)), RunPart::kCreated);
+void create_run(Service& service, const Params& params, Reply reply) {
+  auto create = new_run_of(params);
+  if (!create) return reply(tl::unexpected<Error>(std::move(create).error()));
+  service.store.create_run_later(*create, [reply = std::move(reply)](Result<tracking::Run> run) {
+    reply(run.map([](const tracking::Run& made) { return run_reply(made, RunPart::kCreated); }));
+  });
+}
+
+void log_metric(Service& service, const Params& params, Reply reply) {
+  log_later(service, metric_log(params), tracking::Store::LogCall::kSingle, std::move(reply));
+}
+
+void log_parameter(Service& service, const Params& params, Reply reply) {
+  log_later(service, param_log(params), tracking::Store::LogCall::kSingle, std::move(reply));
+}
+
+void log_batch(Service& service, const Params& params, Reply reply) {
+  log_later(service, batch_log(params), tracking::Store::LogCall::kBatch, std::move(reply));
+}
+
+void set_tag(Service& service, const Params& params, Reply reply) {
+  log_later(service, tag_log(params), tracking::Store::LogCall::kSingle, std::move(reply));
 }
 
 Result<std::string> get_run(Service& service, const Params& params) {
@@ -105,33 +169,6 @@ Result<std::string> search_runs(Service& service, const Params& params) {
   return json.take();
 }
 
-Result<std::string> log_metric(Service& service, const Params& params) {
-  std::string id = TRY(params.run_id());
-  TRY(service.store.log_metric(id, TRY(metric_of(params)), TRY(model_of(params, 0))));
-  return "{}";
-}
-
-Result<std::string> log_parameter(Service& service, const Params& params) {
-  std::string id = TRY(params.run_id());
-  std::string key = TRY(params.required_text("key"));
-  TRY(service.store.log_param(id, key, TRY(params.text("value"))));
-  return "{}";
-}
-
-Result<std::string> log_batch(Service& service, const Params& params) {
-  std::string id = TRY(params.run_id());
-  tracking::Batch batch;
-  for (const Params& metric : TRY(params.objects("metrics"))) {
-    auto of_model = TRY(model_of(metric, batch.metrics.size()));
-    if (of_model) batch.of_models.push_back(std::move(*of_model));
-    batch.metrics.push_back(TRY(metric_of(metric)));
-  }
-  batch.params = TRY(params.pairs("params"));
-  batch.tags = TRY(params.pairs("tags"));
-  TRY(service.store.log_batch(id, batch));
-  return "{}";
-}
-
 // The models of a run are kept as a JSON list in one of its tags.
 Result<std::string> log_model(Service& service, const Params& params) {
   constexpr std::string_view kHistoryTag = "mlflow.log-model.history";
@@ -149,13 +186,6 @@ Result<std::string> log_model(Service& service, const Params& params) {
   Json list = history && history->is_array() ? std::move(*history) : Json::array();
   list.push_back(std::move(*model));
   TRY(service.store.set_tag(id, kHistoryTag, dump_json(list)));
-  return "{}";
-}
-
-Result<std::string> set_tag(Service& service, const Params& params) {
-  std::string id = TRY(params.run_id());
-  std::string key = TRY(params.required_text("key"));
-  TRY(service.store.set_tag(id, key, TRY(params.text("value"))));
   return "{}";
 }
 

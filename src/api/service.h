@@ -1,6 +1,7 @@
 // What every handler works with, and the handlers by family. A call answers with the text of a JSON object.
 #pragma once
 
+#include <functional>
 #include <string>
 
 #include "api/params.h"
@@ -23,6 +24,9 @@ struct Service {
 };
 
 using Call = Result<std::string> (*)(Service&, const Params&);
+// The calls of a training loop: they never wait, and `reply` is called once the data is on disk.
+using Reply = std::function<void(Result<std::string>)>;
+using LogCall = void (*)(Service&, const Params&, Reply);
 
 Result<std::string> create_experiment(Service&, const Params&);
 Result<std::string> get_experiment(Service&, const Params&);
@@ -33,17 +37,17 @@ Result<std::string> delete_experiment(Service&, const Params&);
 Result<std::string> restore_experiment(Service&, const Params&);
 Result<std::string> set_experiment_tag(Service&, const Params&);
 
-Result<std::string> create_run(Service&, const Params&);
+void create_run(Service&, const Params&, Reply);
+void log_metric(Service&, const Params&, Reply);
+void log_parameter(Service&, const Params&, Reply);
+void log_batch(Service&, const Params&, Reply);
+void set_tag(Service&, const Params&, Reply);
 Result<std::string> get_run(Service&, const Params&);
 Result<std::string> update_run(Service&, const Params&);
 Result<std::string> delete_run(Service&, const Params&);
 Result<std::string> restore_run(Service&, const Params&);
 Result<std::string> search_runs(Service&, const Params&);
-Result<std::string> log_metric(Service&, const Params&);
-Result<std::string> log_parameter(Service&, const Params&);
-Result<std::string> log_batch(Service&, const Params&);
 Result<std::string> log_model(Service&, const Params&);
-Result<std::string> set_tag(Service&, const Params&);
 Result<std::string> delete_tag(Service&, const Params&);
 
 Result<std::string> metric_history(Service&, const Params&);

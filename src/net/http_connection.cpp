@@ -227,18 +227,25 @@ HttpConnection::Next HttpConnection::dispatch() {
   request.peer = peer_;
   deadline_ns_ = INT64_MAX;
   answer_ = Answer::kPending;
-  {
-    auto responder = std::make_shared<Responder>(shared_from_this());
-    try {
-      shared_->handler(std::move(request),
-                       [responder](HttpResponse response) { responder->give(std::move(response)); });
-    } catch (const std::exception& e) {
-      log_error("a request's handler failed: {}", e.what());
-      responder->give(HttpResponse::text(500, "Internal error.\n"));
-    }
+  if (!shared_->workers || shared_->options.is_quick(request)) {
+    handle(std::move(request));
+  } else {
+    auto moved = std::make_shared<HttpRequest>(std::move(request));
+    shared_->workers->post([self = shared_from_this(), moved] { self->handle(std::move(*moved)); });
   }
-  // Parked: whoever answers goes on. Given: it was answered while the handler ran, in this thread or another.
+  // Parked: whoever answers goes on. Given: it was answered in the meantime, by this thread or another.
   return answer_.exchange(Answer::kParked) == Answer::kGiven ? Next::kContinue : Next::kWait;
+}
+
+void HttpConnection::handle(HttpRequest request) {
+  auto responder = std::make_shared<Responder>(shared_from_this());
+  try {
+    shared_->handler(std::move(request),
+                     [responder](HttpResponse response) { responder->give(std::move(response)); });
+  } catch (const std::exception& e) {
+    log_error("a request's handler failed: {}", e.what());
+    responder->give(HttpResponse::text(500, "Internal error.\n"));
+  }
 }
 
 void HttpConnection::answer(HttpResponse response) {

@@ -9,6 +9,7 @@
 
 #include "net/http_server.h"
 #include "net/request_reader.h"
+#include "net/worker_pool.h"
 
 namespace tidemill {
 
@@ -16,6 +17,7 @@ namespace tidemill {
 struct ServerShared {
   HttpServerOptions options;
   HttpHandler handler;
+  std::optional<WorkerPool> workers;
   Fd epoll;
   std::atomic<bool> stopping{false};
 
@@ -51,6 +53,7 @@ class HttpConnection : public std::enable_shared_from_this<HttpConnection> {
   Next feed();
   Next on_header();
   Next dispatch();
+  void handle(HttpRequest request);
   Next write_response();
   Next send_head_and_text();
   Next send_file_part();

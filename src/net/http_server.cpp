@@ -107,7 +107,7 @@ struct HttpServer::State {
   std::shared_ptr<ServerShared> shared = std::make_shared<ServerShared>();
   Fd listener, wake;
   uint16_t port = 0;
-  std::vector<std::thread> workers;
+  std::vector<std::thread> readers;  // of the network
   std::thread clock;
   std::mutex clock_mutex;
   std::condition_variable clock_stop;
@@ -116,7 +116,8 @@ struct HttpServer::State {
   Result<> listen();
   Result<> bind_to(const addrinfo& address);
   Result<> watch(int fd, uint32_t events, void* tag, int operation);
-  void work();
+  void read_network();
+  bool handle_events();
   void accept_all();
   void adopt(Fd socket, const sockaddr_storage& peer);
   void watch_clock();
@@ -177,6 +178,9 @@ Result<> HttpServer::State::listen() {
   return fail(bound.error().code, "{}", message);
 }
 
+// So few that they are seldom woken in vain, and more than one, because settle() may block.
+static int few_readers() { return std::clamp(static_cast<int>(std::thread::hardware_concurrency()), 2, 4); }
+
 Result<HttpServer> HttpServer::start(HttpServerOptions options, HttpHandler handler) {
   auto state = std::make_unique<State>();
   auto& shared = *state->shared;
@@ -189,24 +193,36 @@ Result<HttpServer> HttpServer::start(HttpServerOptions options, HttpHandler hand
   if (!shared.epoll || !state->wake) return tl::unexpected<Error>(errno_error("create epoll", errno));
   TRY(state->watch(state->wake.get(), EPOLLIN, nullptr, EPOLL_CTL_ADD));
   TRY(state->watch(state->listener.get(), EPOLLIN | EPOLLONESHOT, state.get(), EPOLL_CTL_ADD));
-  for (int i = 0; i < threads; ++i) state->workers.emplace_back([s = state.get()] { s->work(); });
+  if (shared.options.is_quick) shared.workers.emplace(std::exchange(threads, few_readers()));
+  for (int i = 0; i < threads; ++i) state->readers.emplace_back([s = state.get()] { s->read_network(); });
   state->clock = std::thread([s = state.get()] { s->watch_clock(); });
   return HttpServer(std::move(state));
 }
 
-void HttpServer::State::work() {
-  for (;;) {
-    epoll_event event{};
-    int ready = epoll_wait(shared->epoll.get(), &event, 1, -1);
-    if (ready < 0 && errno != EINTR) return;
-    if (ready <= 0) continue;
-    if (event.data.ptr == nullptr) return;  // woken to stop
-    if (event.data.ptr == this) {
+void HttpServer::State::read_network() {
+  while (handle_events()) {
+  }
+}
+
+// False when it is time to stop.
+bool HttpServer::State::handle_events() {
+  constexpr int kMaxEvents = 16;
+  epoll_event events[kMaxEvents];
+  // What a thread has taken no other can: it takes one at a time where handlers may block it.
+  int ready = epoll_wait(shared->epoll.get(), events, shared->workers ? kMaxEvents : 1, -1);
+  bool go_on = ready >= 0 || errno == EINTR;
+  for (int i = 0; i < ready; ++i) {
+    void* what = events[i].data.ptr;
+    if (what == nullptr) {
+      go_on = false;
+    } else if (what == this) {
       accept_all();
     } else {
-      static_cast<HttpConnection*>(event.data.ptr)->run();
+      static_cast<HttpConnection*>(what)->run();
     }
   }
+  if (ready > 0 && shared->options.settle) shared->options.settle();
+  return go_on;
 }
 
 void HttpServer::State::accept_all() {
@@ -288,7 +304,8 @@ void HttpServer::stop(milliseconds grace) {
   }
   uint64_t one = 1;
   (void)!::write(state_->wake.get(), &one, sizeof one);
-  for (auto& worker : state_->workers) worker.join();
+  for (auto& reader : state_->readers) reader.join();
+  if (shared.workers) shared.workers->stop();
   {
     std::lock_guard lock(state_->clock_mutex);
     state_->stopped = true;

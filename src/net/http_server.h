@@ -1,5 +1,5 @@
 // An HTTP/1.1 server: keep-alive, pipelining, bounded headers and bodies, streaming bodies both ways,
-// graceful stop. Handlers run on the server's worker threads.
+// graceful stop.
 #pragma once
 
 #include <chrono>
@@ -49,14 +49,22 @@ struct HttpResponse {
 
 // Answers one request; may be called from any thread, once. Dropping it unanswered answers 500.
 using Respond = std::function<void(HttpResponse)>;
-// Called on a worker thread. It may block, or keep `respond` and answer later from another thread.
+// May block, unless the request is_quick; may keep `respond` and answer later from another thread.
 using HttpHandler = std::function<void(HttpRequest, Respond)>;
 
 struct HttpServerOptions {
   std::string host = "127.0.0.1";
   uint16_t port = 0;  // 0: any free port, see HttpServer::port()
-  int threads =
-      0;  // 0: one for each core, at least 4; give more where handlers wait for disks or other servers
+  // For handlers. 0: one for each core, at least 4; give more where handlers wait for disks or other servers.
+  int threads = 0;
+  // Which requests' handlers never wait. When set, few threads read from the network and call these handlers
+  // themselves, the others go to `threads` workers, started as they are needed. Unset: `threads` threads both
+  // read and handle.
+  std::function<bool(const HttpRequest&)> is_quick = {};
+  // With is_quick: called by a thread that reads from the network when it has called the handlers of all that
+  // had come in: the place to finish together what quick handlers have begun. It may block; the other threads
+  // read on.
+  std::function<void()> settle = {};
   uint64_t max_body_bytes = 64u << 20;             // above it 413
   uint32_t max_header_bytes = 64u << 10;           // above it 431
   std::chrono::milliseconds idle_timeout{75'000};  // between requests

@@ -1,39 +1,80 @@
 #include "tracking/group_commit.h"
 
 #include <algorithm>
-#include <vector>
 
 namespace tidemill::tracking {
 
 constexpr size_t kMaxGroup = 256;
 
+void GroupCommit::add(Work work, Done done, Fails fails) {
+  auto request = std::make_shared<Request>();
+  request->work = std::move(work);
+  request->done = std::move(done);
+  request->fails = fails;
+  std::lock_guard lock(mutex_);
+  waiting_.push_back(std::move(request));
+}
+
+void GroupCommit::settle() {
+  std::unique_lock lock(mutex_);
+  if (waiting_.empty()) return;
+  if (led_) {
+    if (!led_by_waiter_ || relief_) return;
+    Request relief;
+    relief_ = &relief;
+    relief.wake.wait(lock, [&] { return relief.leads; });
+  }
+  lead(lock, nullptr);
+}
+
 Result<> GroupCommit::wait_for(Request& request) {
   std::unique_lock lock(mutex_);
-  waiting_.push_back(&request);
-  if (led_) {
-    request.wake.wait(lock, [&] { return request.done || request.leads; });
-    if (request.done) return std::move(request.result);
-  }
-  led_ = true;
-  auto end = waiting_.begin() + static_cast<ptrdiff_t>(std::min(waiting_.size(), kMaxGroup));
-  std::vector<Request*> group(waiting_.begin(), end);
-  waiting_.erase(waiting_.begin(), end);
-  lock.unlock();
-  commit(group);
-  lock.lock();
-  for (Request* member : group) {
-    member->done = true;
-    if (member != &request) member->wake.notify_one();
-  }
-  led_ = !waiting_.empty();
-  if (led_) {
-    waiting_.front()->leads = true;
-    waiting_.front()->wake.notify_one();
-  }
+  waiting_.emplace_back(std::shared_ptr<void>(), &request);  // not owned: it outlives its group
+  if (led_) request.wake.wait(lock, [&] { return request.finished || request.leads; });
+  if (!request.finished) lead(lock, &request);
   return std::move(request.result);
 }
 
-void GroupCommit::commit(std::span<Request* const> group) {
+// Until nothing waits any more, or own is finished and another thread takes over.
+void GroupCommit::lead(std::unique_lock<std::mutex>& lock, const Request* own) {
+  led_ = true;
+  led_by_waiter_ = own != nullptr;
+  while (!waiting_.empty()) {
+    if (own && own->finished && hand_over()) return;
+    commit_next(lock);
+  }
+  if (!hand_over()) led_ = false;
+}
+
+bool GroupCommit::hand_over() {
+  Request* heir = std::exchange(relief_, nullptr);
+  if (!heir) {
+    auto waiter = std::find_if(waiting_.begin(), waiting_.end(), [](const auto& one) { return !one->done; });
+    if (waiter == waiting_.end()) return false;
+    heir = waiter->get();
+  }
+  heir->leads = true;
+  heir->wake.notify_one();
+  return true;
+}
+
+void GroupCommit::commit_next(std::unique_lock<std::mutex>& lock) {
+  auto end = waiting_.begin() + static_cast<ptrdiff_t>(std::min(waiting_.size(), kMaxGroup));
+  Group group(std::make_move_iterator(waiting_.begin()), std::make_move_iterator(end));
+  waiting_.erase(waiting_.begin(), end);
+  lock.unlock();
+  commit(group);
+  for (auto& member : group)
+    if (member->done) member->done(std::move(member->result));
+  lock.lock();
+  for (auto& member : group) {
+    if (member->done) continue;
+    member->finished = true;
+    member->wake.notify_one();
+  }
+}
+
+void GroupCommit::commit(std::span<const std::shared_ptr<Request>> group) {
   auto kept = try_commit(group);
   if (kept) return;
   observer_.undone();
@@ -42,7 +83,7 @@ void GroupCommit::commit(std::span<Request* const> group) {
     return;
   }
   // One request may be the cause, by touching a damaged page for example: the others deserve their own try.
-  for (Request* request : group) commit(std::span(&request, 1));
+  for (size_t i = 0; i < group.size(); ++i) commit(group.subspan(i, 1));
 }
 
 // The database's failure, not the request's: its transaction may be gone already.
@@ -50,25 +91,28 @@ static bool is_fatal(const Error& error) {
   return error.code == Code::kInternal || error.code == Code::kUnavailable;
 }
 
-Result<> GroupCommit::try_commit(std::span<Request* const> group) {
+Result<> GroupCommit::try_commit(std::span<const std::shared_ptr<Request>> group) {
   db::Transaction transaction = TRY(db::Transaction::begin(*connection_, db::TransactionMode::kWrite));
   int64_t version = TRY(connection_->data_version());
   observer_.began(version != data_version_);
   data_version_ = version;
   bool any_kept = false;
-  for (Request* request : group) {
-    db::Savepoint part = TRY(db::Savepoint::begin(*connection_));
-    request->result = request->call(request->context, *connection_);
-    if (request->result) {
-      TRY(part.release());
-      any_kept = true;
-    } else if (is_fatal(request->result.error())) {
-      return request->result;
-    } else {
-      observer_.undone();
-    }
-  }
+  for (const auto& request : group) any_kept |= TRY(perform(*request));
   return any_kept ? transaction.commit() : Result<>();
+}
+
+// Whether something of it is kept; an error when the database failed.
+Result<bool> GroupCommit::perform(Request& request) {
+  std::optional<db::Savepoint> part;
+  if (request.fails == Fails::kAnywhere) part.emplace(TRY(db::Savepoint::begin(*connection_)));
+  request.result = request.work(*connection_);
+  if (request.result) {
+    if (part) TRY(part->release());
+    return true;
+  }
+  if (is_fatal(request.result.error())) return tl::unexpected<Error>(request.result.error());
+  if (part) observer_.undone();
+  return false;
 }
 
 }  // namespace tidemill::tracking

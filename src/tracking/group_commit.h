@@ -1,7 +1,8 @@
-// Many callers, one write connection, one fsync. A caller that finds no other at work leads: it takes all
-// waiting requests, runs them in one transaction (each in a savepoint of its own, so that one that fails
-// takes nothing with it), commits once, and wakes their callers; the next waiting caller then leads. There is
-// no thread behind it: a lone caller pays for no hand-over, and a program that only reads starts nothing.
+// Many callers, one write connection, one fsync. The thread that leads takes all waiting requests, runs them
+// in one transaction (each in a savepoint of its own where it can fail half-way, so that it takes nothing
+// with it), commits once, and tells their callers. A caller that waits for its request leads when no other
+// does; those that hand requests over and go on call settle(), which leads when nobody does. There is no
+// thread behind it: a lone caller pays for no hand-over, and a program that only reads starts nothing.
 #pragma once
 
 #include <condition_variable>
@@ -10,7 +11,7 @@
 #include <memory>
 #include <mutex>
 #include <span>
-#include <type_traits>
+#include <vector>
 
 #include "base/result.h"
 #include "db/database.h"
@@ -29,39 +30,56 @@ class GroupCommit {
   GroupCommit(std::unique_ptr<db::Connection> connection, Observer& observer)
       : connection_(std::move(connection)), observer_(observer) {}
 
-  // Runs work(connection) and returns when its effects are on disk. When the database itself fails (not the
-  // request), work may run a second time, so it must only assign to what it captured.
-  template <class Work>
-  Result<> run(Work&& work) {
-    using Plain = std::remove_reference_t<Work>;
-    Request request{
-        [](void* context, db::Connection& connection) { return (*static_cast<Plain*>(context))(connection); },
-        const_cast<void*>(static_cast<const void*>(&work))};
+  // When work may return an error that is its caller's fault: before it has written anything, or also later.
+  enum class Fails { kBeforeWriting, kAnywhere };
+  // When the database itself fails (not the request), work may run a second time, so it must only assign to
+  // what it captured.
+  using Work = std::function<Result<>(db::Connection&)>;
+  using Done = std::function<void(Result<>)>;
+
+  // Runs work and returns when its effects are on disk.
+  template <class Callable>
+  Result<> run(Callable&& work, Fails fails = Fails::kAnywhere) {
+    Request request{.work = std::ref(work), .fails = fails};
     return wait_for(request);
   }
 
+  // Leaves work to whoever leads next; done is called by that thread once its effects are on disk. Whoever
+  // adds calls settle() soon.
+  void add(Work work, Done done, Fails fails);
+  // Commits what waits. Returns at once when another thread is at it.
+  void settle();
+
  private:
   struct Request {
-    Result<> (*call)(void*, db::Connection&);
-    void* context;
+    Work work;
+    Fails fails = Fails::kAnywhere;
+    Done done = {};  // empty: its caller waits
     Result<> result{};
-    bool done = false;
+    bool finished = false;
     bool leads = false;
     std::condition_variable wake{};
   };
+  using Group = std::vector<std::shared_ptr<Request>>;
 
   Result<> wait_for(Request& request);
-  void commit(std::span<Request* const> group);
+  void lead(std::unique_lock<std::mutex>& lock, const Request* own);
+  void commit_next(std::unique_lock<std::mutex>& lock);
+  bool hand_over();
+  void commit(std::span<const std::shared_ptr<Request>> group);
   // False when the database failed and nothing was kept.
-  Result<> try_commit(std::span<Request* const> group);
+  Result<> try_commit(std::span<const std::shared_ptr<Request>> group);
+  Result<bool> perform(Request& request);
 
   std::unique_ptr<db::Connection> connection_;
   Observer& observer_;
   int64_t data_version_ = -1;  // only the leader touches it, as the connection
 
   std::mutex mutex_;
-  std::deque<Request*> waiting_;
+  std::deque<std::shared_ptr<Request>> waiting_;
   bool led_ = false;
+  bool led_by_waiter_ = false;  // by a caller that has its own request to answer: to be relieved soon
+  Request* relief_ = nullptr;   // a settle() that waits to take the lead
 };
 
 }  // namespace tidemill::tracking

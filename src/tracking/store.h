@@ -3,6 +3,7 @@
 // share one fsync (group commit).
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <optional>
 #include <span>
@@ -136,6 +137,17 @@ class Store {
   // A run with its id and name, not written yet: for NewRun. Its artifact_uri is set when it is written,
   // unless the caller sets one.
   static Result<Run> make_run(const CreateRun& create);
+  // For callers that must not wait: `done` is called once the data is on disk, or with the error, maybe
+  // before the call returns, on the thread that commits. Whoever hands over calls settle() soon.
+  enum class LogCall {
+    kSingle,
+    kBatch
+  };  // one entity of log_metric and its like, or a batch: their errors differ
+  void log_later(LogBatch log, LogCall call, std::function<void(Result<>)> done);
+  void create_run_later(const CreateRun& create, std::function<void(Result<Run>)> done);
+  // Writes what was handed over, unless another thread is doing so.
+  void settle();
+
   // Several changes in their order, in one transaction: all or nothing, one fsync.
   Result<> apply(std::span<Change> changes);
 

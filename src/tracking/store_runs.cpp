@@ -15,8 +15,8 @@ constexpr std::string_view kRunNameTag = "mlflow.runName";
 
 namespace {
 
-// How a refused change of a parameter is told: for one parameter, or for a batch.
-enum class ParamCall { kSingle, kBatch };
+using LogCall = Store::LogCall;
+using Fails = GroupCommit::Fails;
 
 Result<> put_tag(db::Connection& connection, KeyIds& keys, int64_t run, std::string_view key,
                  std::string_view value) {
@@ -45,8 +45,8 @@ Result<std::optional<ParamChange>> put_param(db::Connection& connection, KeyIds&
   return std::nullopt;
 }
 
-Error params_changed(ParamCall call, const std::vector<ParamChange>& changes, std::string_view run_id) {
-  if (call == ParamCall::kSingle)
+Error params_changed(LogCall call, const std::vector<ParamChange>& changes, std::string_view run_id) {
+  if (call == LogCall::kSingle)
     return {
         Code::kInvalid,
         fmt::format(
@@ -64,7 +64,7 @@ Error params_changed(ParamCall call, const std::vector<ParamChange>& changes, st
 }
 
 Result<> put_batch(db::Connection& connection, WriteCache& cache, std::string_view run_id, const Batch& batch,
-                   ParamCall call) {
+                   LogCall call) {
   RunRow run = TRY(cache.active_run(connection, run_id));
   std::vector<ParamChange> changes;
   for (const KeyValue& param : batch.params) {
@@ -157,7 +157,7 @@ struct Maker {
     return change_run(connection, cache, change).map([](const RunInfo&) {});
   }
   Result<> operator()(const LogBatch& change) const {
-    return put_batch(connection, cache, change.run_id, change.batch, ParamCall::kBatch);
+    return put_batch(connection, cache, change.run_id, change.batch, LogCall::kBatch);
   }
   Result<> operator()(const RecordArtifacts& change) const {
     return put_artifacts(connection, cache, change.run_id, change.entries);
@@ -202,7 +202,8 @@ Result<Run> Store::make_run(const CreateRun& create) {
 Result<Run> Store::create_run(const CreateRun& create) {
   Run run = TRY(make_run(create));
   TRY(state_->commits.run(
-      [&](db::Connection& connection) { return insert_run(connection, state_->cache.keys, run); }));
+      [&](db::Connection& connection) { return insert_run(connection, state_->cache.keys, run); },
+      Fails::kBeforeWriting));
   return run;
 }
 
@@ -235,41 +236,73 @@ Result<> Store::restore_run(std::string_view run_id) {
   });
 }
 
+static Result<> check_log(const LogBatch& log, LogCall call) {
+  TRY(check_run_id(log.run_id));
+  if (call == LogCall::kBatch) return check_batch(log.batch);
+  for (const Metric& metric : log.batch.metrics) TRY(check_metric(metric));
+  for (const KeyValue& param : log.batch.params) TRY(check_param_key(param.first));
+  for (const KeyValue& tag : log.batch.tags) TRY(check_tag_key(tag.first));
+  return {};
+}
+
+// A parameter that has another value already, or a model that is not there, is found after something is
+// written.
+static Fails fails_of(const Batch& batch) {
+  return batch.params.empty() && batch.of_models.empty() ? Fails::kBeforeWriting : Fails::kAnywhere;
+}
+
+static Result<> log_now(GroupCommit& commits, WriteCache& cache, const LogBatch& log, LogCall call) {
+  TRY(check_log(log, call));
+  return commits.run(
+      [&](db::Connection& connection) { return put_batch(connection, cache, log.run_id, log.batch, call); },
+      fails_of(log.batch));
+}
+
+void Store::log_later(LogBatch log, LogCall call, std::function<void(Result<>)> done) {
+  if (auto good = check_log(log, call); !good) return done(std::move(good));
+  Fails fails = fails_of(log.batch);
+  state_->commits.add(
+      [&cache = state_->cache, log = std::move(log), call](db::Connection& connection) {
+        return put_batch(connection, cache, log.run_id, log.batch, call);
+      },
+      std::move(done), fails);
+}
+
+void Store::create_run_later(const CreateRun& create, std::function<void(Result<Run>)> done) {
+  auto made = make_run(create);
+  if (!made) return done(std::move(made));
+  auto run = std::make_shared<Run>(std::move(*made));
+  state_->commits.add(
+      [&keys = state_->cache.keys, run](db::Connection& connection) {
+        return insert_run(connection, keys, *run);
+      },
+      [run, done = std::move(done)](Result<> written) {
+        done(written ? Result<Run>(std::move(*run)) : tl::unexpected<Error>(std::move(written).error()));
+      },
+      Fails::kBeforeWriting);
+}
+
+void Store::settle() { state_->commits.settle(); }
+
 Result<> Store::log_batch(std::string_view run_id, const Batch& batch) {
-  TRY(check_run_id(run_id));
-  TRY(check_batch(batch));
-  return state_->commits.run([&](db::Connection& connection) {
-    return put_batch(connection, state_->cache, run_id, batch, ParamCall::kBatch);
-  });
+  return log_now(state_->commits, state_->cache, {std::string(run_id), batch}, LogCall::kBatch);
 }
 
 Result<> Store::log_metric(std::string_view run_id, const Metric& metric,
                            const std::optional<MetricOfModel>& of_model) {
-  TRY(check_run_id(run_id));
-  TRY(check_metric(metric));
   Batch batch{.metrics = {metric}, .params = {}, .tags = {}};
   if (of_model) batch.of_models.push_back(*of_model);
-  return state_->commits.run([&](db::Connection& connection) {
-    return put_batch(connection, state_->cache, run_id, batch, ParamCall::kSingle);
-  });
+  return log_now(state_->commits, state_->cache, {std::string(run_id), std::move(batch)}, LogCall::kSingle);
 }
 
 Result<> Store::log_param(std::string_view run_id, std::string_view key, std::string_view value) {
-  TRY(check_run_id(run_id));
-  TRY(check_param_key(key));
   Batch batch{.metrics = {}, .params = {{std::string(key), std::string(value)}}, .tags = {}};
-  return state_->commits.run([&](db::Connection& connection) {
-    return put_batch(connection, state_->cache, run_id, batch, ParamCall::kSingle);
-  });
+  return log_now(state_->commits, state_->cache, {std::string(run_id), std::move(batch)}, LogCall::kSingle);
 }
 
 Result<> Store::set_tag(std::string_view run_id, std::string_view key, std::string_view value) {
-  TRY(check_run_id(run_id));
-  TRY(check_tag_key(key));
-  return state_->commits.run([&](db::Connection& connection) -> Result<> {
-    RunRow run = TRY(state_->cache.active_run(connection, run_id));
-    return put_tag(connection, state_->cache.keys, run.row, key, value);
-  });
+  Batch batch{.metrics = {}, .params = {}, .tags = {{std::string(key), std::string(value)}}};
+  return log_now(state_->commits, state_->cache, {std::string(run_id), std::move(batch)}, LogCall::kSingle);
 }
 
 Result<> Store::delete_tag(std::string_view run_id, std::string_view key) {
