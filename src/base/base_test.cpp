@@ -37,6 +37,22 @@ TEST(Json, RefusesDeepNestingInsteadOfExhaustingTheStack) {
   EXPECT_TRUE(parse_json(std::string(100, '[') + std::string(100, ']')));
 }
 
+// Searching the object from its start for each key would take minutes here.
+TEST(Json, ReadsAnObjectOfVeryManyKeysInOrderAndTheLastOfARepeatedKeyWins) {
+  constexpr int kKeys = 400000;
+  std::string text = "{";
+  for (int i = 0; i < kKeys; ++i) text += fmt::format("\"{}\":{},", i, i);
+  const Json object = parse_json(text + R"("7":{"a":1,"a":2},"last":[]})").value();
+  ASSERT_EQ(object.size(), kKeys + 1u);
+  EXPECT_EQ(object.begin().key(), "0");
+  EXPECT_EQ(std::prev(object.end()).key(), "last");
+  EXPECT_EQ(dump_json(object["7"]), R"({"a":2})");
+}
+
+TEST(Json, RefusesANumberThatFitsNoDouble) {
+  EXPECT_THAT(parse_json("[1e999]").error().message, testing::HasSubstr("number overflow"));
+}
+
 TEST(Json, PrintsKeysInTheOrderTheyWereSetAndSurvivesBadUtf8) {
   EXPECT_EQ(dump_json(Json{{"b", 1}, {"a", "x"}}), R"({"b":1,"a":"x"})");
   EXPECT_EQ(dump_json(Json("\xff")), "\"\xEF\xBF\xBD\"");

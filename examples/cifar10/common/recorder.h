@@ -29,8 +29,8 @@ class Recorder {
   void tag(std::string_view key, std::string_view value);
   // Uploads the file unless it lies in the run's own artifact folder already.
   Result<> artifact(const fs::path& file);
-  // Sends everything and ends the run as the work did: finished, killed (kCancelled) or failed. Returns the work's own
-  // error, else what the tracking server refused.
+  // Sends everything and ends the run as the work did: finished, killed (kCancelled) or failed. Returns the
+  // work's own error, else what the tracking server refused.
   Result<> end(Result<> done = {});
 
  private:
