@@ -18,6 +18,11 @@ function(tidemill_module name)
   endif()
 endfunction()
 
+# All that ctest runs under the labels unit and fuzz, with the programs these tests start.
+add_custom_target(checks)
+# The fuzz targets alone.
+add_custom_target(fuzzers)
+
 # tidemill_test(<name> SOURCES ... LIBS ...): a GoogleTest program run by ctest.
 function(tidemill_test name)
   cmake_parse_arguments(T "" "TIMEOUT" "SOURCES;LIBS;LABELS" ${ARGN})
@@ -25,6 +30,7 @@ function(tidemill_test name)
   target_link_libraries(${name} PRIVATE ${T_LIBS} tidemill_settings GTest::gmock GTest::gtest GTest::gtest_main)
   target_precompile_headers(${name} REUSE_FROM tidemill_base)
   target_compile_definitions(${name} PRIVATE TIDEMILL_SOURCE_DIR="${CMAKE_SOURCE_DIR}" TIDEMILL_BINARY_DIR="${CMAKE_BINARY_DIR}")
+  add_dependencies(checks ${name})
   add_test(NAME ${name} COMMAND ${name})
   set_tests_properties(${name} PROPERTIES TIMEOUT 300 LABELS "unit;${T_LABELS}")
 endfunction()
@@ -35,6 +41,8 @@ function(tidemill_fuzz name)
   cmake_parse_arguments(F "" "SOURCE;CORPUS" "LIBS" ${ARGN})
   add_executable(${name} ${F_SOURCE})
   target_link_libraries(${name} PRIVATE ${F_LIBS} tidemill_settings)
+  add_dependencies(checks ${name})
+  add_dependencies(fuzzers ${name})
   if(TIDEMILL_FUZZ)
     target_link_options(${name} PRIVATE -fsanitize=fuzzer)
   else()
