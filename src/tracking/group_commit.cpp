@@ -4,7 +4,15 @@
 
 namespace tidemill::tracking {
 
+using Clock = std::chrono::steady_clock;
+
 constexpr size_t kMaxGroup = 256;
+constexpr std::chrono::microseconds kMaxGathering{1000};
+
+void GroupCommit::enqueue(std::shared_ptr<Request> request) {
+  waiting_.push_back(std::move(request));
+  if (waiting_.size() == callers_) gathered_.notify_one();
+}
 
 void GroupCommit::add(Work work, Done done, Fails fails) {
   auto request = std::make_shared<Request>();
@@ -12,7 +20,7 @@ void GroupCommit::add(Work work, Done done, Fails fails) {
   request->done = std::move(done);
   request->fails = fails;
   std::lock_guard lock(mutex_);
-  waiting_.push_back(std::move(request));
+  enqueue(std::move(request));
 }
 
 void GroupCommit::settle() {
@@ -29,7 +37,7 @@ void GroupCommit::settle() {
 
 Result<> GroupCommit::wait_for(Request& request) {
   std::unique_lock lock(mutex_);
-  waiting_.emplace_back(std::shared_ptr<void>(), &request);  // not owned: it outlives its group
+  enqueue({std::shared_ptr<void>(), &request});  // not owned: it outlives its group
   if (led_) request.wake.wait(lock, [&] { return request.finished || request.leads; });
   if (!request.finished) lead(lock, &request);
   return std::move(request.result);
@@ -58,12 +66,25 @@ bool GroupCommit::hand_over() {
   return true;
 }
 
+// Waits at most half as long as a commit takes: that much is won when another one is saved.
+void GroupCommit::gather(std::unique_lock<std::mutex>& lock) {
+  auto patience = std::min<Clock::duration>(commit_time_ / 2, kMaxGathering);
+  gathered_.wait_for(lock, patience, [&] { return waiting_.size() >= std::min(callers_, kMaxGroup); });
+}
+
 void GroupCommit::commit_next(std::unique_lock<std::mutex>& lock) {
+  gather(lock);
   auto end = waiting_.begin() + static_cast<ptrdiff_t>(std::min(waiting_.size(), kMaxGroup));
   Group group(std::make_move_iterator(waiting_.begin()), std::make_move_iterator(end));
   waiting_.erase(waiting_.begin(), end);
   lock.unlock();
+  auto start = Clock::now();
   commit(group);
+  auto commit_time = Clock::now() - start;
+  lock.lock();
+  commit_time_ = commit_time;
+  callers_ = group.size() + waiting_.size();
+  lock.unlock();
   for (auto& member : group)
     if (member->done) member->done(std::move(member->result));
   lock.lock();

@@ -1,10 +1,13 @@
 // Many callers, one write connection, one fsync. The thread that leads takes all waiting requests, runs them
 // in one transaction (each in a savepoint of its own where it can fail half-way, so that it takes nothing
-// with it), commits once, and tells their callers. A caller that waits for its request leads when no other
-// does; those that hand requests over and go on call settle(), which leads when nobody does. There is no
-// thread behind it: a lone caller pays for no hand-over, and a program that only reads starts nothing.
+// with it), commits once, and tells their callers. Callers that were just answered usually come again at
+// once: the leader waits for them a little, since one flush for all is cheaper than two. A caller that waits
+// for its request leads when no other does; those that hand requests over and go on call settle(), which
+// leads when nobody does. There is no thread behind it: a lone caller pays for no hand-over, and a program
+// that only reads starts nothing.
 #pragma once
 
+#include <chrono>
 #include <condition_variable>
 #include <deque>
 #include <functional>
@@ -65,6 +68,8 @@ class GroupCommit {
   Result<> wait_for(Request& request);
   void lead(std::unique_lock<std::mutex>& lock, const Request* own);
   void commit_next(std::unique_lock<std::mutex>& lock);
+  void gather(std::unique_lock<std::mutex>& lock);
+  void enqueue(std::shared_ptr<Request> request);
   bool hand_over();
   void commit(std::span<const std::shared_ptr<Request>> group);
   // False when the database failed and nothing was kept.
@@ -78,8 +83,11 @@ class GroupCommit {
   std::mutex mutex_;
   std::deque<std::shared_ptr<Request>> waiting_;
   bool led_ = false;
-  bool led_by_waiter_ = false;  // by a caller that has its own request to answer: to be relieved soon
-  Request* relief_ = nullptr;   // a settle() that waits to take the lead
+  bool led_by_waiter_ = false;        // by a caller that has its own request to answer: to be relieved soon
+  Request* relief_ = nullptr;         // a settle() that waits to take the lead
+  size_t callers_ = 0;                // at work when the last group was committed
+  std::condition_variable gathered_;  // as many wait again
+  std::chrono::steady_clock::duration commit_time_{};  // of the last group
 };
 
 }  // namespace tidemill::tracking
