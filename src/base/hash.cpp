@@ -4,6 +4,7 @@
 
 #include <array>
 #include <cstdlib>
+#include <span>
 #include <vector>
 
 #include <openssl/evp.h>
@@ -11,6 +12,19 @@
 #include "base/files.h"
 
 namespace tidemill {
+
+namespace {
+// Data sets have tens of thousands of files: several times faster than formatting each byte.
+std::string lower_hex(std::span<const unsigned char> bytes) {
+  constexpr std::string_view kDigits = "0123456789abcdef";
+  std::string out(bytes.size() * 2, '0');
+  for (size_t i = 0; i < bytes.size(); ++i) {
+    out[2 * i] = kDigits[bytes[i] >> 4];
+    out[2 * i + 1] = kDigits[bytes[i] & 15];
+  }
+  return out;
+}
+}  // namespace
 
 struct Sha256::Context {
   EVP_MD_CTX* evp = EVP_MD_CTX_new();
@@ -29,7 +43,7 @@ void Sha256::update(std::string_view bytes) { EVP_DigestUpdate(context_->evp, by
 std::string Sha256::hex() {
   std::array<unsigned char, 32> digest{};
   EVP_DigestFinal_ex(context_->evp, digest.data(), nullptr);
-  return fmt::format("{:02x}", fmt::join(digest, ""));
+  return lower_hex(digest);
 }
 
 std::string sha256_hex(std::string_view bytes) {
@@ -41,7 +55,7 @@ std::string sha256_hex(std::string_view bytes) {
 std::string md5_hex(std::string_view bytes) {
   std::array<unsigned char, 16> digest{};
   if (EVP_Digest(bytes.data(), bytes.size(), digest.data(), nullptr, EVP_md5(), nullptr) != 1) std::abort();
-  return fmt::format("{:02x}", fmt::join(digest, ""));
+  return lower_hex(digest);
 }
 
 Result<std::string> sha256_file(const std::filesystem::path& path) {

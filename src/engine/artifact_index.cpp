@@ -28,12 +28,14 @@ Result<std::vector<ArtifactEntry>> list_files(const fs::path& folder) {
   return files;
 }
 
-// Most files of a data set are small: one read, one hash, one buffer for all of them.
-Result<> hash_file(const fs::path& path, ArtifactEntry& entry, std::vector<char>& buffer) {
-  Fd file = TRY(open_file(path, O_RDONLY | O_NOFOLLOW));
+// Most files of a data set are small: one read, one hash, one buffer for all of them, and no walk from the
+// root of the file system to each.
+Result<> hash_file(const Fd& folder, ArtifactEntry& entry, std::vector<char>& buffer) {
+  Fd file(::openat(folder.get(), entry.path.c_str(), O_RDONLY | O_NOFOLLOW | O_CLOEXEC));
+  if (!file) return tl::unexpected<Error>(errno_error("open " + entry.path, errno));
   Sha256 sha;
   for (;;) {
-    size_t got = TRY_IN(path.string(), read_some(file, buffer));
+    size_t got = TRY_IN(entry.path, read_some(file, buffer));
     sha.update({buffer.data(), got});
     entry.size += got;
     if (got < buffer.size()) break;
@@ -46,6 +48,8 @@ Result<> hash_file(const fs::path& path, ArtifactEntry& entry, std::vector<char>
 
 Result<std::vector<ArtifactEntry>> index_artifacts(const fs::path& folder) {
   std::vector<ArtifactEntry> files = TRY(list_files(folder));
+  if (files.empty()) return files;
+  const Fd root = TRY(open_file(folder, O_RDONLY | O_DIRECTORY));
   std::atomic<size_t> next = 0;
   std::mutex mutex;
   Result<> outcome;
@@ -54,9 +58,9 @@ Result<std::vector<ArtifactEntry>> index_artifacts(const fs::path& folder) {
     constexpr size_t kBatch = 64;
     for (size_t start; (start = next.fetch_add(kBatch)) < files.size();)
       for (size_t i = start; i < std::min(start + kBatch, files.size()); ++i)
-        if (auto hashed = hash_file(folder / files[i].path, files[i], buffer); !hashed) {
+        if (auto hashed = hash_file(root, files[i], buffer); !hashed) {
           std::lock_guard lock(mutex);
-          outcome = hashed;
+          outcome = std::move(hashed);
         }
   };
   std::vector<std::jthread> threads;
@@ -64,7 +68,7 @@ Result<std::vector<ArtifactEntry>> index_artifacts(const fs::path& folder) {
     threads.emplace_back(work);
   work();
   threads.clear();
-  TRY(std::move(outcome));
+  TRY_IN(folder.string(), std::move(outcome));
   return files;
 }
 

@@ -6,13 +6,13 @@
 #include <cstring>
 #include <string_view>
 
+#include "common/residual_code.h"
+
 namespace tidemill::cifar10 {
 namespace {
 
 constexpr uint8_t kSignature[8] = {0x89, 'P', 'N', 'G', '\r', '\n', 0x1a, '\n'};
 constexpr size_t kPixel = 3;  // bytes
-// Speed over size: a 32x32 image takes one 4 KB block of the file system at any level.
-constexpr int kCompressionLevel = 1;
 
 enum Filter : uint8_t { kNone, kSub, kUp, kAverage, kPaeth };
 
@@ -152,8 +152,7 @@ Result<PngView> PngDecoder::decode(std::span<const uint8_t> png) {
 
 struct PngEncoder::State {
   uint32_t width, height;
-  std::unique_ptr<libdeflate_compressor, decltype(&libdeflate_free_compressor)> deflater{
-      libdeflate_alloc_compressor(kCompressionLevel), &libdeflate_free_compressor};
+  ResidualCode code;
   std::vector<uint8_t> filtered, png;
   std::vector<uint8_t> candidates[5];
 };
@@ -165,7 +164,7 @@ PngEncoder::PngEncoder(uint32_t width, uint32_t height) : state_(std::make_uniqu
   size_t row_bytes = width * kPixel;
   s.filtered.resize((row_bytes + 1) * height);
   for (auto& candidate : s.candidates) candidate.resize(row_bytes);
-  s.png.resize(8 + 25 + 12 + libdeflate_zlib_compress_bound(s.deflater.get(), s.filtered.size()) + 12);
+  s.png.resize(8 + 25 + 12 + ResidualCode::bound(s.filtered.size()) + 12);
 }
 PngEncoder::~PngEncoder() = default;
 PngEncoder::PngEncoder(PngEncoder&&) noexcept = default;
@@ -220,19 +219,21 @@ uint8_t* end_chunk(uint8_t* data, size_t length) {
 std::span<const uint8_t> PngEncoder::encode(std::span<const uint8_t> rgb) {
   State& s = *state_;
   const size_t row_bytes = s.width * kPixel;
+  uint64_t total_cost = 0;
   for (size_t y = 0; y < s.height; ++y) {
     const uint8_t* row = &rgb[y * row_bytes];
     uint8_t best = kSub;
     filter_sub(row, s.candidates[kSub].data(), row_bytes);
+    uint32_t best_cost = cost(s.candidates[kSub].data(), row_bytes);
     if (y > 0) {
       filter_up(row, row - row_bytes, s.candidates[kUp].data(), row_bytes);
       filter_paeth(row, row - row_bytes, s.candidates[kPaeth].data(), row_bytes);
-      uint32_t best_cost = cost(s.candidates[kSub].data(), row_bytes);
       for (uint8_t filter : {kUp, kPaeth}) {
         uint32_t filter_cost = cost(s.candidates[filter].data(), row_bytes);
         if (filter_cost < best_cost) best = filter, best_cost = filter_cost;
       }
     }
+    total_cost += best_cost;
     uint8_t* out = &s.filtered[y * (row_bytes + 1)];
     out[0] = best;
     memcpy(out + 1, s.candidates[best].data(), row_bytes);
@@ -248,9 +249,7 @@ std::span<const uint8_t> PngEncoder::encode(std::span<const uint8_t> rgb) {
   at = end_chunk(header, 13);
 
   uint8_t* data = at + 8;
-  size_t room = s.png.size() - static_cast<size_t>(data - s.png.data()) - 16;
-  size_t length =
-      libdeflate_zlib_compress(s.deflater.get(), s.filtered.data(), s.filtered.size(), data, room);
+  const size_t length = s.code.compress(s.filtered, total_cost, data);
   put_chunk_head(at, "IDAT", length);
   at = end_chunk(data, length);
   at = end_chunk(put_chunk_head(at, "IEND", 0), 0);

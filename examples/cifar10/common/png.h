@@ -1,5 +1,6 @@
 // PNG (ISO/IEC 15948) for what this example needs, 8-bit RGB without interlace, several times faster than
-// through libpng: whole buffers through libdeflate, no row callbacks, no allocation per image.
+// through libpng: whole buffers, no row callbacks, no
+// allocation per image, and a code for deflate that suits photographs.
 #pragma once
 
 #include <cstdint>

@@ -59,6 +59,30 @@ TEST(Png, WhatWeWriteIsReadBackByLibpngToTheByte) {
   }
 }
 
+// Steps from pixel to pixel of all sizes, so that each of the encoder's codes has its turn.
+std::vector<uint8_t> rough_picture(uint32_t side, int step) {
+  std::mt19937 random(1);
+  std::vector<uint8_t> rgb(side * side * 3);
+  for (size_t i = 0; i < rgb.size(); ++i) {
+    const int change = static_cast<int>(random() % static_cast<uint32_t>(2 * step + 1)) - step;
+    rgb[i] = static_cast<uint8_t>((i < 3 ? 128 : rgb[i - 3]) + change);
+  }
+  return rgb;
+}
+
+TEST(Png, AnyRoughnessIsReadBackAndASmootherPictureIsSmaller) {
+  PngEncoder encoder(32, 32);
+  size_t last = 0;
+  for (int step : {0, 1, 2, 4, 8, 16, 32, 64}) {
+    const auto rgb = rough_picture(32, step);
+    const auto png = encoder.encode(rgb);
+    EXPECT_EQ(read_with_libpng(png), rgb) << "steps of " << step;
+    EXPECT_GT(png.size(), last) << "steps of " << step;
+    last = png.size();
+  }
+  EXPECT_LT(last, 32 * 32 * 3 + 300);
+}
+
 TEST(Png, NoiseThatCannotBeCompressedFits) {
   std::mt19937 random(1);
   std::vector<uint8_t> rgb(32 * 32 * 3);

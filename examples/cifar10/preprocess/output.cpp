@@ -39,13 +39,12 @@ Result<> write_image(const Fd& folder, const std::string& name, std::span<const 
   return write_all(file, {reinterpret_cast<const char*>(png.data()), png.size()});
 }
 
+// One encoder for each thread.
 Result<> write_part(const Images& images, const Part& part, const fs::path& folder,
-                    const std::function<void(size_t)>& on_written) {
+                    std::vector<PngEncoder>& encoders, const std::function<void(size_t)>& on_written) {
   const std::vector<Fd> folders = TRY(make_class_folders(folder, images.classes));
-  std::vector<PngEncoder> encoders;
-  for (int i = 0; i < core_count(); ++i) encoders.emplace_back(kSide, kSide);
   const size_t pieces = (part.count + kImagesAtOnce - 1) / kImagesAtOnce;
-  return parallel_for(pieces, core_count(), [&](size_t piece, int worker) -> Result<> {
+  return parallel_for(pieces, static_cast<int>(encoders.size()), [&](size_t piece, int worker) -> Result<> {
     const size_t begin = piece * kImagesAtOnce, end = std::min(begin + kImagesAtOnce, part.count);
     for (size_t i = begin; i < end; ++i) {
       const size_t image = part.first + i;
@@ -83,8 +82,10 @@ Result<> write_data_set(const Images& images, const fs::path& folder,
   TRY(make_dirs(folder));
   TempDir unfinished = TRY(TempDir::create(folder, ".unfinished-"));
   const fs::path& work = unfinished.path();
+  std::vector<PngEncoder> encoders;
+  for (int i = 0; i < core_count(); ++i) encoders.emplace_back(kSide, kSide);
   for (const Part& part : parts_of(images)) {
-    TRY(write_part(images, part, work / part.name, on_written));
+    TRY(write_part(images, part, work / part.name, encoders, on_written));
     TRY(write_meta(images, part, work));
   }
   Json classes = images.classes;

@@ -87,10 +87,11 @@ Result<Images> read_png_rows(const SourceFiles& files) {
   const auto batches = batches_of(DataSet::kCifar10, ".png");
   std::vector<std::span<const uint8_t>> pngs;
   for (const Batch& batch : batches) pngs.push_back(TRY(files.read(batch.name)));
-  TRY(parallel_for(batches.size(), core_count(), [&](size_t i, int) -> Result<> {
+  std::vector<PngDecoder> decoders;  // kept: pages that a new one would touch first cost as much as decoding
+  for (int i = 0; i < core_count(); ++i) decoders.emplace_back(kPlane * batches[0].count);
+  TRY(parallel_for(batches.size(), core_count(), [&](size_t i, int worker) -> Result<> {
     const Batch& batch = batches[i];
-    PngDecoder decoder(kPlane * batch.count);
-    PngView view = TRY_IN(files.describe(batch.name), decoder.decode(pngs[i]));
+    PngView view = TRY_IN(files.describe(batch.name), decoders[static_cast<size_t>(worker)].decode(pngs[i]));
     if (view.width != kPlane || view.height != batch.count)
       return fail(Code::kInvalid, "{}: {} x {} pixels, expected {} x {} (one image a row)",
                   files.describe(batch.name), view.width, view.height, kPlane, batch.count);
