@@ -13,6 +13,8 @@ find_package(Boost 1.81 REQUIRED)
 find_package(GTest REQUIRED)
 find_package(PkgConfig REQUIRED)
 pkg_check_modules(LIBDEFLATE REQUIRED IMPORTED_TARGET libdeflate)
+# Not by pkg-config: its -pthread keeps the precompiled header from being used.
+find_library(RE2_LIBRARY re2 REQUIRED)
 
 set(TIDEMILL_DEPS_DIR ${CMAKE_SOURCE_DIR}/.deps CACHE PATH "Where scripts/bootstrap unpacks what Debian lacks")
 set(TIDEMILL_ORT_DIR ${TIDEMILL_DEPS_DIR}/onnxruntime)

@@ -12,7 +12,7 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 # How a third-party header names its library. Unknown ones in angle brackets are the standard library's.
 LIBRARIES = {
     "fmt/": "@fmt", "tl/expected.hpp": "@expected", "nlohmann/": "@json", "openssl/": "@openssl",
-    "sqlite3.h": "@sqlite", "libpq-fe.h": "@postgres", "boost/": "@boost", "yaml-cpp/": "@yaml",
+    "sqlite3.h": "@sqlite", "re2/": "@re2", "libpq-fe.h": "@postgres", "boost/": "@boost", "yaml-cpp/": "@yaml",
     "zlib.h": "@zlib", "libdeflate.h": "@libdeflate", "archive.h": "@libarchive", "archive_entry.h": "@libarchive",
     "png.h": "@png", "dnnl": "@dnnl", "onnxruntime": "@onnxruntime", "grpc": "@grpc", "absl/": "@grpc", "google/protobuf/": "@protobuf",
     "CLI/": "@cli11", "tidemill/": "@sdk", "gtest/": "@test", "gmock/": "@test",

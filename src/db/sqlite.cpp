@@ -7,6 +7,8 @@
 #include <thread>
 #include <unordered_map>
 
+#include "db/sqlite_regex.h"
+
 namespace tidemill::db {
 namespace {
 
@@ -228,6 +230,8 @@ Result<std::unique_ptr<Connection>> open_sqlite(const SqliteOptions& options) {
       SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE, nullptr);
   auto connection = std::make_unique<SqliteConnection>(handle, file);
   if (code != SQLITE_OK) return tl::unexpected<Error>(error_of(handle, file, code));
+  if (int added = add_regex_function(handle); added != SQLITE_OK)
+    return tl::unexpected<Error>(error_of(handle, file, added));
   TRY(check_writable(handle, options.file));
   sqlite3_busy_timeout(handle, options.busy_timeout_ms);
   TRY(use_wal(*connection, options.busy_timeout_ms));

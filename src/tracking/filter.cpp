@@ -1,222 +1,22 @@
 #include "tracking/filter.h"
 
-#include <algorithm>
-#include <array>
 #include <charconv>
+#include <cstdlib>
 #include <span>
 
 #include "base/text.h"
+#include "db/regex.h"
+#include "tracking/filter_names.h"
 #include "tracking/filter_tokens.h"
 
 namespace tidemill::tracking {
 namespace {
 
 constexpr size_t kMaxFilterBytes = 1 << 20;
-constexpr size_t kMaxClauses = 200;  // SQLite's expression depth is 1000
+constexpr int kMaxClauses = 200;  // SQLite's expression depth is 1000
+constexpr int kMaxDepth = 100;
+constexpr size_t kMaxListItems = 10'000;
 constexpr size_t kMaxOrderKeys = 32;
-
-struct EntityName {
-  std::string_view name;
-  Entity entity;
-};
-constexpr EntityName kEntityNames[] = {{"metric", Entity::kMetric},
-                                       {"metrics", Entity::kMetric},
-                                       {"parameter", Entity::kParam},
-                                       {"parameters", Entity::kParam},
-                                       {"param", Entity::kParam},
-                                       {"params", Entity::kParam},
-                                       {"tag", Entity::kTag},
-                                       {"tags", Entity::kTag},
-                                       {"attribute", Entity::kAttribute},
-                                       {"attributes", Entity::kAttribute},
-                                       {"attr", Entity::kAttribute},
-                                       {"run", Entity::kAttribute},
-                                       {"dataset", Entity::kDataset},
-                                       {"datasets", Entity::kDataset}};
-
-std::string_view singular(Entity entity) {
-  switch (entity) {
-    case Entity::kMetric:
-      return "metric";
-    case Entity::kParam:
-      return "parameter";
-    case Entity::kTag:
-      return "tag";
-    case Entity::kAttribute:
-      return "attribute";
-    case Entity::kDataset:
-      return "dataset";
-  }
-  return "";
-}
-
-struct Attribute {
-  std::string_view name;     // as written
-  std::string_view meaning;  // without aliases
-  bool numeric;
-  bool takes_list = false;  // IN, NOT IN
-};
-constexpr Attribute kRunAttributes[] = {
-    {"run_id", "run_id", false, true},  {"run_name", "run_name", false},
-    {"run name", "run_name", false},    {"Run name", "run_name", false},
-    {"Run Name", "run_name", false},    {"status", "status", false},
-    {"user_id", "user_id", false},      {"artifact_uri", "artifact_uri", false},
-    {"start_time", "start_time", true}, {"end_time", "end_time", true},
-    {"created", "start_time", true},    {"Created", "start_time", true}};
-constexpr Attribute kExperimentAttributes[] = {{"name", "name", false},
-                                               {"creation_time", "creation_time", true},
-                                               {"last_update_time", "last_update_time", true}};
-constexpr Attribute kExperimentOrderAttributes[] = {{"name", "name", false},
-                                                    {"experiment_id", "experiment_id", true},
-                                                    {"creation_time", "creation_time", true},
-                                                    {"last_update_time", "last_update_time", true}};
-constexpr Attribute kLoggedModelAttributes[] = {{"name", "name", false, true},
-                                                {"model_id", "model_id", false, true},
-                                                {"model_type", "model_type", false, true},
-                                                {"status", "status", false, true},
-                                                {"source_run_id", "source_run_id", false, true},
-                                                {"artifact_location", "artifact_location", false, true},
-                                                {"creation_timestamp", "creation_timestamp", true},
-                                                {"creation_timestamp_ms", "creation_timestamp", true},
-                                                {"creation_time", "creation_timestamp", true},
-                                                {"last_updated_timestamp", "last_updated_timestamp", true},
-                                                {"last_updated_timestamp_ms", "last_updated_timestamp", true},
-                                                {"last_updated_time", "last_updated_timestamp", true}};
-constexpr Attribute kRegisteredModelAttributes[] = {{"name", "name", false, true}};
-constexpr Attribute kRegisteredModelOrderAttributes[] = {
-    {"name", "name", false},
-    {"creation_timestamp", "creation_timestamp", true},
-    {"last_updated_timestamp", "last_updated_timestamp", true}};
-constexpr Attribute kModelVersionAttributes[] = {{"name", "name", false, true},
-                                                 {"version_number", "version_number", true},
-                                                 {"run_id", "run_id", false, true},
-                                                 {"source_path", "source_path", false}};
-constexpr Attribute kModelVersionOrderAttributes[] = {
-    {"name", "name", false},
-    {"version_number", "version_number", true},
-    {"creation_timestamp", "creation_timestamp", true},
-    {"last_updated_timestamp", "last_updated_timestamp", true}};
-constexpr std::string_view kDatasetKeys[] = {"name", "digest", "context"};
-
-std::span<const Attribute> attributes_of(Subject subject) {
-  switch (subject) {
-    case Subject::kRuns:
-      return kRunAttributes;
-    case Subject::kExperiments:
-      return kExperimentAttributes;
-    case Subject::kLoggedModels:
-      return kLoggedModelAttributes;
-    case Subject::kRegisteredModels:
-      return kRegisteredModelAttributes;
-    case Subject::kModelVersions:
-      return kModelVersionAttributes;
-  }
-  return {};
-}
-
-std::span<const Attribute> order_attributes_of(Subject subject) {
-  switch (subject) {
-    case Subject::kRuns:
-      return kRunAttributes;
-    case Subject::kExperiments:
-      return kExperimentOrderAttributes;
-    case Subject::kLoggedModels:
-      return kLoggedModelAttributes;
-    case Subject::kRegisteredModels:
-      return kRegisteredModelOrderAttributes;
-    case Subject::kModelVersions:
-      return kModelVersionOrderAttributes;
-  }
-  return {};
-}
-
-// The registry says some things in other words.
-bool in_registry(Subject subject) {
-  return subject == Subject::kRegisteredModels || subject == Subject::kModelVersions;
-}
-
-std::string unquote(std::string_view text) {
-  if (text.size() < 2 || text.front() != text.back() ||
-      std::string_view("'\"`").find(text.front()) == std::string_view::npos)
-    return std::string(text);
-  std::string out;
-  for (size_t i = 1; i + 1 < text.size(); ++i) {
-    out += text[i];
-    if (text[i] == text.front()) ++i;  // doubled
-  }
-  return out;
-}
-
-bool is_quoted(std::string_view text, char quote) {
-  return text.size() >= 2 && text.front() == quote && text.back() == quote;
-}
-
-template <class Range>
-std::string python_set(const Range& names) {
-  std::vector<std::string> quoted;
-  for (std::string_view name : names) quoted.push_back(fmt::format("'{}'", name));
-  return fmt::format("{{{}}}", join(quoted, ", "));
-}
-
-// An identifier taken apart: the entity, the key, and for attributes what is known of it.
-struct Identifier {
-  Entity entity = Entity::kAttribute;
-  std::string key;
-  bool numeric = false;
-  bool takes_list = true;
-};
-
-bool has_entity(Subject subject, Entity entity) {
-  if (entity == Entity::kAttribute || entity == Entity::kTag || subject == Subject::kRuns) return true;
-  return subject == Subject::kLoggedModels && entity != Entity::kDataset;
-}
-
-Result<Entity> parse_entity(std::string_view name, Subject subject) {
-  for (const EntityName& known : kEntityNames)
-    if (known.name == name && has_entity(subject, known.entity)) return known.entity;
-  if (subject != Subject::kRuns && subject != Subject::kLoggedModels)
-    return fail(Code::kInvalid,
-                "Invalid entity type '{}'. Valid entity types are ('attribute', 'tag', 'tags')", name);
-  return fail(
-      Code::kInvalid,
-      "Invalid entity type '{}'. Valid values are ['metric', 'parameter', 'tag', 'attribute', 'dataset']",
-      name);
-}
-
-Result<Identifier> parse_identifier(std::string_view text, Subject subject,
-                                    std::span<const Attribute> attributes) {
-  Identifier out;
-  std::string_view key = text;
-  // A dot inside quotes does not part entity and key.
-  size_t dot = text.empty() || text[0] == '"' || text[0] == '`' ? std::string_view::npos : text.find('.');
-  if (!text.empty() && text[0] == '`') {
-    size_t close = text.find('`', 1);
-    if (close != std::string_view::npos && close + 1 < text.size() && text[close + 1] == '.') dot = close + 1;
-  }
-  if (dot != std::string_view::npos) {
-    out.entity = TRY(parse_entity(unquote(text.substr(0, dot)), subject));
-    key = text.substr(dot + 1);
-  }
-  out.key = unquote(key);
-  if (out.entity == Entity::kAttribute) {
-    auto known = std::find_if(attributes.begin(), attributes.end(),
-                              [&](const Attribute& attribute) { return attribute.name == out.key; });
-    if (known == attributes.end()) {
-      std::vector<std::string_view> names;
-      for (const Attribute& attribute : attributes) names.push_back(attribute.name);
-      return fail(Code::kInvalid, "Invalid attribute key '{}' specified. Valid keys are '{}'", out.key,
-                  python_set(names));
-    }
-    out.key = known->meaning;
-    out.numeric = known->numeric;
-    out.takes_list = known->takes_list;
-  }
-  if (out.entity == Entity::kDataset &&
-      std::find(std::begin(kDatasetKeys), std::end(kDatasetKeys), out.key) == std::end(kDatasetKeys))
-    return fail(Code::kInvalid, "Invalid dataset key '{}' specified. Valid keys are '{}'", out.key,
-                python_set(kDatasetKeys));
-  return out;
-}
 
 std::string upper(std::string_view text) {
   std::string out(text);
@@ -225,139 +25,44 @@ std::string upper(std::string_view text) {
   return out;
 }
 
-// A clause by its shape only.
-struct RawClause {
-  std::string_view name;
-  std::string op;  // upper case
-  Token value{TokenKind::kOther, ""};
+struct NamedOp {
+  std::string_view text;
+  Op op;
 };
+constexpr NamedOp kNumberOps[] = {{"=", Op::kEq},           {"!=", Op::kNe},
+                                  {">", Op::kGt},           {">=", Op::kGe},
+                                  {"<", Op::kLt},           {"<=", Op::kLe},
+                                  {"IN", Op::kIn},          {"NOT IN", Op::kNotIn},
+                                  {"IS NULL", Op::kIsNull}, {"IS NOT NULL", Op::kIsNotNull}};
+constexpr NamedOp kTextOps[] = {
+    {"=", Op::kEq},         {"!=", Op::kNe},          {"LIKE", Op::kLike},
+    {"ILIKE", Op::kIlike},  {"RLIKE", Op::kRegex},    {"IN", Op::kIn},
+    {"NOT IN", Op::kNotIn}, {"IS NULL", Op::kIsNull}, {"IS NOT NULL", Op::kIsNotNull}};
 
-// Finds the clauses, and names whatever is between them that does not belong there.
-class ShapeParser {
- public:
-  explicit ShapeParser(std::span<const Token> tokens) : tokens_(tokens) {}
+bool is_numeric(const Identifier& left) { return left.numeric || left.entity == Entity::kMetric; }
 
-  Result<std::vector<RawClause>> parse() {
-    bool clause_may_follow = true;
-    while (at_ < tokens_.size()) {
-      if (is_word(0, "AND")) {
-        if (clause_may_follow)
-          refuse();
-        else
-          ++at_;
-        clause_may_follow = true;
-      } else if (!is_word(0, "OR") && !is_word(0, "NOT") && tokens_[at_].kind == TokenKind::kName &&
-                 take_clause()) {
-        if (!clause_may_follow) invalid_.push_back(fmt::format("'{}'", clauses_.back().name));
-        clause_may_follow = false;
-      } else {
-        refuse();
-        clause_may_follow = true;
-      }
-    }
-    if (clause_may_follow && invalid_.empty() && !clauses_.empty()) invalid_.push_back("'AND'");
-    if (!invalid_.empty())
-      return fail(Code::kInvalid, "Invalid clause(s) in filter string: {}", join(invalid_, ", "));
-    return std::move(clauses_);
-  }
-
- private:
-  bool has(size_t ahead, TokenKind kind) const {
-    return at_ + ahead < tokens_.size() && tokens_[at_ + ahead].kind == kind;
-  }
-  bool is_word(size_t ahead, std::string_view word) const {
-    return has(ahead, TokenKind::kName) && upper(tokens_[at_ + ahead].text) == word;
-  }
-  bool is_value(size_t ahead) const {
-    return at_ + ahead < tokens_.size() && tokens_[at_ + ahead].kind != TokenKind::kOperator &&
-           tokens_[at_ + ahead].kind != TokenKind::kOther;
-  }
-  void refuse() { invalid_.push_back(fmt::format("'{}'", tokens_[at_++].text)); }
-  bool keep(std::string op, size_t value_at, size_t length) {
-    clauses_.push_back({tokens_[at_].text, std::move(op),
-                        value_at ? tokens_[at_ + value_at] : Token{TokenKind::kOther, ""}});
-    at_ += length;
-    return true;
-  }
-  bool take_clause() {
-    if (has(1, TokenKind::kOperator) && is_value(2)) return keep(std::string(tokens_[at_ + 1].text), 2, 3);
-    if ((is_word(1, "LIKE") || is_word(1, "ILIKE")) && is_value(2))
-      return keep(upper(tokens_[at_ + 1].text), 2, 3);
-    if (is_word(1, "IN") && has(2, TokenKind::kList)) return keep("IN", 2, 3);
-    if (is_word(1, "NOT") && is_word(2, "IN") && has(3, TokenKind::kList)) return keep("NOT IN", 3, 4);
-    if (is_word(1, "IS") && is_word(2, "NULL")) return keep("IS NULL", 0, 3);
-    if (is_word(1, "IS") && is_word(2, "NOT") && is_word(3, "NULL")) return keep("IS NOT NULL", 0, 4);
-    return false;
-  }
-
-  std::span<const Token> tokens_;
-  size_t at_ = 0;
-  std::vector<RawClause> clauses_;
-  std::vector<std::string> invalid_;
-};
-
-Result<Op> parse_op(const std::string& text, const Identifier& left, Subject subject) {
-  struct Named {
-    std::string_view text;
-    Op op;
-  };
-  constexpr Named kNumeric[] = {{"=", Op::kEq},  {"!=", Op::kNe}, {">", Op::kGt},
-                                {">=", Op::kGe}, {"<", Op::kLt},  {"<=", Op::kLe}};
-  constexpr Named kPairs[] = {{"=", Op::kEq},           {"!=", Op::kNe},
-                              {"LIKE", Op::kLike},      {"ILIKE", Op::kIlike},
-                              {"IS NULL", Op::kIsNull}, {"IS NOT NULL", Op::kIsNotNull}};
-  constexpr Named kStrings[] = {{"=", Op::kEq},        {"!=", Op::kNe}, {"LIKE", Op::kLike},
-                                {"ILIKE", Op::kIlike}, {"IN", Op::kIn}, {"NOT IN", Op::kNotIn}};
-  std::span<const Named> allowed = kStrings;
-  if (left.numeric || left.entity == Entity::kMetric)
-    allowed = kNumeric;
-  else if (left.entity == Entity::kParam || left.entity == Entity::kTag)
-    allowed = kPairs;
-  for (const Named& named : allowed)
+Result<Op> parse_op(std::string_view text, const Identifier& left, Subject subject) {
+  std::span<const NamedOp> allowed = is_numeric(left) ? std::span<const NamedOp>(kNumberOps) : kTextOps;
+  for (const NamedOp& named : allowed)
     if (named.text == text) return named.op;
   if (in_registry(subject))
     return fail(Code::kInvalid, "Invalid comparator for {}{}: {}", singular(left.entity),
                 left.numeric ? " " + left.key : "", text);
   std::vector<std::string_view> names;
-  for (const Named& named : allowed) names.push_back(named.text);
+  for (const NamedOp& named : allowed) names.push_back(named.text);
   return fail(Code::kInvalid, "Invalid comparator '{}' not one of '{}", text, python_set(names));
 }
 
-Result<> parse_number(std::string_view text, Clause& clause) {
+void parse_number(std::string_view text, Clause& clause) {
   int64_t integer = 0;
   auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), integer);
   if (error == std::errc() && end == text.data() + text.size()) {
     clause.integer = integer;
     clause.number = static_cast<double>(integer);
-    return {};
+    return;
   }
   // Not from_chars: it refuses "1." and says nothing of the sign of an overflow; the token has been checked.
   clause.number = std::strtod(std::string(text).c_str(), nullptr);
-  return {};
-}
-
-Result<std::vector<std::string>> parse_list(std::string_view text) {
-  std::vector<std::string> items;
-  std::vector<Token> tokens = tokenize(text.substr(1, text.size() - 2));
-  for (size_t i = 0; i < tokens.size(); ++i) {
-    bool is_comma = tokens[i].text == ",";
-    if (is_comma != (i % 2 == 1))
-      return fail(Code::kInvalid,
-                  "While parsing a list in the query, expected a non-empty list of string values, but "
-                  "got ill-formed list.");
-    if (is_comma) continue;
-    if (tokens[i].kind != TokenKind::kString && !is_quoted(tokens[i].text, '"'))
-      return fail(Code::kInvalid,
-                  "While parsing a list in the query, expected string value, punctuation, or "
-                  "whitespace, but got different type in list: {}",
-                  text);
-    items.push_back(unquote(tokens[i].text));
-  }
-  if (items.empty())
-    return fail(Code::kInvalid,
-                "While parsing a list in the query, expected a non-empty list of string values, but got "
-                "empty list");
-  return items;
 }
 
 Error not_quoted(const Identifier& left, std::string_view value, Subject subject) {
@@ -376,88 +81,212 @@ Error not_quoted(const Identifier& left, std::string_view value, Subject subject
                                       singular(left.entity), value)};
 }
 
-// The number of a version may stand in quotes.
-Result<> parse_version_number(const Identifier& left, const Token& token, Clause& clause) {
-  std::string text = unquote(token.text);
-  if (token.kind == TokenKind::kNumber || token.kind == TokenKind::kString) TRY(parse_number(text, clause));
-  if (clause.integer) return {};
-  return fail(Code::kInvalid, "Invalid value for numeric attribute '{}': {}", left.key, token.text);
-}
-
-Error takes_no_list(Subject subject) {
-  std::vector<std::string> names;
-  for (const Attribute& attribute : attributes_of(subject))
-    if (attribute.takes_list) names.push_back(fmt::format("'{}'", attribute.name));
-  if (in_registry(subject))
-    return {Code::kInvalid,
-            fmt::format("Only [{}] attributes support comparison with a list of quoted string values.",
-                        join(names, ", "))};
-  return {Code::kInvalid,
-          fmt::format("Only the {} attribute supports comparison with a list of quoted string values.",
-                      join(names, ", "))};
+bool is_text(const Token& token) {
+  return token.kind == TokenKind::kString || (token.kind == TokenKind::kName && is_quoted(token.text, '"'));
 }
 
 Result<> parse_value(const Identifier& left, const Token& token, Subject subject, Clause& clause) {
-  if (left.numeric && in_registry(subject) && token.kind != TokenKind::kList)
-    return parse_version_number(left, token, clause);
-  if (left.entity == Entity::kMetric || left.numeric) {
-    if (token.kind == TokenKind::kNumber) return parse_number(token.text, clause);
+  if (is_numeric(left)) {
+    // The number of a version may stand in quotes.
+    std::string text = in_registry(subject) ? unquote(token.text) : std::string(token.text);
+    bool may_be_number = token.kind == TokenKind::kNumber || (in_registry(subject) && is_text(token));
+    if (may_be_number) parse_number(text, clause);
+    if (in_registry(subject) && !clause.integer)
+      return fail(Code::kInvalid, "Invalid value for numeric attribute '{}': {}", left.key, token.text);
+    if (may_be_number) return {};
     if (left.numeric)
       return fail(Code::kInvalid, "Expected numeric value type for numeric attribute: {}. Found {}", left.key,
                   token.text);
     return fail(Code::kInvalid, "Expected numeric value type for metric. Found {}", token.text);
   }
-  if (token.kind == TokenKind::kString || (token.kind == TokenKind::kName && is_quoted(token.text, '"'))) {
+  if (is_text(token)) {
     clause.text = unquote(token.text);
     return {};
   }
   if (token.kind == TokenKind::kName)
     return fail(Code::kInvalid,
                 "Parameter value is either not quoted or unidentified quote types used for string value {}. "
-                "Use either "
-                "single or double quotes.",
+                "Use either single or double quotes.",
                 token.text);
-  bool is_list_op = clause.op == Op::kIn || clause.op == Op::kNotIn;
-  if (token.kind != TokenKind::kList || !is_list_op)
-    return tl::unexpected<Error>(not_quoted(left, token.text, subject));
-  if (!left.takes_list) return tl::unexpected<Error>(takes_no_list(subject));
-  clause.list = TRY(parse_list(token.text));
-  return {};
+  return tl::unexpected<Error>(not_quoted(left, token.text, subject));
 }
 
-Result<Clause> parse_clause(const RawClause& raw, Subject subject) {
-  Identifier left = TRY(parse_identifier(raw.name, subject, attributes_of(subject)));
-  Clause clause{.entity = left.entity,
-                .key = left.key,
-                .op = Op::kEq,
-                .text = {},
-                .list = {},
-                .number = 0,
-                .integer = {}};
-  bool is_null_test = raw.op == "IS NULL" || raw.op == "IS NOT NULL";
-  if (is_null_test && left.entity != Entity::kParam && left.entity != Entity::kTag)
-    return fail(Code::kInvalid,
-                "IS NULL / IS NOT NULL is only supported for tags and params, not for '{}' '{}'",
-                singular(left.entity), left.key);
-  bool is_list = raw.value.kind == TokenKind::kList;
-  if (is_null_test || is_list) clause.op = TRY(parse_op(raw.op, left, subject));
-  if (!is_null_test) TRY(parse_value(left, raw.value, subject, clause));
-  clause.op = TRY(parse_op(raw.op, left, subject));
-  return clause;
-}
+class Parser {
+ public:
+  Parser(std::string_view filter, Subject subject)
+      : filter_(filter), subject_(subject), tokens_(tokenize(filter)) {}
+
+  Result<Filter> parse() {
+    if (tokens_.empty()) return Filter{};
+    Filter filter = TRY(any(0));
+    if (at_ < tokens_.size()) return invalid();
+    if (filter.kind == Filter::Kind::kAll) return filter;
+    Filter all;
+    all.parts.push_back(std::move(filter));
+    return all;
+  }
+
+ private:
+  using Part = Result<Filter> (Parser::*)(int);
+
+  bool has(TokenKind kind, size_t ahead = 0) const {
+    return at_ + ahead < tokens_.size() && tokens_[at_ + ahead].kind == kind;
+  }
+  bool is_word(std::string_view word, size_t ahead = 0) const {
+    return has(TokenKind::kName, ahead) && upper(tokens_[at_ + ahead].text) == word;
+  }
+  bool take_word(std::string_view word) {
+    bool there = is_word(word);
+    if (there) ++at_;
+    return there;
+  }
+
+  // Puts the place behind the error: users look for it in long filters.
+  tl::unexpected<Error> at(size_t token, Error error) const {
+    auto bytes = token < tokens_.size() ? tokens_[token].text.data() - filter_.data()
+                                        : static_cast<ptrdiff_t>(filter_.size());
+    size_t column = 1;
+    for (char c : filter_.substr(0, static_cast<size_t>(bytes)))
+      if ((static_cast<unsigned char>(c) & 0xC0) != 0x80) ++column;
+    error.message += fmt::format(" (column {} of the filter)", column);
+    return tl::unexpected<Error>(std::move(error));
+  }
+  tl::unexpected<Error> invalid() const {
+    // A filter that stops short is told by its last word.
+    size_t token = std::min(at_, tokens_.size() - 1);
+    return at(token,
+              {Code::kInvalid, fmt::format("Invalid clause(s) in filter string: '{}'", tokens_[token].text)});
+  }
+
+  Result<Filter> joined(Part part, std::string_view word, Filter::Kind kind, int depth) {
+    Filter first = TRY((this->*part)(depth));
+    if (!is_word(word)) return first;
+    Filter all{.kind = kind};
+    all.parts.push_back(std::move(first));
+    while (take_word(word)) all.parts.push_back(TRY((this->*part)(depth)));
+    return all;
+  }
+  Result<Filter> any(int depth) { return joined(&Parser::all, "OR", Filter::Kind::kAny, depth); }
+  Result<Filter> all(int depth) { return joined(&Parser::one, "AND", Filter::Kind::kAll, depth); }
+
+  Result<Filter> one(int depth) {
+    if (depth > kMaxDepth)
+      return at(at_, {Code::kInvalid, fmt::format("The filter string is nested deeper than {}", kMaxDepth)});
+    if (take_word("NOT")) {
+      Filter negated{.kind = Filter::Kind::kNot};
+      negated.parts.push_back(TRY(one(depth + 1)));
+      return negated;
+    }
+    if (has(TokenKind::kOpen)) {
+      ++at_;
+      Filter inner = TRY(any(depth + 1));
+      if (!has(TokenKind::kClose)) return invalid();
+      ++at_;
+      return inner;
+    }
+    if (++clauses_ > kMaxClauses)
+      return at(at_,
+                {Code::kInvalid, fmt::format("The filter string has more than {} clauses", kMaxClauses)});
+    return Filter{.kind = Filter::Kind::kClause, .clause = TRY(clause())};
+  }
+
+  // The operator's words, joined by a space; "" when there is none.
+  std::string take_op() {
+    size_t words = 0;
+    if (has(TokenKind::kOperator) || is_word("LIKE") || is_word("ILIKE") || is_word("RLIKE") || is_word("IN"))
+      words = 1;
+    else if ((is_word("NOT") && is_word("IN", 1)) || (is_word("IS") && is_word("NULL", 1)))
+      words = 2;
+    else if (is_word("IS") && is_word("NOT", 1) && is_word("NULL", 2))
+      words = 3;
+    std::string op;
+    for (; words > 0; --words) op += (op.empty() ? "" : " ") + upper(tokens_[at_++].text);
+    return op;
+  }
+
+  Result<Clause> clause() {
+    if (!has(TokenKind::kName) || is_word("AND") || is_word("OR")) return invalid();
+    size_t name_at = at_++;
+    size_t op_at = at_;
+    std::string op_text = take_op();
+    if (op_text.empty()) {
+      at_ = name_at;
+      return invalid();
+    }
+    auto left = parse_identifier(tokens_[name_at].text, subject_, NameUse::kFilter);
+    if (!left) return at(name_at, std::move(left).error());
+    auto op = parse_op(op_text, *left, subject_);
+    if (!op) return at(op_at, std::move(op).error());
+    Clause clause{.entity = left->entity, .key = left->key, .op = *op};
+    if (clause.op == Op::kIsNull || clause.op == Op::kIsNotNull) return clause;
+    bool is_list = clause.op == Op::kIn || clause.op == Op::kNotIn;
+    TRY(is_list ? list(*left, clause) : value(*left, clause));
+    return clause;
+  }
+
+  Result<> value(const Identifier& left, Clause& clause) {
+    if (at_ >= tokens_.size() || has(TokenKind::kOperator) || has(TokenKind::kOther) || has(TokenKind::kOpen))
+      return invalid();
+    auto parsed = parse_value(left, tokens_[at_], subject_, clause);
+    if (!parsed) return at(at_, std::move(parsed).error());
+    if (clause.op == Op::kRegex)
+      if (auto checked = db::check_regex(clause.text); !checked) return at(at_, std::move(checked).error());
+    ++at_;
+    return {};
+  }
+
+  Result<> list(const Identifier& left, Clause& clause) {
+    if (!has(TokenKind::kOpen)) return invalid();
+    size_t open = at_++;
+    auto ill_formed = [&](std::string_view what) {
+      return at(std::min(at_, tokens_.size()), {Code::kInvalid, std::string(what)});
+    };
+    while (!has(TokenKind::kClose)) {
+      bool first = at_ == open + 1;
+      if (!first && !has(TokenKind::kComma))
+        return ill_formed(
+            "While parsing a list in the query, expected a non-empty list of string values, but "
+            "got ill-formed list.");
+      if (!first) ++at_;
+      if (at_ >= tokens_.size()) return invalid();
+      if (!is_numeric(left) && !is_text(tokens_[at_]))
+        return ill_formed(
+            fmt::format("While parsing a list in the query, expected string value, punctuation, "
+                        "or whitespace, but got different type in list: {}",
+                        tokens_[at_].text));
+      Clause item;
+      auto parsed = parse_value(left, tokens_[at_], subject_, item);
+      if (!parsed) return at(at_, std::move(parsed).error());
+      if (is_numeric(left))
+        clause.numbers.push_back(item.number);
+      else
+        clause.list.push_back(std::move(item.text));
+      if (std::max(clause.list.size(), clause.numbers.size()) > kMaxListItems)
+        return ill_formed(fmt::format("A list in the filter has more than {} values", kMaxListItems));
+      ++at_;
+    }
+    ++at_;
+    if (clause.list.empty() && clause.numbers.empty())
+      return at(open,
+                {Code::kInvalid,
+                 "While parsing a list in the query, expected a non-empty list of string values, but got "
+                 "empty list"});
+    return {};
+  }
+
+  std::string_view filter_;
+  Subject subject_;
+  std::vector<Token> tokens_;
+  size_t at_ = 0;
+  int clauses_ = 0;
+};
 
 }  // namespace
 
-Result<std::vector<Clause>> parse_filter(std::string_view filter, Subject subject) {
+Result<Filter> parse_filter(std::string_view filter, Subject subject) {
   if (filter.size() > kMaxFilterBytes)
     return fail(Code::kInvalid, "The filter string is longer than {} bytes", kMaxFilterBytes);
-  std::vector<Token> tokens = tokenize(filter);
-  std::vector<RawClause> raw = TRY(ShapeParser(tokens).parse());
-  if (raw.size() > kMaxClauses)
-    return fail(Code::kInvalid, "The filter string has more than {} clauses", kMaxClauses);
-  std::vector<Clause> clauses;
-  for (const RawClause& one : raw) clauses.push_back(TRY(parse_clause(one, subject)));
-  return clauses;
+  return Parser(filter, subject).parse();
 }
 
 Result<std::vector<OrderKey>> parse_order(const std::vector<std::string>& order_by, Subject subject) {
@@ -471,7 +300,7 @@ Result<std::vector<OrderKey>> parse_order(const std::vector<std::string>& order_
     std::string direction = tokens.size() == 2 ? upper(tokens[1].text) : "ASC";
     if (direction != "ASC" && direction != "DESC")
       return fail(Code::kInvalid, "Invalid ordering key in order_by clause '{}'.", text);
-    Identifier left = TRY(parse_identifier(tokens[0].text, subject, order_attributes_of(subject)));
+    Identifier left = TRY(parse_identifier(tokens[0].text, subject, NameUse::kOrder));
     if (left.entity == Entity::kDataset)
       return fail(Code::kInvalid, "Invalid order_by entity type 'dataset'");
     if (subject == Subject::kLoggedModels && left.entity != Entity::kAttribute &&

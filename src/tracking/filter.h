@@ -1,5 +1,8 @@
-// MLflow's search language, read into clauses. filter := clause (AND clause)*; clause := [entity.]key op
-// value. Texts of errors are MLflow's where clients may compare them.
+// The search language: MLflow's, with OR, NOT, parentheses, lists and NULL tests for everything, and regular
+// expressions besides.
+//   filter := any;  any := all (OR all)*;  all := one (AND one)*;  one := NOT one | "(" any ")" | clause
+//   clause := [entity.]key op value | ... [NOT] IN (value, ...) | ... IS [NOT] NULL
+// Texts of errors are MLflow's where clients may compare them, with the column of the offending word behind.
 #pragma once
 
 #include <cstdint>
@@ -13,16 +16,24 @@
 namespace tidemill::tracking {
 
 enum class Entity { kMetric, kParam, kTag, kAttribute, kDataset };
-enum class Op { kEq, kNe, kGt, kGe, kLt, kLe, kLike, kIlike, kIn, kNotIn, kIsNull, kIsNotNull };
+enum class Op { kEq, kNe, kGt, kGe, kLt, kLe, kLike, kIlike, kRegex, kIn, kNotIn, kIsNull, kIsNotNull };
 
 struct Clause {
   Entity entity = Entity::kAttribute;
   std::string key;  // attributes: without aliases
   Op op = Op::kEq;
   std::string text;                // value of everything but numbers
-  std::vector<std::string> list;   // kIn, kNotIn
+  std::vector<std::string> list;   // kIn, kNotIn of texts
   double number = 0;               // value of metrics and numeric attributes
   std::optional<int64_t> integer;  // the same, where it is one
+  std::vector<double> numbers;     // kIn, kNotIn of numbers
+};
+
+struct Filter {
+  enum class Kind { kClause, kAll, kAny, kNot };
+  Kind kind = Kind::kAll;
+  Clause clause = {};              // kClause
+  std::vector<Filter> parts = {};  // kAll (of nothing: true), kAny; kNot has one
 };
 
 struct OrderKey {
@@ -33,7 +44,8 @@ struct OrderKey {
 
 enum class Subject { kRuns, kExperiments, kLoggedModels, kRegisteredModels, kModelVersions };
 
-Result<std::vector<Clause>> parse_filter(std::string_view filter, Subject subject);
+// The outermost is kAll. A missing value passes no clause but IS NULL, and so it passes NOT of any other.
+Result<Filter> parse_filter(std::string_view filter, Subject subject);
 // At most 32 keys, none twice.
 Result<std::vector<OrderKey>> parse_order(const std::vector<std::string>& order_by, Subject subject);
 

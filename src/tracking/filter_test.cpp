@@ -6,6 +6,7 @@
 #include <cmath>
 
 #include "base/files.h"
+#include "tracking/lineage.h"
 #include "tracking/page_token.h"
 #include "tracking/store.h"
 
@@ -140,6 +141,23 @@ TEST_F(SearchTest, attributes_have_aliases_and_need_no_entity) {
   EXPECT_THAT(found("artifact_uri LIKE 'mlflow%'"), ElementsAre("three", "two", "one"));
 }
 
+TEST_F(SearchTest, runs_are_found_by_their_data_sets) {
+  auto dataset = [](std::string name, std::string digest) {
+    return Dataset{.name = std::move(name), .digest = std::move(digest), .source_type = "s", .source = "x"};
+  };
+  ASSERT_TRUE(Lineage(store).log_inputs(
+      ids[0], {{dataset("train", "d1"), {{"mlflow.data.context", "training"}}}, {dataset("test", "d2"), {}}},
+      {}));
+  ASSERT_TRUE(Lineage(store).log_inputs(ids[1], {{dataset("train", "d3"), {}}}, {}));
+  EXPECT_THAT(found("dataset.name = 'train'"), ElementsAre("two", "one"));
+  EXPECT_THAT(found("datasets.name = 'train' AND dataset.digest IN ('d1', 'd9')"), ElementsAre("one"));
+  EXPECT_THAT(found("dataset.context = 'training'"), ElementsAre("one"));
+  EXPECT_THAT(found("dataset.digest != 'd1'"), ElementsAre("two", "one")) << "one has d2 besides";
+  EXPECT_THAT(found("dataset.name IS NULL"), ElementsAre("three"));
+  EXPECT_THAT(found("dataset.name LIKE 'te%'"), ElementsAre("one"));
+  refused("dataset.size = 'x'", "Invalid dataset key 'size' specified.");
+}
+
 TEST_F(SearchTest, run_ids_can_be_listed) {
   EXPECT_THAT(found("run_id IN ('" + ids[0] + "', \"" + ids[2] + "\")"), ElementsAre("three", "one"));
   EXPECT_THAT(found("attributes.run_id not in ('" + ids[0] + "')"), ElementsAre("three", "two"));
@@ -153,14 +171,66 @@ TEST_F(SearchTest, text_with_quotes_semicolons_and_sql_is_only_text) {
   EXPECT_THAT(found("tags.`') OR 1=1 --` = 'x'"), IsEmpty());
 }
 
-TEST_F(SearchTest, what_the_grammar_lacks_is_refused_in_mlflows_words) {
-  refused("metrics.m > 1 OR metrics.m < 0", "Invalid clause(s) in filter string: 'OR'");
-  refused("NOT params.p = \"1\"", "Invalid clause(s) in filter string: 'NOT'");
-  refused("(metrics.m > 1)", "Invalid clause(s) in filter string: '(metrics.m > 1)'");
+TEST_F(SearchTest, conditions_are_joined_negated_and_grouped) {
+  EXPECT_THAT(found("metrics.m > 1 OR metrics.n = 7"), ElementsAre("three", "one"));
+  EXPECT_THAT(found("metrics.m > 1 or metrics.n = 7 and params.p = '1'"), ElementsAre("one"))
+      << "AND binds tighter";
+  EXPECT_THAT(found("(metrics.m > 1 OR metrics.n = 7) AND run_name != 'one'"), ElementsAre("three"));
+  EXPECT_THAT(found("NOT run_name = 'one'"), ElementsAre("three", "two"));
+  EXPECT_THAT(found("not (run_name = 'one' OR run_name = 'two')"), ElementsAre("three"));
+  EXPECT_THAT(found("NOT NOT ((run_name = 'one'))"), ElementsAre("one"));
+  EXPECT_THAT(found("NOT metrics.m > 1"), ElementsAre("three", "two")) << "three has no m";
+  EXPECT_THAT(found("NOT end_time > 0"), ElementsAre("three", "two"));
+}
+
+TEST_F(SearchTest, lists_and_null_tests_go_with_everything) {
+  EXPECT_THAT(found("params.p IN ('1', '10')"), ElementsAre("two", "one"));
+  EXPECT_THAT(found("params.p NOT IN ('1')"), ElementsAre("two"));
+  EXPECT_THAT(found("tags.t IN ('alpha', 'Alpha')"), ElementsAre("one"));
+  EXPECT_THAT(found("metrics.m IN (1.5, 7, -3)"), ElementsAre("two", "one"));
+  EXPECT_THAT(found("metrics.n NOT IN (8)"), ElementsAre("three", "two"));
+  EXPECT_THAT(found("run_name IN (\"two\")"), ElementsAre("two"));
+  EXPECT_THAT(found("start_time IN (1000, 3000)"), ElementsAre("three", "one"));
+  EXPECT_THAT(found("end_time IS NULL"), ElementsAre("three", "two"));
+  EXPECT_THAT(found("metrics.m IS NULL"), ElementsAre("three"));
+  EXPECT_THAT(found("metrics.n IS NOT NULL AND end_time IS NULL"), ElementsAre("three", "two"));
+}
+
+TEST_F(SearchTest, regular_expressions_are_found_anywhere_in_the_text) {
+  EXPECT_THAT(found("run_name RLIKE '^t'"), ElementsAre("three", "two"));
+  EXPECT_THAT(found("tags.t rlike '(?i)ALPHA|gamma'"), ElementsAre("one"));
+  EXPECT_THAT(found("params.p RLIKE '^1.$'"), ElementsAre("two"));
+  EXPECT_THAT(found("NOT params.p RLIKE '0'"), ElementsAre("three", "one"));
+  ASSERT_TRUE(store.set_tag(ids[0], "long", std::string(8000, 'a')));
+  EXPECT_THAT(found("tags.long RLIKE '^(a+)+$'"), ElementsAre("one"));
+  EXPECT_THAT(found("tags.long RLIKE '^(a+)+b$'"), IsEmpty());
+  refused("run_name RLIKE '(a'", "Invalid regular expression '(a': missing ): (a (column 16 of the filter)");
+  refused("run_name RLIKE '(((a{1000}){1000}){1000})'", "Invalid regular expression");
+  refused("run_name RLIKE '" + std::string(2000, 'a') + "'", "longer than 1000 bytes");
+  refused("metrics.m RLIKE '1'", "Invalid comparator 'RLIKE' not one of '{");
+}
+
+TEST_F(SearchTest, errors_point_at_the_column) {
+  refused("metrics.m > 1 AND params.p = 5", "Got value 5 (column 30 of the filter)");
+  refused("tags.ü = 'grüße' AND x.y = 1", "Invalid entity type 'x'");
+  refused("tags.ü = 'grüße' AND x.y = 1", "(column 22 of the filter)");
+  refused("(metrics.m > 1", "'1' (column 14 of the filter)");
+  refused("metrics.m > 1)", "')' (column 14 of the filter)");
+}
+
+TEST_F(SearchTest, what_is_no_filter_is_refused_in_mlflows_words) {
+  refused("OR metrics.m < 0", "Invalid clause(s) in filter string: 'OR'");
   refused("metrics.m > 1 AND", "Invalid clause(s) in filter string: 'AND'");
+  refused("metrics.m > 1 AND OR metrics.m < 0", "Invalid clause(s) in filter string: 'OR'");
+  refused("NOT", "Invalid clause(s) in filter string: 'NOT'");
+  refused("()", "Invalid clause(s) in filter string: ')'");
   refused("metrics.m > 1 metrics.m < 2", "Invalid clause(s) in filter string: 'metrics.m'");
   refused("params.p", "Invalid clause(s) in filter string: 'params.p'");
   refused("params.p = 'open", "Invalid clause(s)");
+  refused("params.p = ('a')", "Invalid clause(s)");
+  refused("params.p IN 'a'", "Invalid clause(s)");
+  refused("run_id IN ('a'", "ill-formed list. (column 15 of the filter)");
+  refused(std::string(5000, '(') + "metrics.m > 1" + std::string(5000, ')'), "nested deeper");
   refused("params.p = 1", "Expected a quoted string value for parameter (e.g. 'my-value'). Got value 1");
   refused("metrics.m = '1'", "Expected numeric value type for metric. Found '1'");
   refused("start_time = '1'", "Expected numeric value type for numeric attribute: start_time. Found '1'");
@@ -170,12 +240,10 @@ TEST_F(SearchTest, what_the_grammar_lacks_is_refused_in_mlflows_words) {
   refused("attributes.zzz = \"1\"", "Invalid attribute key 'zzz' specified. Valid keys are '{'");
   refused("metrics.m LIKE 1", "Invalid comparator 'LIKE' not one of '{");
   refused("params.p > '1'", "Invalid comparator '>' not one of '{");
-  refused("attributes.run_name IN ('nm')",
-          "Only the 'run_id' attribute supports comparison with a list of quoted string values.");
   refused("run_id IN ()", "got empty list");
   refused("run_id IN ('a' 'b')", "ill-formed list");
   refused("run_id IN (1)", "different type in list");
-  refused("metrics.m IS NULL", "only supported for tags and params");
+  refused("metrics.m IN ('a')", "Expected numeric value type for metric. Found 'a'");
 }
 
 TEST_F(SearchTest, metrics_order_nan_after_numbers_and_missing_last_in_both_directions) {

@@ -34,7 +34,10 @@ class Scanner {
   TokenKind next() {
     char c = peek();
     if (c == '\'') return quoted('\'') ? TokenKind::kString : TokenKind::kOther;
-    if (c == '(') return list();
+    if (c == '(' || c == ')' || c == ',') {
+      ++at_;
+      return c == '(' ? TokenKind::kOpen : c == ')' ? TokenKind::kClose : TokenKind::kComma;
+    }
     if (is_digit(c) || ((c == '-' || c == '.') && (is_digit(peek(1)) || peek(1) == '.'))) return number();
     if (is_operator(c)) {
       while (is_operator(peek())) ++at_;
@@ -57,19 +60,6 @@ class Scanner {
       return true;
     }
     return false;
-  }
-
-  TokenKind list() {
-    for (++at_; at_ < text_.size();) {
-      char c = peek();
-      if (c == '\'' || c == '"') {
-        if (!quoted(c)) return TokenKind::kOther;
-      } else {
-        ++at_;
-        if (c == ')') return TokenKind::kList;
-      }
-    }
-    return TokenKind::kOther;
   }
 
   TokenKind number() {

@@ -179,7 +179,6 @@ void add_dataset_tests(Query& query, const std::vector<DatasetFilter>& datasets)
 
 Result<> add_clause(Query& query, db::Connection& connection, const Clause& clause,
                     const std::vector<DatasetFilter>& datasets) {
-  query.add(" AND ");
   if (clause.entity == Entity::kAttribute) {
     bool numeric = clause.key.ends_with("_timestamp");
     numeric ? add_number_test(query, model_column(clause.key), clause)
@@ -193,13 +192,13 @@ Result<> add_clause(Query& query, db::Connection& connection, const Clause& clau
   }
   std::optional<int64_t> key = TRY(find_key(connection, clause.key));
   if (!key) {
-    query.add("1 = 0");
+    query.add(clause.op == Op::kIsNull ? "1 = 1" : "1 = 0");
     return {};
   }
-  query.add("EXISTS (SELECT 1 FROM logged_model_metrics v WHERE v.model = m.id AND v.key = ?", *key);
-  // A NaN is unequal to every number and compares with none.
-  query.add(clause.op == Op::kNe ? " AND (v.is_nan = 1 OR " : " AND (v.is_nan = 0 AND ");
-  query.add(fmt::format("v.value{})", symbol(clause.op)), clause.number);
+  query.add(fmt::format("{}EXISTS (SELECT 1 FROM logged_model_metrics v WHERE v.model = m.id AND v.key = ?",
+                        clause.op == Op::kIsNull ? "NOT " : ""),
+            *key);
+  add_metric_test(query, clause);
   add_dataset_tests(query, datasets);
   query.add(")");
   return {};
@@ -232,16 +231,17 @@ Result<> add_order(Query& query, db::Connection& connection, const std::vector<M
 
 Result<Query> search_query(db::Connection& connection, const SearchLoggedModels& search,
                            const std::vector<int64_t>& experiments) {
-  std::vector<Clause> clauses = TRY(parse_filter(search.filter, Subject::kLoggedModels));
+  Filter filter = TRY(parse_filter(search.filter, Subject::kLoggedModels));
   Query query;
   query.add(fmt::format("SELECT {} FROM logged_models m WHERE m.lifecycle = 0 AND m.experiment IN ",
                         kModelColumns));
   query.add_list(experiments);
   bool any_metric = false;
-  for (const Clause& clause : clauses) {
-    TRY(add_clause(query, connection, clause, search.datasets));
+  query.add(" AND ");
+  TRY(add_filter(query, filter, [&](const Clause& clause) {
     any_metric = any_metric || clause.entity == Entity::kMetric;
-  }
+    return add_clause(query, connection, clause, search.datasets);
+  }));
   if (!any_metric && !search.datasets.empty()) {
     query.add(" AND EXISTS (SELECT 1 FROM logged_model_metrics v WHERE v.model = m.id");
     add_dataset_tests(query, search.datasets);

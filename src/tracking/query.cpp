@@ -1,5 +1,7 @@
 #include "tracking/query.h"
 
+#include "db/regex.h"
+
 namespace tidemill::tracking {
 
 Result<db::Statement> Query::prepare(db::Connection& connection) const {
@@ -29,10 +31,19 @@ std::string_view symbol(Op op) {
   }
 }
 
+static bool is_null_test(Op op) { return op == Op::kIsNull || op == Op::kIsNotNull; }
+
+static void add_null_test(Query& query, std::string_view column, Op op) {
+  query.add(fmt::format("{} IS {}NULL", column, op == Op::kIsNull ? "" : "NOT "));
+}
+
 void add_text_test(Query& query, std::string_view column, const Clause& clause) {
+  if (is_null_test(clause.op)) return add_null_test(query, column, clause.op);
   if (clause.op == Op::kIn || clause.op == Op::kNotIn) {
     query.add(fmt::format("{} {} ", column, clause.op == Op::kIn ? "IN" : "NOT IN"));
     query.add_list(clause.list);
+  } else if (clause.op == Op::kRegex) {
+    query.add(fmt::format("{}(?, {})", db::kRegexFunction, column), clause.text);
   } else if (clause.op == Op::kIlike) {
     query.add(fmt::format("lower({}) LIKE lower(?)", column), clause.text);
   } else {
@@ -41,15 +52,30 @@ void add_text_test(Query& query, std::string_view column, const Clause& clause) 
 }
 
 void add_number_test(Query& query, std::string_view column, const Clause& clause) {
+  if (is_null_test(clause.op)) return add_null_test(query, column, clause.op);
+  if (clause.op == Op::kIn || clause.op == Op::kNotIn) {
+    query.add(fmt::format("{} {} ", column, clause.op == Op::kIn ? "IN" : "NOT IN"));
+    query.add_list(clause.numbers);
+    return;
+  }
   query.add(fmt::format("{}{}", column, symbol(clause.op)));
   clause.integer ? query.add("", *clause.integer) : query.add("", clause.number);
+}
+
+void add_metric_test(Query& query, const Clause& clause) {
+  if (is_null_test(clause.op)) return;
+  // A NaN is unequal to every number and compares with none.
+  bool passes_nan = clause.op == Op::kNe || clause.op == Op::kNotIn;
+  query.add(passes_nan ? " AND (v.is_nan = 1 OR " : " AND (v.is_nan = 0 AND ");
+  add_number_test(query, "v.value", clause);
+  query.add(")");
 }
 
 void add_tag_test(Query& query, std::string_view tags, const Clause& clause) {
   query.add(
       fmt::format("{}EXISTS (SELECT 1 FROM {} AND t.key = ?", clause.op == Op::kIsNull ? "NOT " : "", tags),
       clause.key);
-  if (clause.op != Op::kIsNull && clause.op != Op::kIsNotNull) {
+  if (!is_null_test(clause.op)) {
     query.add(" AND ");
     add_text_test(query, "t.value", clause);
   }

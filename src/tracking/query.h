@@ -35,11 +35,31 @@ class Query {
   std::vector<std::variant<int64_t, double, std::string>> values_;
 };
 
+// Appends the filter as one condition; add_clause(clause) -> Result<> appends that of one clause.
+template <class AddClause>
+Result<> add_filter(Query& query, const Filter& filter, const AddClause& add_clause) {
+  if (filter.kind == Filter::Kind::kClause) return add_clause(filter.clause);
+  if (filter.parts.empty()) {
+    query.add("1 = 1");
+    return {};
+  }
+  query.add("(");
+  for (const Filter& part : filter.parts) {
+    if (&part != &filter.parts.front()) query.add(filter.kind == Filter::Kind::kAny ? " OR " : " AND ");
+    TRY(add_filter(query, part, add_clause));
+  }
+  query.add(filter.kind == Filter::Kind::kNot ? ") IS NOT TRUE" : ")");
+  return {};
+}
+
 // " >= ?" and the like, for operators that compare with one value.
 std::string_view symbol(Op op);
 
 void add_text_test(Query& query, std::string_view column, const Clause& clause);
 void add_number_test(Query& query, std::string_view column, const Clause& clause);
+// " AND" the test of a metric's value, in a row v with value and is_nan; nothing for NULL tests, which ask
+// whether there is such a row.
+void add_metric_test(Query& query, const Clause& clause);
 // A test of one tag. tags: what follows FROM, the table as t and the condition that ties it to its owner:
 // "experiment_tags t WHERE t.experiment = e.id". What lacks the tag passes only IS NULL.
 void add_tag_test(Query& query, std::string_view tags, const Clause& clause);

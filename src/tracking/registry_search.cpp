@@ -9,10 +9,15 @@
 namespace tidemill::tracking {
 namespace {
 
+bool is_prompt_test(const Filter& part) {
+  return part.kind == Filter::Kind::kClause && part.clause.entity == Entity::kTag &&
+         part.clause.key == kPromptTag;
+}
+
 // Whether the filter asks for prompts; otherwise they are left out.
-bool wants_prompts(const std::vector<Clause>& clauses) {
-  for (const Clause& clause : clauses)
-    if (clause.entity == Entity::kTag && clause.key == kPromptTag)
+bool wants_prompts(const Filter& filter) {
+  for (const Filter& part : filter.parts)
+    if (const Clause& clause = part.clause; is_prompt_test(part))
       return (clause.op == Op::kEq && to_lower(clause.text) == "true") ||
              (clause.op == Op::kNe && to_lower(clause.text) == "false");
   return false;
@@ -35,25 +40,26 @@ std::string_view version_column(std::string_view attribute) {
 
 using ColumnOf = std::string_view (*)(std::string_view attribute);
 
-// AND what the clauses say; tags: as for add_tag_test.
-void add_clauses(Query& query, const std::vector<Clause>& clauses, ColumnOf column, std::string_view tags) {
-  bool prompts = wants_prompts(clauses);
-  for (const Clause& clause : clauses) {
-    if (!prompts && clause.entity == Entity::kTag && clause.key == kPromptTag) continue;  // said below
-    query.add(" AND ");
-    if (clause.entity == Entity::kTag) {
+// AND what the filter says; tags: as for add_tag_test.
+Result<> add_conditions(Query& query, Filter filter, ColumnOf column, std::string_view tags) {
+  bool prompts = wants_prompts(filter);
+  if (!prompts) std::erase_if(filter.parts, is_prompt_test);  // said below
+  query.add(" AND ");
+  TRY(add_filter(query, filter, [&](const Clause& clause) -> Result<> {
+    if (clause.entity == Entity::kTag)
       add_tag_test(query, tags, clause);
-    } else if (clause.key == "version_number") {
+    else if (clause.key == "version_number")
       add_number_test(query, column(clause.key), clause);
-    } else {
+    else
       add_text_test(query, column(clause.key), clause);
-    }
-  }
+    return {};
+  }));
   if (!prompts)
     query.add(
         " AND NOT EXISTS (SELECT 1 FROM registered_model_tags p WHERE p.model = m.id AND p.key = ? AND "
         "p.value = 'true')",
         std::string(kPromptTag));
+  return {};
 }
 
 std::string order_terms(const std::vector<OrderKey>& keys, ColumnOf column,
@@ -66,25 +72,26 @@ std::string order_terms(const std::vector<OrderKey>& keys, ColumnOf column,
 }
 
 Result<Query> model_query(const SearchRegistry& search, int64_t offset) {
-  auto clauses = TRY(parse_filter(search.filter, Subject::kRegisteredModels));
+  Filter filter = TRY(parse_filter(search.filter, Subject::kRegisteredModels));
   auto order = TRY(parse_order(search.order_by, Subject::kRegisteredModels));
   Query query;
   query.add(fmt::format("SELECT {} FROM registered_models m WHERE 1 = 1", kModelColumns));
-  add_clauses(query, clauses, model_column, "registered_model_tags t WHERE t.model = m.id");
+  TRY(add_conditions(query, std::move(filter), model_column, "registered_model_tags t WHERE t.model = m.id"));
   query.add(fmt::format(" ORDER BY {} LIMIT ? OFFSET ?", order_terms(order, model_column, {"m.name"})),
             search.max_results + 1, offset);
   return query;
 }
 
 Result<Query> version_query(const SearchRegistry& search, int64_t offset) {
-  auto clauses = TRY(parse_filter(search.filter, Subject::kModelVersions));
+  Filter filter = TRY(parse_filter(search.filter, Subject::kModelVersions));
   auto order = TRY(parse_order(search.order_by, Subject::kModelVersions));
   if (order.empty()) order.push_back({Entity::kAttribute, "last_updated_timestamp", true});
   Query query;
   query.add(
       fmt::format("SELECT {} FROM model_versions v JOIN registered_models m ON m.id = v.model WHERE 1 = 1",
                   kVersionColumns));
-  add_clauses(query, clauses, version_column, "model_version_tags t WHERE t.version = v.id");
+  TRY(add_conditions(query, std::move(filter), version_column,
+                     "model_version_tags t WHERE t.version = v.id"));
   query.add(fmt::format(" ORDER BY {} LIMIT ? OFFSET ?",
                         order_terms(order, version_column, {"m.name", "v.version DESC"})),
             search.max_results + 1, offset);

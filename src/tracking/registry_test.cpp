@@ -326,22 +326,23 @@ TEST_F(RegistryTest, wrong_searches_say_what_is_wrong) {
     expect_error(registry.search_models({.filter = std::move(filter), .order_by = {}, .page_token = ""}),
                  Code::kInvalid, message);
   };
-  refuse("foo = 'x'", "Invalid attribute key 'foo' specified. Valid keys are '{'name'}'");
+  refuse("foo = 'x'",
+         "Invalid attribute key 'foo' specified. Valid keys are '{'name'}' (column 1 of the filter)");
   refuse("metrics.m = 1",
-         "Invalid entity type 'metrics'. Valid entity types are ('attribute', 'tag', 'tags')");
-  refuse("name > 'x'", "Invalid comparator for attribute: >");
-  refuse("tags.t > 'x'", "Invalid comparator for tag: >");
+         "Invalid entity type 'metrics'. Valid entity types are ('attribute', 'tag', 'tags') (column 1 of "
+         "the filter)");
+  refuse("name > 'x'", "Invalid comparator for attribute: > (column 6 of the filter)");
+  refuse("tags.t > 'x'", "Invalid comparator for tag: > (column 8 of the filter)");
   refuse("name = 5",
-         "Expected a quoted string value or a list of quoted string values for attributes. Got value 5");
-  expect_error(registry.search_versions({.filter = "source_path IN ('a')", .order_by = {}, .page_token = ""}),
-               Code::kInvalid,
-               "Only ['name', 'run_id'] attributes support comparison with a list of quoted string values.");
+         "Expected a quoted string value or a list of quoted string values for attributes. Got value 5 "
+         "(column 8 of the filter)");
   expect_error(
       registry.search_versions({.filter = "version_number = 'abc'", .order_by = {}, .page_token = ""}),
-      Code::kInvalid, "Invalid value for numeric attribute 'version_number': 'abc'");
+      Code::kInvalid,
+      "Invalid value for numeric attribute 'version_number': 'abc' (column 18 of the filter)");
   expect_error(
       registry.search_versions({.filter = "version_number LIKE '1'", .order_by = {}, .page_token = ""}),
-      Code::kInvalid, "Invalid comparator for attribute version_number: LIKE");
+      Code::kInvalid, "Invalid comparator for attribute version_number: LIKE (column 16 of the filter)");
   expect_error(
       registry.search_models({.filter = "", .max_results = 1001, .order_by = {}, .page_token = ""}),
       Code::kInvalid,

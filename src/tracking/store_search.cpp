@@ -40,9 +40,7 @@ void add_keyed_test(Query& query, const Clause& clause, int64_t key) {
                         clause.op == Op::kIsNull ? "NOT " : "", table),
             key);
   if (clause.entity == Entity::kMetric) {
-    // A NaN is unequal to every number and compares with none.
-    query.add(clause.op == Op::kNe ? " AND (v.is_nan = 1 OR " : " AND (v.is_nan = 0 AND ");
-    query.add(fmt::format("v.value{})", symbol(clause.op)), clause.number);
+    add_metric_test(query, clause);
   } else if (clause.op != Op::kIsNull && clause.op != Op::kIsNotNull) {
     query.add(" AND ");
     add_text_test(query, "v.value", clause);
@@ -50,16 +48,34 @@ void add_keyed_test(Query& query, const Clause& clause, int64_t key) {
   query.add(")");
 }
 
+// A test of a data set that the run has read: of its name, digest, or the context of its use. A run without
+// any never passes.
+void add_dataset_test(Query& query, const Clause& clause) {
+  bool by_context = clause.key == "context";
+  query.add(fmt::format("{}EXISTS (SELECT 1 FROM run_datasets u JOIN {} WHERE u.run = r.id",
+                        clause.op == Op::kIsNull ? "NOT " : "",
+                        by_context ? "run_dataset_tags v ON v.run = u.run AND v.dataset = u.dataset AND "
+                                     "v.key = 'mlflow.data.context'"
+                                   : "datasets v ON v.id = u.dataset"));
+  if (clause.op != Op::kIsNull && clause.op != Op::kIsNotNull) {
+    query.add(" AND ");
+    add_text_test(query, by_context ? "v.value" : clause.key == "name" ? "v.name" : "v.digest", clause);
+  }
+  query.add(")");
+}
+
 Result<> add_run_clause(Query& query, db::Connection& connection, const Clause& clause) {
-  query.add(" AND ");
   if (clause.entity == Entity::kAttribute) {
     bool numeric = clause.key == "start_time" || clause.key == "end_time";
     numeric ? add_number_test(query, run_column(clause.key), clause)
             : add_text_test(query, run_column(clause.key), clause);
     return {};
   }
-  std::optional<int64_t> key;
-  if (clause.entity != Entity::kDataset) key = TRY(find_key(connection, clause.key));
+  if (clause.entity == Entity::kDataset) {
+    add_dataset_test(query, clause);
+    return {};
+  }
+  std::optional<int64_t> key = TRY(find_key(connection, clause.key));
   if (key) {
     add_keyed_test(query, clause, *key);
   } else {
@@ -111,7 +127,7 @@ void add_lifecycle(Query& query, std::string_view column, ViewType view) {
 
 Result<Query> run_query(db::Connection& connection, const SearchRuns& search,
                         const std::vector<int64_t>& experiments, int64_t offset) {
-  std::vector<Clause> clauses = TRY(parse_filter(search.filter, Subject::kRuns));
+  Filter filter = TRY(parse_filter(search.filter, Subject::kRuns));
   std::vector<OrderKey> order = TRY(parse_order(search.order_by, Subject::kRuns));
   Query query;
   query.add(fmt::format("SELECT {} FROM runs r", kRunColumns));
@@ -119,7 +135,9 @@ Result<Query> run_query(db::Connection& connection, const SearchRuns& search,
   query.add(" WHERE r.experiment IN ");
   query.add_list(experiments);
   add_lifecycle(query, " AND r.lifecycle", search.view);
-  for (const Clause& clause : clauses) TRY(add_run_clause(query, connection, clause));
+  query.add(" AND ");
+  TRY(add_filter(query, filter,
+                 [&](const Clause& clause) { return add_run_clause(query, connection, clause); }));
   query.add(order_by);
   query.add(" LIMIT ? OFFSET ?", search.max_results + 1, offset);
   return query;
@@ -143,20 +161,21 @@ Result<Page<Run>> find_runs(Reader& reader, const SearchRuns& search, const std:
 }
 
 Result<Query> experiment_query(const SearchExperiments& search, int64_t offset) {
-  std::vector<Clause> clauses = TRY(parse_filter(search.filter, Subject::kExperiments));
+  Filter filter = TRY(parse_filter(search.filter, Subject::kExperiments));
   std::vector<OrderKey> order = TRY(parse_order(search.order_by, Subject::kExperiments));
   Query query;
   query.add(fmt::format("SELECT {} FROM experiments e WHERE ", kExperimentColumns));
   add_lifecycle(query, "e.lifecycle", search.view);
-  for (const Clause& clause : clauses) {
-    query.add(" AND ");
-    if (clause.entity == Entity::kAttribute) {
-      clause.key == "name" ? add_text_test(query, experiment_column(clause.key), clause)
-                           : add_number_test(query, experiment_column(clause.key), clause);
-      continue;
-    }
-    add_tag_test(query, "experiment_tags t WHERE t.experiment = e.id", clause);
-  }
+  query.add(" AND ");
+  TRY(add_filter(query, filter, [&](const Clause& clause) -> Result<> {
+    if (clause.entity == Entity::kTag)
+      add_tag_test(query, "experiment_tags t WHERE t.experiment = e.id", clause);
+    else if (clause.key == "name")
+      add_text_test(query, experiment_column(clause.key), clause);
+    else
+      add_number_test(query, experiment_column(clause.key), clause);
+    return {};
+  }));
   std::vector<std::string> terms;
   bool by_id = false;
   for (const OrderKey& key : order) {
