@@ -295,6 +295,54 @@ TEST_F(SearchTest, pages_meet_without_gap_or_overlap) {
             "for more information about request parameters.");
 }
 
+// Large experiments are searched along an index of values: same answers as by looking at every run.
+TEST_F(SearchTest, many_runs_come_in_the_order_of_a_metric) {
+  std::string experiment = store.create_experiment("many").value();
+  constexpr int kRuns = 2100;
+  std::vector<Change> changes;
+  std::string deleted;
+  for (int i = 0; i < kRuns; ++i) {
+    CreateRun create;
+    create.experiment_id = experiment;
+    create.name = std::to_string(i);
+    create.start_time = 10 + i;
+    tracking::Run run = Store::make_run(create).value();
+    std::string id = run.info.id;
+    changes.push_back(NewRun{std::move(run)});
+    double value = i == 5 ? std::nan("") : (i * 7919) % 700;  // three runs have the same value
+    Batch batch;
+    if (i != 6) batch.metrics = {{"order", value, 1, 0}};
+    if (i % 2 == 0) batch.params = {{"even", "yes"}};
+    changes.push_back(LogBatch{id, batch});
+    if (i % 3 == 0)
+      changes.push_back(UpdateRun{.run_id = id, .status = RunStatus::kFinished, .end_time = 1, .name = {}});
+    if (i == 7) deleted = id;
+  }
+  ASSERT_TRUE(store.apply(changes));
+  ASSERT_TRUE(store.delete_run(deleted));
+  for (const char* filter : {"", "params.even = 'yes' AND metrics.order > 100", "params.even IS NULL"})
+    for (const char* order : {"metrics.order", "metrics.order DESC"}) {
+      SearchRuns search = search_for(filter, {order});
+      search.experiment_ids = {experiment};
+      search.max_results = 50'000;  // more than the walk takes
+      std::vector<std::string> all = names(search);
+      search.max_results = 30;
+      for (size_t at : {size_t{0}, size_t{30}, size_t{60}}) {
+        auto page = store.search_runs(search).value();
+        ASSERT_EQ(page.items.size(), 30u);
+        for (size_t i = 0; i < 30; ++i) EXPECT_EQ(page.items[i].info.name, all[at + i]) << filter << order;
+        search.page_token = page.next_page_token;
+      }
+    }
+  SearchRuns rest = search_for("", {"metrics.order"});
+  rest.experiment_ids = {experiment};
+  rest.max_results = 5000;
+  std::vector<std::string> all = names(rest);
+  ASSERT_EQ(all.size(), kRuns - 1u);
+  EXPECT_EQ(all[kRuns - 3], "5") << "NaN behind all numbers";
+  EXPECT_EQ(all[kRuns - 2], "6") << "and those without last";
+}
+
 TEST_F(SearchTest, runs_that_lie_between_on_disk_lend_nothing) {
   CreateRun create;
   create.experiment_id = store.create_experiment("other").value();

@@ -10,6 +10,13 @@ Result<db::Statement> Query::prepare(db::Connection& connection) const {
   return statement;
 }
 
+void add_lifecycle(Query& query, std::string_view column, ViewType view) {
+  query.add(fmt::format("{}{}", column,
+                        view == ViewType::kActiveOnly    ? " = 0"
+                        : view == ViewType::kDeletedOnly ? " = 1"
+                                                         : " IN (0, 1)"));
+}
+
 std::string_view symbol(Op op) {
   switch (op) {
     case Op::kEq:

@@ -10,9 +10,12 @@
 #include <vector>
 
 #include "db/database.h"
+#include "tracking/entities.h"
 #include "tracking/filter.h"
 
 namespace tidemill::tracking {
+
+inline constexpr int64_t kMaxSearchResults = 50'000;  // of runs and experiments
 
 class Query {
  public:
@@ -51,6 +54,9 @@ Result<> add_filter(Query& query, const Filter& filter, const AddClause& add_cla
   query.add(filter.kind == Filter::Kind::kNot ? ") IS NOT TRUE" : ")");
   return {};
 }
+
+// column " = 0" and the like; 0 is active, 1 deleted.
+void add_lifecycle(Query& query, std::string_view column, ViewType view);
 
 // " >= ?" and the like, for operators that compare with one value.
 std::string_view symbol(Op op);

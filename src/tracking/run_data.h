@@ -30,6 +30,10 @@ class RunRows {
     runs_.push_back({.info = read_run_info(row), .metrics = {}, .params = {}, .tags = {}});
   }
   size_t size() const { return runs_.size(); }
+  void remove_last() {
+    rows_.pop_back();
+    runs_.pop_back();
+  }
   Result<std::vector<Run>> load(Reader& reader) {
     std::vector<RowOf> all;
     for (size_t i = 0; i < runs_.size(); ++i) all.push_back({rows_[i], &runs_[i]});

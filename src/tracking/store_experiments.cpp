@@ -1,4 +1,8 @@
+#include "base/text.h"
 #include "base/time.h"
+#include "tracking/filter.h"
+#include "tracking/page_token.h"
+#include "tracking/query.h"
 #include "tracking/store.h"
 #include "tracking/store_state.h"
 #include "tracking/validate.h"
@@ -71,6 +75,43 @@ Result<> change_lifecycle(db::Connection& connection, int64_t id, Lifecycle from
   return connection.run("UPDATE runs SET lifecycle = ? WHERE experiment = ?", static_cast<int>(to), id);
 }
 
+std::string_view experiment_column(std::string_view attribute) {
+  if (attribute == "name") return "e.name";
+  if (attribute == "creation_time") return "e.created";
+  if (attribute == "last_update_time") return "e.updated";
+  return "e.id";
+}
+
+Result<Query> experiment_query(const SearchExperiments& search, int64_t offset) {
+  Filter filter = TRY(parse_filter(search.filter, Subject::kExperiments));
+  std::vector<OrderKey> order = TRY(parse_order(search.order_by, Subject::kExperiments));
+  Query query;
+  query.add(fmt::format("SELECT {} FROM experiments e WHERE ", kExperimentColumns));
+  add_lifecycle(query, "e.lifecycle", search.view);
+  query.add(" AND ");
+  TRY(add_filter(query, filter, [&](const Clause& clause) -> Result<> {
+    if (clause.entity == Entity::kTag)
+      add_tag_test(query, "experiment_tags t WHERE t.experiment = e.id", clause);
+    else if (clause.key == "name")
+      add_text_test(query, experiment_column(clause.key), clause);
+    else
+      add_number_test(query, experiment_column(clause.key), clause);
+    return {};
+  }));
+  std::vector<std::string> terms;
+  bool by_id = false;
+  for (const OrderKey& key : order) {
+    terms.push_back(fmt::format("{}{}", experiment_column(key.key), key.descending ? " DESC" : ""));
+    by_id = by_id || key.key == "experiment_id";
+  }
+  if (order.empty())
+    terms = {"e.created DESC", "e.id"};
+  else if (!by_id)
+    terms.emplace_back("e.id DESC");
+  query.add(fmt::format(" ORDER BY {} LIMIT ? OFFSET ?", join(terms, ", ")), search.max_results + 1, offset);
+  return query;
+}
+
 }  // namespace
 
 Result<std::string> Store::create_experiment(std::string_view name, std::string_view artifact_location,
@@ -126,6 +167,32 @@ Result<std::string> Store::ensure_experiment(std::string_view name) {
     return fail(Code::kInvalid, "experiment '{}' is deleted; restore it or choose another name", name);
   }));
   return std::to_string(id);
+}
+
+Result<Page<Experiment>> Store::search_experiments(const SearchExperiments& search) {
+  if (search.max_results <= 0)
+    return fail(Code::kInvalid,
+                "Invalid value {} for parameter 'max_results' supplied. It must be a positive integer",
+                search.max_results);
+  if (search.max_results > kMaxSearchResults)
+    return fail(Code::kInvalid,
+                "Invalid value {} for parameter 'max_results' supplied. It must be at most {}",
+                search.max_results, kMaxSearchResults);
+  int64_t offset = TRY(parse_page_token(search.page_token));
+  Query query = TRY(experiment_query(search, offset));
+  return state_->read<Page<Experiment>>([&](Reader& reader) -> Result<Page<Experiment>> {
+    Page<Experiment> page;
+    db::Statement row = TRY(query.prepare(*reader.connection));
+    while (TRY(row.step())) {
+      if (static_cast<int64_t>(page.items.size()) == search.max_results) {
+        page.next_page_token = make_page_token(offset + search.max_results);
+        break;
+      }
+      page.items.push_back(read_experiment(row));
+      TRY(load_experiment_tags(*reader.connection, page.items.back()));
+    }
+    return page;
+  });
 }
 
 Result<> Store::set_experiment_tag(std::string_view id, std::string_view key, std::string_view value) {

@@ -1,3 +1,5 @@
+#include <algorithm>
+
 #include "base/text.h"
 #include "tracking/filter.h"
 #include "tracking/page_token.h"
@@ -10,8 +12,6 @@
 namespace tidemill::tracking {
 namespace {
 
-constexpr int64_t kMaxResults = 50'000;
-
 std::string_view run_column(std::string_view attribute) {
   if (attribute == "run_id") return "r.uuid";
   if (attribute == "run_name") return "r.name";
@@ -22,13 +22,6 @@ std::string_view run_column(std::string_view attribute) {
   return "CASE r.status WHEN 1 THEN 'RUNNING' WHEN 2 THEN 'SCHEDULED' WHEN 3 THEN 'FINISHED' WHEN 4 THEN "
          "'FAILED' "
          "ELSE 'KILLED' END";
-}
-
-std::string_view experiment_column(std::string_view attribute) {
-  if (attribute == "name") return "e.name";
-  if (attribute == "creation_time") return "e.created";
-  if (attribute == "last_update_time") return "e.updated";
-  return "e.id";
 }
 
 // A test of one value that a run has under a key: metric, parameter or tag. A run without it never passes.
@@ -118,118 +111,142 @@ Result<std::string> add_run_order(Query& query, db::Connection& connection,
   return " ORDER BY " + join(terms, ", ");
 }
 
-void add_lifecycle(Query& query, std::string_view column, ViewType view) {
-  query.add(fmt::format("{}{}", column,
-                        view == ViewType::kActiveOnly    ? " = 0"
-                        : view == ViewType::kDeletedOnly ? " = 1"
-                                                         : " IN (0, 1)"));
-}
+// What a search has been read into.
+struct RunSearch {
+  Filter filter;
+  std::vector<OrderKey> order;
+  std::vector<int64_t> experiments;
+  ViewType view;
+  int64_t max_results, offset;
+};
 
-Result<Query> run_query(db::Connection& connection, const SearchRuns& search,
-                        const std::vector<int64_t>& experiments, int64_t offset) {
-  Filter filter = TRY(parse_filter(search.filter, Subject::kRuns));
-  std::vector<OrderKey> order = TRY(parse_order(search.order_by, Subject::kRuns));
-  Query query;
-  query.add(fmt::format("SELECT {} FROM runs r", kRunColumns));
-  std::string order_by = TRY(add_run_order(query, connection, order));
+Result<> add_conditions(Query& query, db::Connection& connection, const RunSearch& search) {
   query.add(" WHERE r.experiment IN ");
-  query.add_list(experiments);
+  query.add_list(search.experiments);
   add_lifecycle(query, " AND r.lifecycle", search.view);
   query.add(" AND ");
-  TRY(add_filter(query, filter,
-                 [&](const Clause& clause) { return add_run_clause(query, connection, clause); }));
-  query.add(order_by);
-  query.add(" LIMIT ? OFFSET ?", search.max_results + 1, offset);
-  return query;
+  return add_filter(query, search.filter,
+                    [&](const Clause& clause) { return add_run_clause(query, connection, clause); });
 }
 
-Result<Page<Run>> find_runs(Reader& reader, const SearchRuns& search, const std::vector<int64_t>& experiments,
-                            int64_t offset) {
-  Query query = TRY(run_query(*reader.connection, search, experiments, offset));
+Result<std::vector<Run>> load_page(Reader& reader, RunRows runs, const RunSearch& search, Page<Run>& page) {
+  if (static_cast<int64_t>(runs.size()) > search.max_results) {
+    runs.remove_last();
+    page.next_page_token = make_page_token(search.offset + search.max_results);
+  }
+  return runs.load(reader);
+}
+
+// Looks at every run of the experiments that passes.
+Result<Page<Run>> find_runs(Reader& reader, const RunSearch& search) {
+  db::Connection& connection = *reader.connection;
+  Query query;
+  query.add(fmt::format("SELECT {} FROM runs r", kRunColumns));
+  std::string order_by = TRY(add_run_order(query, connection, search.order));
+  TRY(add_conditions(query, connection, search));
+  query.add(order_by);
+  query.add(" LIMIT ? OFFSET ?", search.max_results + 1, search.offset);
   Page<Run> page;
   RunRows runs;
-  db::Statement row = TRY(query.prepare(*reader.connection));
-  while (TRY(row.step())) {
-    if (static_cast<int64_t>(runs.size()) == search.max_results) {
-      page.next_page_token = make_page_token(offset + search.max_results);
-      break;
-    }
-    runs.add(row);
-  }
-  page.items = TRY(runs.load(reader));
+  db::Statement row = TRY(query.prepare(connection));
+  while (TRY(row.step())) runs.add(row);
+  page.items = TRY(load_page(reader, std::move(runs), search, page));
   return page;
 }
 
-Result<Query> experiment_query(const SearchExperiments& search, int64_t offset) {
-  Filter filter = TRY(parse_filter(search.filter, Subject::kExperiments));
-  std::vector<OrderKey> order = TRY(parse_order(search.order_by, Subject::kExperiments));
+constexpr int64_t kManyRuns = 2'000;  // from here on a walk by value pays
+constexpr int64_t kMaxWalk = 10'000;  // runs before the end of the page
+
+// Whether the order is by one metric, the page is near the beginning and the experiments are large.
+Result<std::optional<int64_t>> metric_to_walk(db::Connection& connection, const RunSearch& search) {
+  if (search.order.size() != 1 || search.order[0].entity != Entity::kMetric ||
+      search.offset + search.max_results > kMaxWalk)
+    return std::nullopt;
   Query query;
-  query.add(fmt::format("SELECT {} FROM experiments e WHERE ", kExperimentColumns));
-  add_lifecycle(query, "e.lifecycle", search.view);
-  query.add(" AND ");
-  TRY(add_filter(query, filter, [&](const Clause& clause) -> Result<> {
-    if (clause.entity == Entity::kTag)
-      add_tag_test(query, "experiment_tags t WHERE t.experiment = e.id", clause);
-    else if (clause.key == "name")
-      add_text_test(query, experiment_column(clause.key), clause);
-    else
-      add_number_test(query, experiment_column(clause.key), clause);
-    return {};
-  }));
-  std::vector<std::string> terms;
-  bool by_id = false;
-  for (const OrderKey& key : order) {
-    terms.push_back(fmt::format("{}{}", experiment_column(key.key), key.descending ? " DESC" : ""));
-    by_id = by_id || key.key == "experiment_id";
+  query.add("SELECT count(*) FROM (SELECT 1 FROM runs r WHERE r.experiment IN ");
+  query.add_list(search.experiments);
+  query.add(" LIMIT ?) counted", kManyRuns);
+  db::Statement count = TRY(query.prepare(connection));
+  TRY(count.step());
+  if (count.integer(0) < kManyRuns) return std::nullopt;
+  return TRY(find_key(connection, search.order[0].key));
+}
+
+struct Candidate {
+  double value;
+  int64_t start_time;
+  std::string id;
+  int64_t row;
+};
+
+// Follows the metrics' values from the best one on, until enough runs have passed.
+Result<> walk_values(db::Connection& connection, const RunSearch& search, int64_t key,
+                     std::string_view which_metrics, std::vector<Candidate>& found) {
+  Query query;
+  // CROSS JOIN: SQLite must begin with the metrics.
+  query.add("SELECT o.value, r.start_time, r.uuid, r.id FROM metrics o CROSS JOIN runs r");
+  TRY(add_conditions(query, connection, search));
+  query.add(fmt::format(" AND o.run = r.id AND o.key = ? AND o.is_nan = 0 AND o.tail {} ORDER BY o.value{}, "
+                        "r.start_time DESC, r.uuid LIMIT ?",
+                        which_metrics, search.order[0].descending ? " DESC" : ""),
+            key, search.offset + search.max_results + 1);
+  db::Statement row = TRY(query.prepare(connection));
+  while (TRY(row.step()))
+    found.push_back({row.real(0), row.integer(1), std::string(row.text(2)), row.integer(3)});
+  return {};
+}
+
+// The same page by the indexes of values; nothing when runs with a number do not fill it: those without come
+// behind them, in an order that no index has.
+Result<std::optional<Page<Run>>> find_runs_by_metric(Reader& reader, const RunSearch& search) {
+  db::Connection& connection = *reader.connection;
+  std::optional<int64_t> key = TRY(metric_to_walk(connection, search));
+  if (!key) return std::nullopt;
+  std::vector<Candidate> found;
+  TRY(walk_values(connection, search, *key, "IS NULL", found));      // of runs that have ended
+  TRY(walk_values(connection, search, *key, "IS NOT NULL", found));  // still growing
+  auto last = static_cast<size_t>(search.offset + search.max_results + 1);
+  if (found.size() < last) return std::nullopt;
+  bool descending = search.order[0].descending;
+  std::sort(found.begin(), found.end(), [descending](const Candidate& a, const Candidate& b) {
+    if (a.value != b.value) return descending ? a.value > b.value : a.value < b.value;
+    return a.start_time != b.start_time ? a.start_time > b.start_time : a.id < b.id;
+  });
+  RunRows runs;
+  const std::string sql = fmt::format("SELECT {} FROM runs r WHERE r.id = ?", kRunColumns);
+  for (auto i = static_cast<size_t>(search.offset); i < last; ++i) {
+    db::Statement row = TRY(connection.prepare(sql));
+    TRY(row.bind(found[i].row).step());
+    runs.add(row);
   }
-  if (order.empty())
-    terms = {"e.created DESC", "e.id"};
-  else if (!by_id)
-    terms.emplace_back("e.id DESC");
-  query.add(fmt::format(" ORDER BY {} LIMIT ? OFFSET ?", join(terms, ", ")), search.max_results + 1, offset);
-  return query;
+  Page<Run> page;
+  page.items = TRY(load_page(reader, std::move(runs), search, page));
+  return page;
 }
 
 }  // namespace
 
 Result<Page<Run>> Store::search_runs(const SearchRuns& search) {
-  if (search.max_results < 0 || search.max_results > kMaxResults)
+  if (search.max_results < 0 || search.max_results > kMaxSearchResults)
     return fail(
         Code::kInvalid,
         "Invalid value {} for parameter 'max_results' supplied:  Hint: Value was of type 'int'. See the API "
         "docs for more information about request parameters.",
         search.max_results);
-  int64_t offset = TRY(parse_page_token(search.page_token));
-  std::vector<int64_t> experiments;
-  for (const std::string& id : search.experiment_ids) experiments.push_back(TRY(parse_experiment_id(id)));
-  if (experiments.empty()) return Page<Run>{};
-  return state_->read<Page<Run>>(
-      [&](Reader& reader) { return find_runs(reader, search, experiments, offset); });
-}
-
-Result<Page<Experiment>> Store::search_experiments(const SearchExperiments& search) {
-  if (search.max_results <= 0)
-    return fail(Code::kInvalid,
-                "Invalid value {} for parameter 'max_results' supplied. It must be a positive integer",
-                search.max_results);
-  if (search.max_results > kMaxResults)
-    return fail(Code::kInvalid,
-                "Invalid value {} for parameter 'max_results' supplied. It must be at most {}",
-                search.max_results, kMaxResults);
-  int64_t offset = TRY(parse_page_token(search.page_token));
-  Query query = TRY(experiment_query(search, offset));
-  return state_->read<Page<Experiment>>([&](Reader& reader) -> Result<Page<Experiment>> {
-    Page<Experiment> page;
-    db::Statement row = TRY(query.prepare(*reader.connection));
-    while (TRY(row.step())) {
-      if (static_cast<int64_t>(page.items.size()) == search.max_results) {
-        page.next_page_token = make_page_token(offset + search.max_results);
-        break;
-      }
-      page.items.push_back(read_experiment(row));
-      TRY(load_experiment_tags(*reader.connection, page.items.back()));
-    }
-    return page;
+  RunSearch parsed{.filter = {},
+                   .order = {},
+                   .experiments = {},
+                   .view = search.view,
+                   .max_results = search.max_results,
+                   .offset = TRY(parse_page_token(search.page_token))};
+  for (const std::string& id : search.experiment_ids)
+    parsed.experiments.push_back(TRY(parse_experiment_id(id)));
+  if (parsed.experiments.empty()) return Page<Run>{};
+  parsed.filter = TRY(parse_filter(search.filter, Subject::kRuns));
+  parsed.order = TRY(parse_order(search.order_by, Subject::kRuns));
+  return state_->read<Page<Run>>([&](Reader& reader) -> Result<Page<Run>> {
+    if (auto page = TRY(find_runs_by_metric(reader, parsed))) return std::move(*page);
+    return find_runs(reader, parsed);
   });
 }
 
