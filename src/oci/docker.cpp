@@ -1,32 +1,22 @@
 // docker load, then docker run by the image's id.
-#include <thread>
-
-#include "base/id.h"
 #include "base/text.h"
-#include "base/time.h"
 #include "oci/runtime_parts.h"
-#include "sys/signals.h"
 
 namespace tidemill::oci {
 namespace {
 
 constexpr std::chrono::seconds kPatience{60};
 
-class DockerContainer final : public Container {
+class DockerContainer final : public ProcessContainer {
  public:
   DockerContainer(std::string docker, std::string name, std::string loaded_image, Process process)
-      : docker_(std::move(docker)),
+      : ProcessContainer(std::move(process)),
+        docker_(std::move(docker)),
         name_(std::move(name)),
-        loaded_image_(std::move(loaded_image)),
-        process_(std::move(process)) {}
+        loaded_image_(std::move(loaded_image)) {}
   ~DockerContainer() override { stop(std::chrono::seconds(3)); }
 
   std::string description() const override { return "docker, from the loaded image"; }
-
-  std::optional<Exit> ended() override {
-    if (!exit_) exit_ = process_.wait_for(std::chrono::milliseconds(0));
-    return exit_;
-  }
 
   void stop(std::chrono::milliseconds grace) override {
     if (stopped_) return;
@@ -43,8 +33,6 @@ class DockerContainer final : public Container {
  private:
   std::string docker_, name_;
   std::string loaded_image_;  // to be removed again; "" when it had been there before
-  Process process_;
-  std::optional<Exit> exit_;
   bool stopped_ = false;
 };
 
@@ -78,26 +66,25 @@ class Docker : public ContainerRuntime {
       if (id.empty()) id = image.name;
       loaded = id;
     }
-    std::string container_name = fmt::format("tidemill-{}-{:x}", owner_mark(), random_u64());
+    std::string container_name = new_container_name();
     ProcessOptions options;
-    options.argv = {docker,
-                    "run",
-                    "--rm",
-                    "--name",
-                    container_name,
-                    "--label",
-                    fmt::format("{}={}", kOwnerLabel, owner_mark()),
-                    "--network",
-                    "host"};
-    for (const auto& [key, value] : spec.env)
-      options.argv.insert(options.argv.end(), {"--env", fmt::format("{}={}", key, value)});
+    options.argv = run_arguments(docker, container_name);
+    add_environment(options.argv, spec.env);
     options.argv.push_back(id);
     options.argv.insert(options.argv.end(), spec.args.begin(), spec.args.end());
     options.argv = bound_to_us(std::move(options.argv));
     options.output_file = spec.log_file;
     Process process = TRY(Process::start(options));
     auto container = std::make_unique<DockerContainer>(docker, container_name, loaded, std::move(process));
-    TRY(wait_started(docker, container_name, *container, spec.log_file));
+    auto running = [&] {
+      auto state =
+          run_command({docker, "inspect", "--format", "{{.State.Running}}", container_name}, kPatience);
+      return state && trim(state->output) == "true";
+    };
+    auto ended_within = [&](std::chrono::milliseconds wait) {
+      return container->ended_within(wait).has_value();
+    };
+    TRY(wait_started({running, ended_within, std::chrono::milliseconds(20), kPatience}, spec.log_file));
     return container;
   }
 
@@ -110,22 +97,6 @@ class Docker : public ContainerRuntime {
       if (captured.exit.ok()) return id;
     }
     return std::string();
-  }
-
-  static Result<> wait_started(const std::string& docker, const std::string& container_name,
-                               Container& container, const fs::path& log) {
-    Stopwatch waited;
-    while (true) {
-      auto state =
-          run_command({docker, "inspect", "--format", "{{.State.Running}}", container_name}, kPatience);
-      if (state && trim(state->output) == "true") return {};
-      if (container.ended())
-        return fail(Code::kUnavailable, "cannot start a container: {}", last_lines(log, 1));
-      if (interrupted()) return fail(Code::kCancelled, "interrupted");
-      if (waited.seconds() > std::chrono::duration<double>(kPatience).count())
-        return fail(Code::kTimeout, "the container did not start in {} s", kPatience.count());
-      std::this_thread::sleep_for(std::chrono::milliseconds(20));
-    }
   }
 };
 

@@ -3,12 +3,9 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-#include "base/id.h"
 #include "base/log.h"
-#include "base/time.h"
 #include "oci/runtime_parts.h"
 #include "sys/process_guard.h"
-#include "sys/signals.h"
 
 namespace tidemill::oci {
 namespace {
@@ -32,15 +29,15 @@ std::optional<pid_t> group_of(const fs::path& pid_file) {
   return group;
 }
 
-class PodmanContainer final : public Container {
+class PodmanContainer final : public ProcessContainer {
  public:
   PodmanContainer(std::string podman, std::string name, std::string description, Unpacked files,
                   Process process)
-      : podman_(std::move(podman)),
+      : ProcessContainer(std::move(process)),
+        podman_(std::move(podman)),
         name_(std::move(name)),
         description_(std::move(description)),
         files_(std::move(files)),
-        process_(std::move(process)),
         group_(group_of(files_.dir.path() / "pid")) {
     // Kills the container when this process is killed and cannot stop it itself.
     if (auto guard =
@@ -52,11 +49,6 @@ class PodmanContainer final : public Container {
   ~PodmanContainer() override { stop(std::chrono::seconds(3)); }
 
   std::string description() const override { return description_; }
-
-  std::optional<Exit> ended() override {
-    if (!exit_) exit_ = process_.wait_for(std::chrono::milliseconds(0));
-    return exit_;
-  }
 
   void stop(std::chrono::milliseconds grace) override {
     if (stopped_) return;
@@ -75,10 +67,8 @@ class PodmanContainer final : public Container {
  private:
   std::string podman_, name_, description_;
   Unpacked files_;
-  Process process_;
   std::optional<pid_t> group_;
   std::optional<ProcessGuard> guard_;
-  std::optional<Exit> exit_;
   bool stopped_ = false;
 };
 
@@ -95,51 +85,23 @@ void add_limits(std::vector<std::string>& argv) {
   add("nproc", RLIMIT_NPROC, 32768);
 }
 
-std::vector<std::string> run_arguments(const std::string& podman, const std::string& name,
-                                       const Unpacked& files, const ContainerSpec& spec,
-                                       const std::vector<std::string>& command) {
-  std::vector<std::string> argv = {podman,
-                                   "run",
-                                   "--rm",
-                                   "--name",
-                                   name,
-                                   "--label",
-                                   fmt::format("{}={}", kOwnerLabel, owner_mark()),
-                                   "--pidfile",
-                                   (files.dir.path() / "pid").string(),
-                                   "--network",
-                                   "host",
-                                   "--log-driver",
-                                   "passthrough",  // straight into our file: attaching can miss output
-                                   "--timeout",
-                                   std::to_string(kLongestRunSeconds),
-                                   "--security-opt",
-                                   "label=disable"};
+std::vector<std::string> podman_arguments(const std::string& podman, const std::string& name,
+                                          const Unpacked& files, const ContainerSpec& spec,
+                                          const std::vector<std::string>& command) {
+  std::vector<std::string> argv = run_arguments(podman, name);
+  // Output straight into our file: attaching can miss some.
+  argv.insert(argv.end(),
+              {"--pidfile", (files.dir.path() / "pid").string(), "--log-driver", "passthrough", "--timeout",
+               std::to_string(kLongestRunSeconds), "--security-opt", "label=disable"});
   add_limits(argv);
   const ImageConfig& config = files.config;
   if (!config.user.empty()) argv.insert(argv.end(), {"--user", config.user});
   if (!config.working_dir.empty()) argv.insert(argv.end(), {"--workdir", config.working_dir});
   if (!config.stop_signal.empty()) argv.insert(argv.end(), {"--stop-signal", config.stop_signal});
-  for (const auto& [key, value] : merged_env(config, spec))
-    argv.insert(argv.end(), {"--env", fmt::format("{}={}", key, value)});
+  add_environment(argv, merged_env(config, spec));
   argv.insert(argv.end(), {"--rootfs", files.root.string()});
   argv.insert(argv.end(), command.begin(), command.end());
   return argv;
-}
-
-// Waits for podman to say that the container's first process runs.
-Result<> wait_started(Process& process, const fs::path& pid_file, const fs::path& log) {
-  Stopwatch waited;
-  while (true) {
-    std::error_code error;
-    auto size = fs::file_size(pid_file, error);
-    if (!error && size > 0) return {};
-    if (process.wait_for(std::chrono::milliseconds(3)))
-      return fail(Code::kUnavailable, "cannot start a container: {}", last_lines(log, 1));
-    if (interrupted()) return fail(Code::kCancelled, "interrupted");
-    if (waited.seconds() > std::chrono::duration<double>(kPatience).count())
-      return fail(Code::kTimeout, "the container did not start in {} s", kPatience.count());
-  }
 }
 
 class Podman : public ContainerRuntime {
@@ -151,8 +113,8 @@ class Podman : public ContainerRuntime {
     if (!program) return fail(Code::kUnavailable, "not installed (Debian packages podman and runc)");
     Unpacked files = TRY(unpack_for_run(spec.archive));
     std::vector<std::string> command = TRY(command_of(files.config, spec));
-    std::string container_name = fmt::format("tidemill-{}-{:x}", owner_mark(), random_u64());
-    auto argv = run_arguments(program->string(), container_name, files, spec, command);
+    std::string container_name = new_container_name();
+    auto argv = podman_arguments(program->string(), container_name, files, spec, command);
 
     auto process = attempt(argv, {}, files, spec);
     if (!process && process.error().code == Code::kUnavailable && !std::getenv("CONTAINERS_CONF")) {
@@ -178,7 +140,14 @@ class Podman : public ContainerRuntime {
     options.extra_env = std::move(env);
     options.output_file = spec.log_file;
     Process process = TRY(Process::start(options));
-    TRY(wait_started(process, files.dir.path() / "pid", spec.log_file));
+    // podman writes the file once the container's first process runs.
+    auto running = [file = files.dir.path() / "pid"] {
+      std::error_code error;
+      const auto size = fs::file_size(file, error);
+      return !error && size > 0;
+    };
+    auto ended_within = [&](std::chrono::milliseconds wait) { return process.wait_for(wait).has_value(); };
+    TRY(wait_started({running, ended_within, std::chrono::milliseconds(3), kPatience}, spec.log_file));
     return process;
   }
 };

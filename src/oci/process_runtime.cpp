@@ -27,10 +27,10 @@ std::string_view describe(Cage cage) {
   return "";
 }
 
-class PlainProcess final : public Container {
+class PlainProcess final : public ProcessContainer {
  public:
   PlainProcess(Cage cage, Unpacked files, Process process, Result<ProcessGuard> guard)
-      : cage_(cage), files_(std::move(files)), process_(std::move(process)), group_(process_.pid()) {
+      : ProcessContainer(std::move(process)), cage_(cage), files_(std::move(files)), group_(process_.pid()) {
     if (!guard) return;
     guard->add(group_);
     guard_.emplace(std::move(*guard));
@@ -38,10 +38,6 @@ class PlainProcess final : public Container {
   ~PlainProcess() override { stop(std::chrono::seconds(3)); }
 
   std::string description() const override { return std::string(describe(cage_)); }
-  std::optional<Exit> ended() override {
-    if (!exit_) exit_ = process_.wait_for(std::chrono::milliseconds(0));
-    return exit_;
-  }
   void stop(std::chrono::milliseconds grace) override {
     if (!ended()) exit_ = process_.stop(grace);
     if (guard_) guard_->remove(group_);
@@ -51,12 +47,10 @@ class PlainProcess final : public Container {
  private:
   Cage cage_;
   Unpacked files_;
-  Process process_;
   // Kills the program when this process is killed: unshare and chroot change the user after they have asked
   // for a signal at their parent's end, and the kernel forgets it then.
   pid_t group_;
   std::optional<ProcessGuard> guard_;
-  std::optional<Exit> exit_;
 };
 
 bool works(const std::vector<std::string>& argv) {

@@ -7,8 +7,11 @@
 #include <charconv>
 #include <fstream>
 
+#include "base/id.h"
 #include "base/text.h"
+#include "base/time.h"
 #include "oci/runtime_parts.h"
+#include "sys/signals.h"
 
 namespace tidemill::oci {
 namespace {
@@ -89,6 +92,29 @@ std::string last_lines(const fs::path& log, size_t lines) {
     if (last.size() > lines) last.erase(last.begin());
   }
   return last.empty() ? "it printed nothing" : join(last, " | ");
+}
+
+std::string new_container_name() { return fmt::format("tidemill-{}-{:x}", owner_mark(), random_u64()); }
+
+std::vector<std::string> run_arguments(const std::string& engine, const std::string& name) {
+  return {
+      engine,      "run", "--rm", "--name", name, "--label", fmt::format("{}={}", kOwnerLabel, owner_mark()),
+      "--network", "host"};
+}
+
+void add_environment(std::vector<std::string>& argv, const std::map<std::string, std::string>& env) {
+  for (const auto& [key, value] : env) argv.insert(argv.end(), {"--env", fmt::format("{}={}", key, value)});
+}
+
+Result<> wait_started(const StartWait& wait, const fs::path& log) {
+  for (Stopwatch waited; !wait.running();) {
+    if (wait.ended_within(wait.pause))
+      return fail(Code::kUnavailable, "cannot start a container: {}", last_lines(log, 1));
+    if (interrupted()) return fail(Code::kCancelled, "interrupted");
+    if (waited.seconds() > std::chrono::duration<double>(wait.patience).count())
+      return fail(Code::kTimeout, "the container did not start in {} s", wait.patience.count());
+  }
+  return {};
 }
 
 void remove_leftover_containers(const std::string& engine) {

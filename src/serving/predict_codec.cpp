@@ -2,8 +2,7 @@
 
 #include <google/protobuf/util/json_util.h>
 
-#include <limits>
-
+#include "serving/element_fields.h"
 #include "serving/status.h"
 
 namespace tidemill::serving {
@@ -23,31 +22,28 @@ tl::unexpected<Error> wrong_size(uint64_t expected, uint64_t got) {
 }
 
 template <class Field>
+Result<> check_count(const Field& field, uint64_t count) {
+  if (static_cast<uint64_t>(field.size()) == count) return {};
+  return wrong_size(count, static_cast<uint64_t>(field.size()));
+}
+
+template <class Field>
 Result<std::string_view> view_of(const Field& field, uint64_t count) {
-  if (static_cast<uint64_t>(field.size()) != count)
-    return wrong_size(count, static_cast<uint64_t>(field.size()));
-  return std::string_view(reinterpret_cast<const char*>(field.data()), count * sizeof(*field.data()));
+  TRY(check_count(field, count));
+  return same_width(field);
 }
 
 // Elements that travel in a wider field than their own type.
 template <class To, class Field>
-Result<std::string_view> narrowed(const Field& field, uint64_t count, TensorMemory& memory) {
-  if (static_cast<uint64_t>(field.size()) != count)
-    return wrong_size(count, static_cast<uint64_t>(field.size()));
-  auto bytes = memory.allocate(count * sizeof(To));
-  To* out = reinterpret_cast<To*>(bytes.data());
-  for (uint64_t i = 0; i < count; ++i) {
-    const auto value = field[static_cast<int>(i)];
-    if (!std::in_range<To>(value))
-      return wrong(fmt::format("element {} is {}, which does not fit its type", i, value));
-    out[i] = static_cast<To>(value);
-  }
-  return std::string_view(bytes.data(), bytes.size());
+Result<std::string_view> narrow(const Field& field, uint64_t count, TensorMemory& memory) {
+  TRY(check_count(field, count));
+  auto bytes = narrowed<To>(field, memory);
+  if (!bytes) return wrong(bytes.error().message);
+  return bytes;
 }
 
 Result<std::string_view> booleans(const TensorProto& proto, uint64_t count, TensorMemory& memory) {
-  if (static_cast<uint64_t>(proto.int32_data_size()) != count)
-    return wrong_size(count, static_cast<uint64_t>(proto.int32_data_size()));
+  TRY(check_count(proto.int32_data(), count));
   auto bytes = memory.allocate(count);
   for (uint64_t i = 0; i < count; ++i) bytes[i] = proto.int32_data(static_cast<int>(i)) != 0;
   return std::string_view(bytes.data(), bytes.size());
@@ -66,30 +62,22 @@ Result<std::string_view> typed_elements(const TensorProto& proto, uint64_t count
     case ElementType::kUint64:
       return view_of(proto.uint64_data(), count);
     case ElementType::kUint32:
-      return narrowed<uint32_t>(proto.uint64_data(), count, memory);
+      return narrow<uint32_t>(proto.uint64_data(), count, memory);
     case ElementType::kInt8:
-      return narrowed<int8_t>(proto.int32_data(), count, memory);
+      return narrow<int8_t>(proto.int32_data(), count, memory);
     case ElementType::kUint8:
-      return narrowed<uint8_t>(proto.int32_data(), count, memory);
+      return narrow<uint8_t>(proto.int32_data(), count, memory);
     case ElementType::kInt16:
-      return narrowed<int16_t>(proto.int32_data(), count, memory);
+      return narrow<int16_t>(proto.int32_data(), count, memory);
     case ElementType::kUint16:
     case ElementType::kFloat16:
     case ElementType::kBfloat16:
-      return narrowed<uint16_t>(proto.int32_data(), count, memory);
+      return narrow<uint16_t>(proto.int32_data(), count, memory);
     case ElementType::kBool:
       return booleans(proto, count, memory);
     default:
       return wrong("the elements of this type have no field");
   }
-}
-
-template <class From, class Field>
-void widen(std::string_view bytes, Field* field) {
-  const From* from = reinterpret_cast<const From*>(bytes.data());
-  const size_t count = bytes.size() / sizeof(From);
-  field->Reserve(static_cast<int>(count));
-  for (size_t i = 0; i < count; ++i) field->AddAlreadyReserved(from[i]);
 }
 
 void fill_typed(const OutputTensor& tensor, TensorProto& proto) {
@@ -128,8 +116,7 @@ Result<TensorView> tensor_of(std::string_view name, const TensorProto& proto, Te
   if (!count) return wrong(count.error().message);
   if (view.type == ElementType::kString) {
     if (proto.has_raw_data()) return wrong("strings cannot be given as raw data");
-    if (static_cast<uint64_t>(proto.string_data_size()) != *count)
-      return wrong_size(*count, static_cast<uint64_t>(proto.string_data_size()));
+    TRY(check_count(proto.string_data(), *count));
     view.strings.assign(proto.string_data().begin(), proto.string_data().end());
     return view;
   }

@@ -1,5 +1,6 @@
 #include "serving/v2_grpc_codec.h"
 
+#include "serving/element_fields.h"
 #include "serving/v2_codec.h"
 
 namespace tidemill::serving {
@@ -9,51 +10,48 @@ namespace {
 using inference::InferTensorContents;
 
 template <class Field>
-Result<std::string_view> same_width(const Field& field, uint64_t count) {
-  if (static_cast<uint64_t>(field.size()) != count)
-    return fail(Code::kInvalid, "contents have {} elements where the shape needs {}", field.size(), count);
-  return std::string_view(reinterpret_cast<const char*>(field.data()), count * sizeof(*field.data()));
+Result<> check_count(const Field& field, uint64_t count) {
+  if (static_cast<uint64_t>(field.size()) == count) return {};
+  return fail(Code::kInvalid, "contents have {} elements where the shape needs {}", field.size(), count);
+}
+
+template <class Field>
+Result<std::string_view> same(const Field& field, uint64_t count) {
+  TRY(check_count(field, count));
+  return same_width(field);
 }
 
 template <class To, class Field>
-Result<std::string_view> narrowed(const Field& field, uint64_t count, TensorMemory& memory) {
-  TRY(same_width(field, count));
-  auto bytes = memory.allocate(count * sizeof(To));
-  To* out = reinterpret_cast<To*>(bytes.data());
-  for (uint64_t i = 0; i < count; ++i) {
-    const auto value = field[static_cast<int>(i)];
-    if (!std::in_range<To>(value))
-      return fail(Code::kInvalid, "element {} is {}, which does not fit its datatype", i, value);
-    out[i] = static_cast<To>(value);
-  }
-  return std::string_view(bytes.data(), bytes.size());
+Result<std::string_view> narrow(const Field& field, uint64_t count, TensorMemory& memory) {
+  TRY(check_count(field, count));
+  return narrowed<To>(field, memory);
 }
 
 Result<std::string_view> contents_of(ElementType type, const InferTensorContents& contents, uint64_t count,
                                      TensorMemory& memory) {
   switch (type) {
     case ElementType::kBool:
-      return same_width(contents.bool_contents(), count);
+      return same(contents.bool_contents(), count);
     case ElementType::kInt8:
-      return narrowed<int8_t>(contents.int_contents(), count, memory);
+      return narrow<int8_t>(contents.int_contents(), count, memory);
     case ElementType::kInt16:
-      return narrowed<int16_t>(contents.int_contents(), count, memory);
+      return narrow<int16_t>(contents.int_contents(), count, memory);
     case ElementType::kInt32:
-      return same_width(contents.int_contents(), count);
+      return same(contents.int_contents(), count);
     case ElementType::kInt64:
-      return same_width(contents.int64_contents(), count);
+      return same(contents.int64_contents(), count);
     case ElementType::kUint8:
-      return narrowed<uint8_t>(contents.uint_contents(), count, memory);
+      return narrow<uint8_t>(contents.uint_contents(), count, memory);
     case ElementType::kUint16:
-      return narrowed<uint16_t>(contents.uint_contents(), count, memory);
+      return narrow<uint16_t>(contents.uint_contents(), count, memory);
     case ElementType::kUint32:
-      return same_width(contents.uint_contents(), count);
+      return same(contents.uint_contents(), count);
     case ElementType::kUint64:
-      return same_width(contents.uint64_contents(), count);
+      return same(contents.uint64_contents(), count);
     case ElementType::kFloat:
-      return same_width(contents.fp32_contents(), count);
+      return same(contents.fp32_contents(), count);
     case ElementType::kDouble:
-      return same_width(contents.fp64_contents(), count);
+      return same(contents.fp64_contents(), count);
     default:
       return fail(Code::kInvalid, "{} travels in raw_input_contents only", v2_name(type));
   }
@@ -68,18 +66,9 @@ Result<TensorView> typed_tensor(std::string_view name, ElementType type, std::ve
     return view;
   }
   const auto& strings = contents.bytes_contents();
-  if (static_cast<uint64_t>(strings.size()) != count)
-    return fail(Code::kInvalid, "contents have {} elements where the shape needs {}", strings.size(), count);
+  TRY(check_count(strings, count));
   view.strings.assign(strings.begin(), strings.end());
   return view;
-}
-
-template <class From, class Field>
-void widen(std::string_view bytes, Field* field) {
-  const From* from = reinterpret_cast<const From*>(bytes.data());
-  const size_t count = bytes.size() / sizeof(From);
-  field->Reserve(static_cast<int>(count));
-  for (size_t i = 0; i < count; ++i) field->AddAlreadyReserved(from[i]);
 }
 
 void fill_contents(const OutputTensor& tensor, InferTensorContents& out) {
