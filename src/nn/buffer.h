@@ -1,6 +1,8 @@
 // Memory of the step: allocated once, page-aligned, zeroed.
 #pragma once
 
+#include <sys/mman.h>
+
 #include <cstdlib>
 #include <cstring>
 #include <memory>
@@ -13,10 +15,14 @@ class Buffer {
  public:
   Buffer() = default;
   explicit Buffer(size_t count) : count_(count) {
-    constexpr size_t kPage = 4096;
-    const size_t bytes = (count * sizeof(T) + kPage - 1) / kPage * kPage + kPage;
-    void* memory = std::aligned_alloc(kPage, bytes);
+    constexpr size_t kPage = 4096, kHugePage = size_t{2} << 20;
+    size_t bytes = (count * sizeof(T) + kPage - 1) / kPage * kPage + kPage;
+    // The step streams through its large buffers; prefetching stops at the border of a page.
+    const bool is_large = bytes >= kHugePage;
+    if (is_large) bytes = (bytes + kHugePage - 1) / kHugePage * kHugePage;
+    void* memory = std::aligned_alloc(is_large ? kHugePage : kPage, bytes);
     if (!memory) throw std::bad_alloc();
+    if (is_large) madvise(memory, bytes, MADV_HUGEPAGE);
     std::memset(memory, 0, bytes);
     data_.reset(static_cast<T*>(memory));
   }

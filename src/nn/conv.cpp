@@ -1,6 +1,7 @@
 #include "nn/conv.h"
 
 #include <algorithm>
+#include <optional>
 #include <unordered_map>
 #include <vector>
 
@@ -90,12 +91,16 @@ struct Conv<T>::State {
   Param weights;
   Buffer<T> forward_copy, backward_copy;
   Pass forward, backward_data, backward_weights;
-  // First block: the master and its copy in the layout that the forward primitive chose.
-  memory first_master, first_copy;
-  dnnl::reorder publish_first;
+  std::optional<Winograd<T>> winograd;
+  // The direct forward convolution's copy of the master, where one of oneDNN's reorders makes it: in the first block
+  // and, for evaluation, beside Winograd's copies.
+  memory master_memory, direct_copy;
+  dnnl::reorder publish_direct;
+  bool is_direct_copy_stale = false;
 
   State(const BlockPlan& p, int b, const Kernels<T>& k, PackSpace& s, T* x_, T* y_, T* dx_)
       : plan(p), batch(b), kernels(k), space(s), x(x_), y(y_), dx(dx_), weights(p.weights()) {
+    if (plan.winograd) winograd.emplace(plan, batch, kernels, space);
     build();
   }
 
@@ -136,7 +141,7 @@ struct Conv<T>::State {
     backward_weights.write(DNNL_ARG_DIFF_WEIGHTS, memory(master.kept, engine(), weights.g.data()),
                            weights_desc.diff_weights_desc());
 
-    if (plan.first) return;
+    if (plan.first || winograd) return;
     backward_copy = Buffer<T>(plan.weights());
     const Layout data_copy(kernel, kType, kBf16 ? Tag::OIhw8o16i2o : Tag::OIhw16o16i);
     const dnnl::convolution_backward_data::primitive_desc data_desc(
@@ -149,15 +154,21 @@ struct Conv<T>::State {
   }
 
   memory forward_weights(const memory::desc& copy, const memory::desc& master, const memory::desc& wanted) {
-    if (plan.first) {
-      first_master = memory(master, engine(), weights.p.data());
-      first_copy = memory(wanted, engine());
-      publish_first = dnnl::reorder(first_master, first_copy);
-      return first_copy;
+    if (!plan.first && !kBf16) return memory(copy, engine(), weights.p.data());
+    if (plan.first || winograd) {
+      master_memory = memory(master, engine(), weights.p.data());
+      direct_copy = memory(plan.first ? wanted : copy, engine());
+      publish_direct = dnnl::reorder(master_memory, direct_copy);
+      return direct_copy;
     }
-    if (!kBf16) return memory(copy, engine(), weights.p.data());
     forward_copy = Buffer<T>(plan.weights());
     return memory(copy, engine(), forward_copy.data());
+  }
+
+  void direct_forward() {
+    if (is_direct_copy_stale && direct_copy) publish_direct.execute(stream(), master_memory, direct_copy);
+    is_direct_copy_stale = false;
+    forward.run();
   }
 
   void own_forward() {
@@ -206,25 +217,34 @@ template <class T>
 Conv<T>::Conv(Conv&&) noexcept = default;
 
 template <class T>
-void Conv<T>::forward() {
-  if (state_->plan.own_tiny)
-    state_->own_forward();
+void Conv<T>::forward(Mode mode) {
+  State& s = *state_;
+  if (s.plan.own_tiny)
+    s.own_forward();
+  else if (s.winograd && mode == Mode::kTraining)
+    s.winograd->forward(s.x, s.y);
   else
-    state_->forward.run();
+    s.direct_forward();
 }
 
 template <class T>
 void Conv<T>::backward_data() {
-  if (state_->plan.own_tiny)
-    state_->own_backward_data();
+  State& s = *state_;
+  if (s.plan.own_tiny)
+    s.own_backward_data();
+  else if (s.winograd)
+    s.winograd->backward_data(s.y, s.dx);
   else
-    state_->backward_data.run();
+    s.backward_data.run();
 }
 
 template <class T>
 void Conv<T>::backward_weights() {
-  if (state_->plan.own_weight_grad)
-    state_->own_weight_grad();
+  State& s = *state_;
+  if (s.winograd)
+    s.winograd->backward_weights(s.x, s.y, s.weights.g.data());
+  else if (s.plan.own_weight_grad)
+    s.own_weight_grad();
   else
     backward_weights_by_library();
 }
@@ -240,7 +260,12 @@ void Conv<T>::update(const AdamStep* step) {
   Param& w = s.weights;
   if (s.plan.first) {
     if (step) s.kernels.adam(w.p.data(), w.m.data(), w.v.data(), w.g.data(), w.p.size(), *step);
-    s.publish_first.execute(stream(), s.first_master, s.first_copy);
+    s.is_direct_copy_stale = true;
+    return;
+  }
+  if (s.winograd) {
+    s.winograd->update(w, step);
+    s.is_direct_copy_stale = true;
     return;
   }
   constexpr long kChunk = 16;
@@ -261,11 +286,13 @@ const BlockPlan& Conv<T>::plan() const {
 }
 
 template <class T>
-size_t Conv<T>::pack_elements(const BlockPlan& plan, int batch, int channels) {
-  if (!plan.own_weight_grad) return 0;
+typename Winograd<T>::Space Conv<T>::space_for(const BlockPlan& plan, int batch) {
+  if (plan.winograd) return Winograd<T>::space_for(plan, batch);
+  if (!plan.own_weight_grad) return {};
   constexpr int kShare = sizeof(T) == 2 ? 2 : 1;
   const int pairs = (images_at_a_time<T>(plan, batch) + kShare - 1) / kShare;
-  return static_cast<size_t>(channels) * plan.in_size * plan.in_size * pairs;
+  const size_t row = static_cast<size_t>(plan.in_size) * plan.in_size * pairs;
+  return {plan.padded_in * row, plan.padded_out * row};
 }
 
 template class Conv<float>;

@@ -6,13 +6,9 @@
 #include "nn/buffer.h"
 #include "nn/kernels.h"
 #include "nn/plan.h"
+#include "nn/winograd.h"
 
 namespace tidemill::nn {
-
-// Packed operands of the own backward-weights product; one pair serves all layers.
-struct PackSpace {
-  Buffer<uint32_t> x, dy;
-};
 
 template <class T>
 class Conv {
@@ -23,7 +19,8 @@ class Conv {
   ~Conv();
   Conv(Conv&&) noexcept;
 
-  void forward();
+  // Evaluation takes the direct convolution everywhere: it rounds least, and logits are what an export is checked by.
+  void forward(Mode mode);
   // dy lies in y.
   void backward_data();
   void backward_weights();  // into weights().g
@@ -35,7 +32,8 @@ class Conv {
   Param& weights();
   const BlockPlan& plan() const;
 
-  static size_t pack_elements(const BlockPlan& plan, int batch, int channels);
+  // Words that PackSpace must hold.
+  static typename Winograd<T>::Space space_for(const BlockPlan& plan, int batch);
 
  private:
   struct State;

@@ -65,6 +65,53 @@ struct TinyConv {
 };
 inline constexpr int kTinyConvImages = 8;
 
+// Winograd's F(2x2, 3x3) for 3x3 convolutions with padding 1 on even pictures (Lavin & Gray 2016, arXiv 1509.09308):
+// pictures are cut into tiles of 4x4 that overlap by two and give 2x2 outputs each. In the transformed domain a
+// convolution is sixteen products of matrices, one for each element of the tile: 16 multiplications for an output
+// tile instead of 36.
+//
+// Their operands lie in panels of words (one f32 or two neighbouring bf16): [group][element][depth][lanes], a group
+// being 8 rows of the left or 32 columns of the right operand, elements winograd_part() words apart.
+inline constexpr int kWinogradElements = 16;
+constexpr size_t winograd_part(size_t depth, int lanes) {
+  // 16 more: parts a multiple of 4 KiB apart would share the sets of the cache.
+  return depth * lanes + 16;
+}
+
+// Tiles of images [first, first + images), row by row, into panels.
+template <class T>
+struct WinogradTiles {
+  const T* from = nullptr;
+  int channels = 0, size = 0;  // size: a multiple of 4
+  int first = 0, images = 0;
+  uint32_t* to = nullptr;
+};
+
+// Forward: x, y and the forward weights; gradient with respect to x: dy, dx and the backward weights.
+template <class T>
+struct WinogradProduct {
+  const uint32_t *tiles = nullptr, *weights = nullptr;
+  T* to = nullptr;
+  int from_channels = 0, to_channels = 0, size = 0;
+  int first = 0, images = 0;
+};
+
+struct WinogradGrad {
+  const uint32_t *x = nullptr, *dy = nullptr;
+  float* dw = nullptr;
+  int in = 0, tiles = 0;
+  bool add = false;  // to what dw holds
+};
+
+// Master, moments and gradient, and the transformed copies: forward [out / 32][element][in][32 out], backward
+// [in / 32][element][out][32 in], of the weights turned by 180 degrees.
+struct WinogradWeights {
+  float *p = nullptr, *m = nullptr, *v = nullptr;
+  const float* g = nullptr;
+  uint32_t *forward = nullptr, *backward = nullptr;
+  int in = 0, out = 0;
+};
+
 template <class T>
 struct Kernels {
   // Images that share one 32-bit element.
@@ -88,6 +135,20 @@ struct Kernels {
   void (*from_f32)(const float* from, T* to, size_t count) = nullptr;
   // 32 output channels (index pair) of one of the four output positions, all images.
   void (*tiny_conv)(const TinyConv<T>&, int pair, int position) = nullptr;
+
+  // 16 channels (index block) as left operand of a product: rows are tiles, depth is channels. Within a part:
+  // [channel / 16][tile][channel % 16].
+  void (*winograd_tiles)(const WinogradTiles<T>&, int block) = nullptr;
+  // 16 channels as left operand of the gradient: rows are channels, depth is tiles.
+  void (*winograd_grad_x)(const WinogradTiles<T>&, int block) = nullptr;
+  // 16 channels of dy as right operand of the gradient: columns are channels, depth is tiles.
+  void (*winograd_grad_dy)(const WinogradTiles<T>&, int block) = nullptr;
+  // 32 output channels (index pair) of all tiles.
+  void (*winograd_product)(const WinogradProduct<T>&, int pair) = nullptr;
+  // All taps of 32 output channels (index pair) and of all input channels.
+  void (*winograd_weight_grad)(const WinogradGrad&, int pair) = nullptr;
+  // Adam (step may be null: none) and both copies of 16 x 16 channels.
+  void (*winograd_publish)(const WinogradWeights&, int out_block, int in_block, const AdamStep* step) = nullptr;
 };
 
 enum class Isa { kPortable, kAvx512, kAvx512Bf16 };

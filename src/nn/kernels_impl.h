@@ -250,9 +250,9 @@ void adam_publish(float* p, float* m, float* v, const float* g, T* fwd, T* bwd, 
       }
     }
     if constexpr (sizeof(T) == 2)
-      store_column_pairs(rows, bwd + b * 256);
+      store_column_pairs(rows, bwd + b * 256, 32);
     else
-      transpose(rows, bwd + b * 256);
+      transpose(rows, bwd + b * 256, 16);
   }
   finish_stores();
 }
@@ -382,10 +382,4 @@ void to_f32(const T* from, float* to, size_t count) {
 template <class T>
 void from_f32(const float* from, T* to, size_t count) {
   for (size_t i = 0; i < count; i += 16) store(to + i, load(from + i));
-}
-
-template <class T>
-constexpr Kernels<T> table() {
-  return {images_per_element<T>(), norm_forward<T>, norm_backward<T>, adam,        adam_publish<T>, pack<T>,
-          weight_grad<T>,          to_f32<T>,       from_f32<T>,      tiny_conv<T>};
 }

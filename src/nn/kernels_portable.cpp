@@ -5,6 +5,8 @@ namespace {
 #include "nn/simd_portable.h"
 // After the lanes it is written over.
 #include "nn/kernels_impl.h"
+#include "nn/winograd_impl.h"
+#include "nn/kernels_table.h"
 }  // namespace
 
 const Kernels<float> kPortableF32 = table<float>();

@@ -114,6 +114,12 @@ TYPED_TEST(KernelTest, AdamAndTheCopiesAgreeWithTheirTwins) {
   EXPECT_LT(relative_difference(twin_fwd.data(), best_fwd.data(), count), 5e-4);
 }
 
+template <class T>
+PackSpace space_of(const BlockPlan& plan, int batch) {
+  const auto needed = Conv<T>::space_for(plan, batch);
+  return {Buffer<uint32_t>(needed.x), Buffer<uint32_t>(needed.dy)};
+}
+
 TYPED_TEST(KernelTest, OwnBackwardWeightsAgreeWithTheLibrary) {
   if (sizeof(TypeParam) == 2 && best_isa() < Isa::kAvx512)
     GTEST_SKIP() << "no bf16 convolution on this processor";
@@ -126,8 +132,7 @@ TYPED_TEST(KernelTest, OwnBackwardWeightsAgreeWithTheLibrary) {
         const Buffer<TypeParam> x = random_values<TypeParam>(batch * 128 * positions, 3, 0.7F);
         const Buffer<TypeParam> y = random_values<TypeParam>(batch * 64 * positions, 4, 0.7F);
         Buffer<TypeParam> dx(x.size());
-        PackSpace space{Buffer<uint32_t>(Conv<TypeParam>::pack_elements(plan, batch, 128)),
-                        Buffer<uint32_t>(Conv<TypeParam>::pack_elements(plan, batch, 64))};
+        PackSpace space = space_of<TypeParam>(plan, batch);
         Conv<TypeParam> conv(plan, batch, kernels_of<TypeParam>(isa), space, x.data(), y.data(), dx.data());
         conv.backward_weights_by_library();
         std::vector<float> expected(conv.weights().g.data(), conv.weights().g.data() + plan.weights());
@@ -155,7 +160,7 @@ TYPED_TEST(KernelTest, OwnTinyConvolutionsAgreeWithTheLibrary) {
                              dx[own].data());
         std::copy_n(weights.data(), weights.size(), conv.weights().p.data());
         conv.update(nullptr);
-        conv.forward();
+        conv.forward(Mode::kTraining);
         Buffer<TypeParam> gradient(dy.size());
         std::copy_n(dy.data(), dy.size(), gradient.data());
         Conv<TypeParam> back(plan, batch, kernels_of<TypeParam>(isa), space, x.data(), gradient.data(),
@@ -169,6 +174,74 @@ TYPED_TEST(KernelTest, OwnTinyConvolutionsAgreeWithTheLibrary) {
       EXPECT_LT(relative_difference(dx[0].data(), dx[1].data(), dx[0].size()),
                 sizeof(TypeParam) == 2 ? 2e-3 : 1e-5);
     }
+}
+
+// What a convolution gives in each direction, for one choice of algorithm.
+template <class T>
+struct Passes {
+  Buffer<T> y, dx;
+  std::vector<float> dw;
+
+  Passes(const BlockPlan& plan, int batch, Isa isa) {
+    const size_t positions = static_cast<size_t>(plan.in_size) * plan.in_size;
+    const Buffer<T> dy = random_values<T>(batch * plan.padded_out * positions, 4, 0.7F);
+    Buffer<T> x = random_values<T>(batch * plan.padded_in * positions, 3, 0.7F);
+    const Buffer<float> weights = random_values<float>(plan.weights(), 5, 0.1F);
+    y = Buffer<T>(dy.size()), dx = Buffer<T>(x.size());
+    PackSpace space = space_of<T>(plan, batch);
+    Conv<T> conv(plan, batch, kernels_of<T>(isa), space, x.data(), y.data(), dx.data());
+    std::copy_n(weights.data(), weights.size(), conv.weights().p.data());
+    conv.update(nullptr);
+    conv.forward(Mode::kTraining);
+    Buffer<T> output(y.size());
+    std::copy_n(y.data(), y.size(), output.data());
+    std::copy_n(dy.data(), dy.size(), y.data());
+    conv.backward_data();
+    conv.backward_weights();
+    dw.assign(conv.weights().g.data(), conv.weights().g.data() + plan.weights());
+    y = std::move(output);
+  }
+};
+
+TYPED_TEST(KernelTest, WinogradAgreesWithTheDirectConvolution) {
+  if (sizeof(TypeParam) == 2 && best_isa() < Isa::kAvx512)
+    GTEST_SKIP() << "no bf16 convolution on this processor";
+  // bf16: operands are rounded once more.
+  const double tolerance = sizeof(TypeParam) == 2 ? 1e-2 : 2e-6;
+  for (int size : {4, 8, 16, 32})
+    for (int batch : {2, 7, 70}) {
+      if (batch * size > 300) continue;
+      BlockPlan plan{"conv", "norm", 64, 96, 64, 96, 3, 1, size, size};
+      const Passes<TypeParam> direct(plan, batch, best_isa());
+      plan.winograd = true;
+      for (Isa isa : {Isa::kPortable, best_isa()}) {
+        const Passes<TypeParam> own(plan, batch, isa);
+        const std::string what = fmt::format("{} pictures of {}", batch, size);
+        EXPECT_LT(relative_difference(direct.y.data(), own.y.data(), own.y.size()), tolerance) << what;
+        EXPECT_LT(relative_difference(direct.dx.data(), own.dx.data(), own.dx.size()), tolerance) << what;
+        EXPECT_LT(relative_difference(direct.dw.data(), own.dw.data(), own.dw.size()), tolerance) << what;
+      }
+    }
+}
+
+TYPED_TEST(KernelTest, WinogradUpdatesTheMasterAsTheDirectConvolutionDoes) {
+  const AdamStep step{1e-2F, 1.5F};
+  BlockPlan plan{"conv", "norm", 64, 32, 64, 32, 3, 1, 4, 4};
+  Buffer<TypeParam> x(2 * 64 * 16), y(2 * 32 * 16), dx(x.size());
+  auto updated = [&](bool winograd) {
+    plan.winograd = winograd;
+    PackSpace space = space_of<TypeParam>(plan, 2);
+    Conv<TypeParam> conv(plan, 2, kernels_of<TypeParam>(best_isa()), space, x.data(), y.data(), dx.data());
+    const Buffer<float> p = random_values<float>(plan.weights(), 5), g = random_values<float>(plan.weights(), 6);
+    std::copy_n(p.data(), p.size(), conv.weights().p.data());
+    std::copy_n(g.data(), g.size(), conv.weights().g.data());
+    conv.update(&step);
+    return std::vector<float>(conv.weights().p.data(), conv.weights().p.data() + p.size());
+  };
+  if (sizeof(TypeParam) == 2 && best_isa() < Isa::kAvx512)
+    GTEST_SKIP() << "no bf16 convolution on this processor";
+  const std::vector<float> direct = updated(false), own = updated(true);
+  EXPECT_LT(relative_difference(direct.data(), own.data(), direct.size()), 1e-6);
 }
 
 }  // namespace

@@ -64,7 +64,7 @@ Network<T>::Network(const NetPlan& plan, const NetworkOptions& options)
   NetPlan fitted = plan;
   for (BlockPlan& block : fitted.blocks) {
     // Without AVX-512 oneDNN's kernels are the faster ones.
-    if (options.isa == Isa::kPortable) block.own_weight_grad = block.own_tiny = false;
+    if (options.isa == Isa::kPortable) block.winograd = block.own_weight_grad = block.own_tiny = false;
     if (options.batch < kTinyConvImages) block.own_tiny = false;
   }
   allocate(fitted);
@@ -73,13 +73,14 @@ Network<T>::Network(const NetPlan& plan, const NetworkOptions& options)
 
 template <class T>
 void Network<T>::allocate(const NetPlan& plan) {
-  size_t largest = 0, pack_x = 0, pack_dy = 0;
+  size_t largest = 0;
+  typename Winograd<T>::Space space;
   for (const BlockPlan& b : plan.blocks) {
     if (!b.first) largest = std::max(largest, static_cast<size_t>(b.padded_in) * b.in_size * b.in_size);
-    pack_x = std::max(pack_x, Conv<T>::pack_elements(b, options_.batch, b.padded_in));
-    pack_dy = std::max(pack_dy, Conv<T>::pack_elements(b, options_.batch, b.padded_out));
+    const auto needed = Conv<T>::space_for(b, options_.batch);
+    space = {std::max(space.x, needed.x), std::max(space.dy, needed.dy)};
   }
-  space_ = {Buffer<uint32_t>(pack_x), Buffer<uint32_t>(pack_dy)};
+  space_ = {Buffer<uint32_t>(space.x), Buffer<uint32_t>(space.dy)};
   images_ = Buffer<T>(static_cast<size_t>(options_.batch) * NetSpec::kChannels * NetSpec::kImageSize *
                       NetSpec::kImageSize);
   for (Buffer<T>& dx : dx_) dx = Buffer<T>(largest * options_.batch);
@@ -209,7 +210,7 @@ template <class T>
 void Network<T>::forward(Mode mode, uint64_t step) {
   mode_ = mode;
   for (Block& b : blocks_) {
-    timed("conv fwd", [&] { b.conv.forward(); });
+    timed("conv fwd", [&] { b.conv.forward(mode); });
     timed("norm fwd", [&] { over_channels(b, [&](int c) { kernels_.norm_forward(b.norm, c, mode); }); });
   }
   timed("head fwd", [&] {

@@ -18,6 +18,7 @@ struct BlockPlan {
   int in_size = 0, out_size = 0;  // of the convolution
   bool pool = false;
   bool first = false;
+  bool winograd = false;         // all three passes in Winograd's domain
   bool own_weight_grad = false;  // the own kernel beats oneDNN's on small maps with many channels
   bool own_tiny = false;         // own forward and backward-data kernel on 2x2 maps
 

@@ -88,13 +88,15 @@ inline void store_past_caches(void* to, __m512i v) { _mm512_stream_si512(static_
 // After the last of them, before another thread reads.
 inline void finish_stores() { _mm_sfence(); }
 
-inline void transpose(const float* from, float* to) {
+inline void store_row(float* to, Vec v) { store_past_caches(to, _mm512_castps_si512(v)); }
+
+inline void transpose(const float* from, float* to, size_t stride) {
   __m512i rows[16];
 #pragma GCC unroll 16
   for (int i = 0; i < 16; ++i) rows[i] = _mm512_loadu_si512(from + i * 16);
   transpose_lanes<16, 4>(rows);
 #pragma GCC unroll 16
-  for (int i = 0; i < 16; ++i) store_past_caches(to + i * 16, rows[i]);
+  for (int i = 0; i < 16; ++i) store_past_caches(to + i * stride, rows[i]);
 }
 
 #ifdef __AVX512BF16__
@@ -107,12 +109,12 @@ inline void store_row_pair(Bf16* to, Bf16* row0, Bf16* row1, Vec a, Vec b) {
   store_past_caches(
       to, _mm512_or_si512(_mm512_cvtepu16_epi32(low), _mm512_slli_epi32(_mm512_cvtepu16_epi32(high), 16)));
 }
-inline void store_column_pairs(const Bf16* rows, Bf16* to) {
+inline void store_column_pairs(const Bf16* rows, Bf16* to, size_t stride) {
   __m512i pairs[8];  // of neighbouring columns; two rows a vector
 #pragma GCC unroll 8
   for (int i = 0; i < 8; ++i) pairs[i] = _mm512_loadu_si512(rows + i * 32);
   transpose_lanes<8, 3>(pairs);
 #pragma GCC unroll 8
-  for (int i = 0; i < 8; ++i) store_past_caches(to + i * 32, pairs[i]);
+  for (int i = 0; i < 8; ++i) store_past_caches(to + i * stride, pairs[i]);
 }
 #endif

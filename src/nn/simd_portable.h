@@ -141,11 +141,12 @@ inline Vec dot(const Vec& sum, uint32_t a, const Bits& b) {
   }
 }
 
-// 16x16 to its transpose.
 inline void finish_stores() {}
-inline void transpose(const float* from, float* to) {
+inline void store_row(float* to, const Vec& v) { store(to, v); }
+// 16x16 to its transpose; stride: between its rows.
+inline void transpose(const float* from, float* to, size_t stride) {
   for (int r = 0; r < 16; ++r)
-    for (int c = 0; c < 16; ++c) to[c * 16 + r] = from[r * 16 + c];
+    for (int c = 0; c < 16; ++c) to[c * stride + r] = from[r * 16 + c];
 }
 // rows: 16x16, a row an input channel. fwd: pairs of rows interleaved lane by lane.
 inline void store_row_pair(Bf16* to, Bf16* row0, Bf16* row1, const Vec& a, const Vec& b) {
@@ -153,11 +154,11 @@ inline void store_row_pair(Bf16* to, Bf16* row0, Bf16* row1, const Vec& a, const
   store(row1, b);
   for (int i = 0; i < 16; ++i) to[2 * i] = row0[i], to[2 * i + 1] = row1[i];
 }
-// rows: 16x16; to: [8][16 in][2 out].
-inline void store_column_pairs(const Bf16* rows, Bf16* to) {
+// rows: 16x16; to: [8][16 in][2 out], the eight stride apart.
+inline void store_column_pairs(const Bf16* rows, Bf16* to, size_t stride) {
   for (int k = 0; k < 8; ++k)
     for (int r = 0; r < 16; ++r) {
-      to[k * 32 + 2 * r] = rows[r * 16 + 2 * k];
-      to[k * 32 + 2 * r + 1] = rows[r * 16 + 2 * k + 1];
+      to[k * stride + 2 * r] = rows[r * 16 + 2 * k];
+      to[k * stride + 2 * r + 1] = rows[r * 16 + 2 * k + 1];
     }
 }

@@ -1,0 +1,21 @@
+// The table of one instruction set, after the kernels it names.
+
+template <class T>
+constexpr Kernels<T> table() {
+  return {images_per_element<T>(),
+          norm_forward<T>,
+          norm_backward<T>,
+          adam,
+          adam_publish<T>,
+          pack<T>,
+          weight_grad<T>,
+          to_f32<T>,
+          from_f32<T>,
+          tiny_conv<T>,
+          winograd_tiles<T>,
+          winograd_grad_x<T>,
+          winograd_grad_dy<T>,
+          winograd_product<T>,
+          winograd_weight_grad<T>,
+          winograd_publish<T>};
+}
