@@ -1,6 +1,7 @@
 #include "nn/conv.h"
 
 #include <algorithm>
+#include <cstring>
 #include <optional>
 #include <unordered_map>
 #include <vector>
@@ -133,6 +134,7 @@ struct Conv<T>::State {
                  forward_desc.weights_desc());
     forward.write(DNNL_ARG_DST, y_memory, forward_desc.dst_desc());
 
+    if (winograd) return;
     const dnnl::convolution_backward_weights::primitive_desc weights_desc(
         {direct, source.asked, master.asked, result.asked, stride, pad, pad}, engine(), forward_desc);
     backward_weights = Pass(dnnl::convolution_backward_weights(weights_desc));
@@ -141,7 +143,7 @@ struct Conv<T>::State {
     backward_weights.write(DNNL_ARG_DIFF_WEIGHTS, memory(master.kept, engine(), weights.g.data()),
                            weights_desc.diff_weights_desc());
 
-    if (plan.first || winograd) return;
+    if (plan.first) return;
     backward_copy = Buffer<T>(plan.weights());
     const Layout data_copy(kernel, kType, kBf16 ? Tag::OIhw8o16i2o : Tag::OIhw16o16i);
     const dnnl::convolution_backward_data::primitive_desc data_desc(
@@ -171,23 +173,37 @@ struct Conv<T>::State {
     forward.run();
   }
 
-  void own_forward() {
+  void tiny_forward() {
     const size_t in_blocks = plan.padded_in / 16;
     const T* copy =
         reinterpret_cast<const T*>(kBf16 ? static_cast<const void*>(forward_copy.data()) : weights.p.data());
-    over_tiny({x, y, copy, batch, plan.padded_in, plan.padded_out, 9, 9 * in_blocks, false});
+    over_tiny(x, {grouped(), y, copy, batch, plan.padded_in, plan.padded_out, 9, 9 * in_blocks, false});
   }
-  void own_backward_data() {
+  void tiny_backward_data() {
     const size_t in_blocks = plan.padded_in / 16;
-    over_tiny({y, dx, backward_copy.data(), batch, plan.padded_out, plan.padded_in, 9 * in_blocks, 9, true});
+    over_tiny(y, {grouped(), dx, backward_copy.data(), batch, plan.padded_out, plan.padded_in, 9 * in_blocks, 9, true});
   }
-  void over_tiny(const TinyConv<T>& work) {
-#pragma omp parallel for collapse(2) schedule(static)
-    for (int pair = 0; pair < work.to_channels / 32; ++pair)
-      for (int position = 0; position < 4; ++position) kernels.tiny_conv(work, pair, position);
+  T* grouped() { return reinterpret_cast<T*>(space.x.data()); }
+  void over_tiny(const T* from, const TinyConv<T>& work) {
+    const int blocks = work.from_channels / 16;
+#pragma omp parallel
+    {
+#pragma omp for schedule(static)
+      for (int image = 0; image < batch; ++image)
+        for (int block = 0; block < blocks; ++block)
+          for (int position = 0; position < 4; ++position) {
+            const size_t group = static_cast<size_t>(image / kTinyConvImages) * 4 + position;
+            const size_t row = (group * blocks + block) * kTinyConvImages + image % kTinyConvImages;
+            const size_t source = (static_cast<size_t>(image) * blocks + block) * 4 + position;
+            std::memcpy(grouped() + row * 16, from + source * 16, 16 * sizeof(T));
+          }
+#pragma omp for collapse(2) schedule(static)
+      for (int pair = 0; pair < work.to_channels / 32; ++pair)
+        for (int position = 0; position < 4; ++position) kernels.tiny_conv(work, pair, position);
+    }
   }
 
-  void own_weight_grad() {
+  void tiny_weight_grad() {
     const int step = images_at_a_time<T>(plan, batch);
     const int in_blocks = plan.padded_in / 16, out_blocks = plan.padded_out / 16;
 #pragma omp parallel
@@ -219,8 +235,8 @@ Conv<T>::Conv(Conv&&) noexcept = default;
 template <class T>
 void Conv<T>::forward(Mode mode) {
   State& s = *state_;
-  if (s.plan.own_tiny)
-    s.own_forward();
+  if (s.plan.tiny)
+    s.tiny_forward();
   else if (s.winograd && mode == Mode::kTraining)
     s.winograd->forward(s.x, s.y);
   else
@@ -230,8 +246,8 @@ void Conv<T>::forward(Mode mode) {
 template <class T>
 void Conv<T>::backward_data() {
   State& s = *state_;
-  if (s.plan.own_tiny)
-    s.own_backward_data();
+  if (s.plan.tiny)
+    s.tiny_backward_data();
   else if (s.winograd)
     s.winograd->backward_data(s.y, s.dx);
   else
@@ -243,15 +259,10 @@ void Conv<T>::backward_weights() {
   State& s = *state_;
   if (s.winograd)
     s.winograd->backward_weights(s.x, s.y, s.weights.g.data());
-  else if (s.plan.own_weight_grad)
-    s.own_weight_grad();
+  else if (s.plan.tiny)
+    s.tiny_weight_grad();
   else
-    backward_weights_by_library();
-}
-
-template <class T>
-void Conv<T>::backward_weights_by_library() {
-  state_->backward_weights.run();
+    s.backward_weights.run();
 }
 
 template <class T>
@@ -288,11 +299,13 @@ const BlockPlan& Conv<T>::plan() const {
 template <class T>
 typename Winograd<T>::Space Conv<T>::space_for(const BlockPlan& plan, int batch) {
   if (plan.winograd) return Winograd<T>::space_for(plan, batch);
-  if (!plan.own_weight_grad) return {};
+  if (!plan.tiny) return {};
   constexpr int kShare = sizeof(T) == 2 ? 2 : 1;
-  const int pairs = (images_at_a_time<T>(plan, batch) + kShare - 1) / kShare;
-  const size_t row = static_cast<size_t>(plan.in_size) * plan.in_size * pairs;
-  return {plan.padded_in * row, plan.padded_out * row};
+  const size_t pairs = (images_at_a_time<T>(plan, batch) + kShare - 1) / kShare;
+  const size_t groups = (batch + kTinyConvImages - 1) / kTinyConvImages;
+  const size_t widest = std::max(plan.padded_in, plan.padded_out);
+  return {4 * std::max(plan.padded_in * pairs, groups * kTinyConvImages * widest / kShare),
+          4 * plan.padded_out * pairs};
 }
 
 template class Conv<float>;

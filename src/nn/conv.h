@@ -24,8 +24,6 @@ class Conv {
   // dy lies in y.
   void backward_data();
   void backward_weights();  // into weights().g
-  // backward_weights by oneDNN whatever the plan says: the reference of tests.
-  void backward_weights_by_library();
   // Adam (step null: none) and the copies that forward and backward_data read.
   void update(const AdamStep* step);
 

@@ -54,10 +54,12 @@ enum class Operand { kX, kDy };
 // with the forward copy of the weights) or the gradient with respect to x (from dy, with the backward copy).
 template <class T>
 struct TinyConv {
+  // [image / 8][position][channel / 16][image % 8][channel % 16]: rows of neighbouring images would otherwise lie
+  // whole pages apart and share the sets of the cache.
   const T* from = nullptr;
   T* to = nullptr;
   const T* weights = nullptr;
-  int batch = 0;  // at least kTinyConvImages
+  int batch = 0;
   int from_channels = 0, to_channels = 0;
   // Between weight blocks of neighbouring groups of 16 channels, in blocks of 256.
   size_t from_stride = 0, to_stride = 0;

@@ -332,42 +332,38 @@ void weight_grad(const WeightGrad& w, int out_block) {
 // 8 images by 32 output channels, over the input channels of one block. Neighbouring input channels share a
 // word (bf16).
 template <class T>
-inline void tiny_block(const uint32_t* from, size_t image_words, const uint32_t* w0, const uint32_t* w1,
-                       Vec (&sum)[16]) {
+inline void tiny_block(const uint32_t* from, const uint32_t* w0, const uint32_t* w1, Vec (&sum)[16]) {
   constexpr int kWords = 16 / images_per_element<T>();
-#pragma GCC unroll 4
+#pragma GCC unroll 16
   for (int k = 0; k < kWords; ++k) {
     const Bits b0 = load_bits(w0 + k * 16), b1 = load_bits(w1 + k * 16);
 #pragma GCC unroll 8
     for (int r = 0; r < kTinyConvImages; ++r) {
-      sum[2 * r] = dot<T>(sum[2 * r], from[r * image_words + k], b0);
-      sum[2 * r + 1] = dot<T>(sum[2 * r + 1], from[r * image_words + k], b1);
+      sum[2 * r] = dot<T>(sum[2 * r], from[r * kWords + k], b0);
+      sum[2 * r + 1] = dot<T>(sum[2 * r + 1], from[r * kWords + k], b1);
     }
   }
 }
 
 template <class T>
 void tiny_conv(const TinyConv<T>& c, int pair, int position) {
-  constexpr int kPerWord = images_per_element<T>();
-  const size_t image = static_cast<size_t>(c.from_channels) * 4;
+  const int blocks = c.from_channels / 16;
   const T* weights = c.weights + static_cast<size_t>(2 * pair) * c.to_stride * 256;
-  for (int start = 0; start < c.batch; start += kTinyConvImages) {
-    // The last images may be done twice, to the same result.
-    const int first = start + kTinyConvImages <= c.batch ? start : c.batch - kTinyConvImages;
+  for (int first = 0; first < c.batch; first += kTinyConvImages) {
+    const T* group = c.from + static_cast<size_t>(first) * c.from_channels * 4;
     Vec sum[2 * kTinyConvImages];
     for (Vec& s : sum) s = set1(0);
     for (int source = 0; source < 4; ++source) {
       const int down = source / 2 - position / 2, right = source % 2 - position % 2;
       const int tap = c.backward ? (1 - down) * 3 + 1 - right : (1 + down) * 3 + 1 + right;
-      for (int block = 0; block < c.from_channels / 16; ++block) {
+      for (int block = 0; block < blocks; ++block) {
         const T* w = weights + (block * c.from_stride + tap) * 256;
-        const T* x = c.from + first * image + (block * 4 + source) * 16;
-        tiny_block<T>(reinterpret_cast<const uint32_t*>(x), image / kPerWord,
-                      reinterpret_cast<const uint32_t*>(w),
+        const T* x = group + (source * blocks + block) * kTinyConvImages * 16;
+        tiny_block<T>(reinterpret_cast<const uint32_t*>(x), reinterpret_cast<const uint32_t*>(w),
                       reinterpret_cast<const uint32_t*>(w + c.to_stride * 256), sum);
       }
     }
-    for (int r = 0; r < kTinyConvImages; ++r) {
+    for (int r = 0; r < kTinyConvImages && first + r < c.batch; ++r) {
       T* y = c.to + (static_cast<size_t>(first + r) * c.to_channels + 32 * pair) * 4 + position * 16;
       store(y, sum[2 * r]);
       store(y + 64, sum[2 * r + 1]);

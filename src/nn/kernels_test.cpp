@@ -1,4 +1,4 @@
-// Every kernel against its portable twin, and the own backward-weights product against oneDNN's.
+// Every kernel against its portable twin, and the own convolutions against oneDNN's.
 #include "nn/kernels.h"
 
 #include <gtest/gtest.h>
@@ -120,62 +120,6 @@ PackSpace space_of(const BlockPlan& plan, int batch) {
   return {Buffer<uint32_t>(needed.x), Buffer<uint32_t>(needed.dy)};
 }
 
-TYPED_TEST(KernelTest, OwnBackwardWeightsAgreeWithTheLibrary) {
-  if (sizeof(TypeParam) == 2 && best_isa() < Isa::kAvx512)
-    GTEST_SKIP() << "no bf16 convolution on this processor";
-  for (int batch : {32, 5})
-    for (int size : {16, 8, 4, 2})
-      for (Isa isa : {Isa::kPortable, best_isa()}) {
-        BlockPlan plan{"conv", "norm", 128, 64, 128, 64, 3, 1, size, size};
-        plan.own_weight_grad = true;
-        const size_t positions = static_cast<size_t>(size) * size;
-        const Buffer<TypeParam> x = random_values<TypeParam>(batch * 128 * positions, 3, 0.7F);
-        const Buffer<TypeParam> y = random_values<TypeParam>(batch * 64 * positions, 4, 0.7F);
-        Buffer<TypeParam> dx(x.size());
-        PackSpace space = space_of<TypeParam>(plan, batch);
-        Conv<TypeParam> conv(plan, batch, kernels_of<TypeParam>(isa), space, x.data(), y.data(), dx.data());
-        conv.backward_weights_by_library();
-        std::vector<float> expected(conv.weights().g.data(), conv.weights().g.data() + plan.weights());
-        conv.backward_weights();
-        EXPECT_LT(relative_difference(expected.data(), conv.weights().g.data(), expected.size()), 1e-5)
-            << batch << " images of " << size;
-      }
-}
-
-TYPED_TEST(KernelTest, OwnTinyConvolutionsAgreeWithTheLibrary) {
-  if (sizeof(TypeParam) == 2 && best_isa() < Isa::kAvx512)
-    GTEST_SKIP() << "no bf16 convolution on this processor";
-  for (int batch : {16, 8, 13})
-    for (Isa isa : {Isa::kPortable, best_isa()}) {
-      BlockPlan plan{"conv", "norm", 96, 64, 96, 64, 3, 1, 2, 2};
-      Buffer<TypeParam> x = random_values<TypeParam>(batch * 96 * 4, 3, 0.7F);
-      const Buffer<TypeParam> dy = random_values<TypeParam>(batch * 64 * 4, 4, 0.7F);
-      const Buffer<float> weights = random_values<float>(plan.weights(), 5, 0.1F);
-      PackSpace space;
-      Buffer<TypeParam> y[2], dx[2];
-      for (int own : {0, 1}) {
-        plan.own_tiny = own == 1;
-        y[own] = Buffer<TypeParam>(dy.size()), dx[own] = Buffer<TypeParam>(x.size());
-        Conv<TypeParam> conv(plan, batch, kernels_of<TypeParam>(isa), space, x.data(), y[own].data(),
-                             dx[own].data());
-        std::copy_n(weights.data(), weights.size(), conv.weights().p.data());
-        conv.update(nullptr);
-        conv.forward(Mode::kTraining);
-        Buffer<TypeParam> gradient(dy.size());
-        std::copy_n(dy.data(), dy.size(), gradient.data());
-        Conv<TypeParam> back(plan, batch, kernels_of<TypeParam>(isa), space, x.data(), gradient.data(),
-                             dx[own].data());
-        std::copy_n(weights.data(), weights.size(), back.weights().p.data());
-        back.update(nullptr);
-        back.backward_data();
-      }
-      EXPECT_LT(relative_difference(y[0].data(), y[1].data(), y[0].size()),
-                sizeof(TypeParam) == 2 ? 2e-3 : 1e-5);
-      EXPECT_LT(relative_difference(dx[0].data(), dx[1].data(), dx[0].size()),
-                sizeof(TypeParam) == 2 ? 2e-3 : 1e-5);
-    }
-}
-
 // What a convolution gives in each direction, for one choice of algorithm.
 template <class T>
 struct Passes {
@@ -203,25 +147,35 @@ struct Passes {
   }
 };
 
+template <class T>
+void expect_agreement(BlockPlan plan, int batch, bool BlockPlan::*own, double tolerance) {
+  const Passes<T> library(plan, batch, best_isa());
+  plan.*own = true;
+  for (Isa isa : {Isa::kPortable, best_isa()}) {
+    const Passes<T> ours(plan, batch, isa);
+    const std::string what = fmt::format("{} pictures of {}", batch, plan.in_size);
+    EXPECT_LT(relative_difference(library.y.data(), ours.y.data(), ours.y.size()), tolerance) << what;
+    EXPECT_LT(relative_difference(library.dx.data(), ours.dx.data(), ours.dx.size()), tolerance) << what;
+    EXPECT_LT(relative_difference(library.dw.data(), ours.dw.data(), ours.dw.size()), tolerance) << what;
+  }
+}
+
 TYPED_TEST(KernelTest, WinogradAgreesWithTheDirectConvolution) {
   if (sizeof(TypeParam) == 2 && best_isa() < Isa::kAvx512)
     GTEST_SKIP() << "no bf16 convolution on this processor";
   // bf16: operands are rounded once more.
   const double tolerance = sizeof(TypeParam) == 2 ? 1e-2 : 2e-6;
-  for (int size : {4, 8, 16, 32})
-    for (int batch : {2, 7, 70}) {
-      if (batch * size > 300) continue;
-      BlockPlan plan{"conv", "norm", 64, 96, 64, 96, 3, 1, size, size};
-      const Passes<TypeParam> direct(plan, batch, best_isa());
-      plan.winograd = true;
-      for (Isa isa : {Isa::kPortable, best_isa()}) {
-        const Passes<TypeParam> own(plan, batch, isa);
-        const std::string what = fmt::format("{} pictures of {}", batch, size);
-        EXPECT_LT(relative_difference(direct.y.data(), own.y.data(), own.y.size()), tolerance) << what;
-        EXPECT_LT(relative_difference(direct.dx.data(), own.dx.data(), own.dx.size()), tolerance) << what;
-        EXPECT_LT(relative_difference(direct.dw.data(), own.dw.data(), own.dw.size()), tolerance) << what;
-      }
-    }
+  for (auto [size, batch] : {std::pair{4, 2}, {4, 70}, {4, 7}, {8, 17}, {16, 5}, {32, 2}})
+    expect_agreement<TypeParam>({"conv", "norm", 64, 96, 64, 96, 3, 1, size, size}, batch, &BlockPlan::winograd,
+                                tolerance);
+}
+
+TYPED_TEST(KernelTest, TinyConvolutionsAgreeWithTheLibrary) {
+  if (sizeof(TypeParam) == 2 && best_isa() < Isa::kAvx512)
+    GTEST_SKIP() << "no bf16 convolution on this processor";
+  for (int batch : {16, 8, 13, 3, 300})
+    expect_agreement<TypeParam>({"conv", "norm", 96, 64, 96, 64, 3, 1, 2, 2}, batch, &BlockPlan::tiny,
+                                sizeof(TypeParam) == 2 ? 2e-3 : 1e-5);
 }
 
 TYPED_TEST(KernelTest, WinogradUpdatesTheMasterAsTheDirectConvolutionDoes) {

@@ -62,11 +62,9 @@ Network<T>::Network(const NetPlan& plan, const NetworkOptions& options)
       head_kernels_(f32_kernels(options.isa)),
       head_(plan.linears, options.batch, options.dropout, options.smoothing) {
   NetPlan fitted = plan;
-  for (BlockPlan& block : fitted.blocks) {
-    // Without AVX-512 oneDNN's kernels are the faster ones.
-    if (options.isa == Isa::kPortable) block.winograd = block.own_weight_grad = block.own_tiny = false;
-    if (options.batch < kTinyConvImages) block.own_tiny = false;
-  }
+  // Without AVX-512 oneDNN's kernels are the faster ones.
+  if (options.isa == Isa::kPortable)
+    for (BlockPlan& block : fitted.blocks) block.winograd = block.tiny = false;
   allocate(fitted);
   make_slots();
 }

@@ -29,10 +29,9 @@ NetPlan make_plan(const NetSpec& net) {
         b.kernel = layer.kernel, b.padding = layer.padding;
         b.in_size = size;
         b.out_size = size + 2 * layer.padding - layer.kernel + 1;
-        if (b.kernel == 3 && b.padding == 1 && !b.first && b.padded_out % 32 == 0) {
-          b.winograd = b.in_size % 4 == 0 && b.padded_in % 32 == 0;
-          b.own_weight_grad = !b.winograd && b.padded_in >= 64 && b.in_size <= 16;
-          b.own_tiny = b.in_size == 2 && b.padded_in % 32 == 0;
+        if (b.kernel == 3 && b.padding == 1 && !b.first && b.padded_in % 32 == 0 && b.padded_out % 32 == 0) {
+          b.winograd = b.in_size % 4 == 0;
+          b.tiny = b.in_size == 2;
         }
         size = b.out_size;
         plan.blocks.push_back(b);

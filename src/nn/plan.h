@@ -19,8 +19,7 @@ struct BlockPlan {
   bool pool = false;
   bool first = false;
   bool winograd = false;         // all three passes in Winograd's domain
-  bool own_weight_grad = false;  // the own kernel beats oneDNN's on small maps with many channels
-  bool own_tiny = false;         // own forward and backward-data kernel on 2x2 maps
+  bool tiny = false;             // own kernels for all three passes on 2x2 maps
 
   int result_size() const { return pool ? out_size / 2 : out_size; }
   size_t weights() const { return static_cast<size_t>(padded_out) * padded_in * kernel * kernel; }
