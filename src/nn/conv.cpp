@@ -93,8 +93,8 @@ struct Conv<T>::State {
   Buffer<T> forward_copy, backward_copy;
   Pass forward, backward_data, backward_weights;
   std::optional<Winograd<T>> winograd;
-  // The direct forward convolution's copy of the master, where one of oneDNN's reorders makes it: in the first block
-  // and, for evaluation, beside Winograd's copies.
+  // The direct forward convolution's copy of the master, where one of oneDNN's reorders makes it: in the
+  // first block and, for evaluation, beside Winograd's copies.
   memory master_memory, direct_copy;
   dnnl::reorder publish_direct;
   bool is_direct_copy_stale = false;
@@ -181,7 +181,8 @@ struct Conv<T>::State {
   }
   void tiny_backward_data() {
     const size_t in_blocks = plan.padded_in / 16;
-    over_tiny(y, {grouped(), dx, backward_copy.data(), batch, plan.padded_out, plan.padded_in, 9 * in_blocks, 9, true});
+    over_tiny(y, {grouped(), dx, backward_copy.data(), batch, plan.padded_out, plan.padded_in, 9 * in_blocks,
+                  9, true});
   }
   T* grouped() { return reinterpret_cast<T*>(space.x.data()); }
   void over_tiny(const T* from, const TinyConv<T>& work) {

@@ -19,7 +19,8 @@ class Conv {
   ~Conv();
   Conv(Conv&&) noexcept;
 
-  // Evaluation takes the direct convolution everywhere: it rounds least, and logits are what an export is checked by.
+  // Evaluation takes the direct convolution everywhere: it rounds least, and logits are what an export is
+  // checked by.
   void forward(Mode mode);
   // dy lies in y.
   void backward_data();

@@ -54,8 +54,8 @@ enum class Operand { kX, kDy };
 // with the forward copy of the weights) or the gradient with respect to x (from dy, with the backward copy).
 template <class T>
 struct TinyConv {
-  // [image / 8][position][channel / 16][image % 8][channel % 16]: rows of neighbouring images would otherwise lie
-  // whole pages apart and share the sets of the cache.
+  // [image / 8][position][channel / 16][image % 8][channel % 16]: rows of neighbouring images would otherwise
+  // lie whole pages apart and share the sets of the cache.
   const T* from = nullptr;
   T* to = nullptr;
   const T* weights = nullptr;
@@ -67,13 +67,13 @@ struct TinyConv {
 };
 inline constexpr int kTinyConvImages = 8;
 
-// Winograd's F(2x2, 3x3) for 3x3 convolutions with padding 1 on even pictures (Lavin & Gray 2016, arXiv 1509.09308):
-// pictures are cut into tiles of 4x4 that overlap by two and give 2x2 outputs each. In the transformed domain a
-// convolution is sixteen products of matrices, one for each element of the tile: 16 multiplications for an output
-// tile instead of 36.
+// Winograd's F(2x2, 3x3) for 3x3 convolutions with padding 1 on even pictures (Lavin & Gray 2016, arXiv
+// 1509.09308): pictures are cut into tiles of 4x4 that overlap by two and give 2x2 outputs each. In the
+// transformed domain a convolution is sixteen products of matrices, one for each element of the tile: 16
+// multiplications for an output tile instead of 36.
 //
-// Their operands lie in panels of words (one f32 or two neighbouring bf16): [group][element][depth][lanes], a group
-// being 8 rows of the left or 32 columns of the right operand, elements winograd_part() words apart.
+// Their operands lie in panels of words (one f32 or two neighbouring bf16): [group][element][depth][lanes], a
+// group being 8 rows of the left or 32 columns of the right operand, elements winograd_part() words apart.
 inline constexpr int kWinogradElements = 16;
 constexpr size_t winograd_part(size_t depth, int lanes) {
   // 16 more: parts a multiple of 4 KiB apart would share the sets of the cache.
@@ -150,7 +150,8 @@ struct Kernels {
   // All taps of 32 output channels (index pair) and of all input channels.
   void (*winograd_weight_grad)(const WinogradGrad&, int pair) = nullptr;
   // Adam (step may be null: none) and both copies of 16 x 16 channels.
-  void (*winograd_publish)(const WinogradWeights&, int out_block, int in_block, const AdamStep* step) = nullptr;
+  void (*winograd_publish)(const WinogradWeights&, int out_block, int in_block,
+                           const AdamStep* step) = nullptr;
 };
 
 enum class Isa { kPortable, kAvx512, kAvx512Bf16 };

@@ -6,8 +6,6 @@ namespace tidemill::nn {
 namespace {
 #include "nn/simd_avx512.h"
 // After the lanes it is written over.
-#include "nn/kernels_impl.h"
-#include "nn/winograd_impl.h"
 #include "nn/kernels_table.h"
 }  // namespace
 

@@ -4,8 +4,6 @@ namespace tidemill::nn {
 namespace {
 #include "nn/simd_portable.h"
 // After the lanes it is written over.
-#include "nn/kernels_impl.h"
-#include "nn/winograd_impl.h"
 #include "nn/kernels_table.h"
 }  // namespace
 

@@ -1,4 +1,6 @@
-// The table of one instruction set, after the kernels it names.
+// The kernels of one instruction set and their table. Included inside an unnamed namespace, after the lanes.
+#include "nn/kernels_impl.h"
+#include "nn/winograd_impl.h"
 
 template <class T>
 constexpr Kernels<T> table() {

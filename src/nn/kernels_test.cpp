@@ -148,7 +148,7 @@ struct Passes {
 };
 
 template <class T>
-void expect_agreement(BlockPlan plan, int batch, bool BlockPlan::*own, double tolerance) {
+void expect_agreement(BlockPlan plan, int batch, bool BlockPlan::* own, double tolerance) {
   const Passes<T> library(plan, batch, best_isa());
   plan.*own = true;
   for (Isa isa : {Isa::kPortable, best_isa()}) {
@@ -166,8 +166,8 @@ TYPED_TEST(KernelTest, WinogradAgreesWithTheDirectConvolution) {
   // bf16: operands are rounded once more.
   const double tolerance = sizeof(TypeParam) == 2 ? 1e-2 : 2e-6;
   for (auto [size, batch] : {std::pair{4, 2}, {4, 70}, {4, 7}, {8, 17}, {16, 5}, {32, 2}})
-    expect_agreement<TypeParam>({"conv", "norm", 64, 96, 64, 96, 3, 1, size, size}, batch, &BlockPlan::winograd,
-                                tolerance);
+    expect_agreement<TypeParam>({"conv", "norm", 64, 96, 64, 96, 3, 1, size, size}, batch,
+                                &BlockPlan::winograd, tolerance);
 }
 
 TYPED_TEST(KernelTest, TinyConvolutionsAgreeWithTheLibrary) {
@@ -186,7 +186,8 @@ TYPED_TEST(KernelTest, WinogradUpdatesTheMasterAsTheDirectConvolutionDoes) {
     plan.winograd = winograd;
     PackSpace space = space_of<TypeParam>(plan, 2);
     Conv<TypeParam> conv(plan, 2, kernels_of<TypeParam>(best_isa()), space, x.data(), y.data(), dx.data());
-    const Buffer<float> p = random_values<float>(plan.weights(), 5), g = random_values<float>(plan.weights(), 6);
+    const Buffer<float> p = random_values<float>(plan.weights(), 5),
+                        g = random_values<float>(plan.weights(), 6);
     std::copy_n(p.data(), p.size(), conv.weights().p.data());
     std::copy_n(g.data(), g.size(), conv.weights().g.data());
     conv.update(&step);

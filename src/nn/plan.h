@@ -18,8 +18,8 @@ struct BlockPlan {
   int in_size = 0, out_size = 0;  // of the convolution
   bool pool = false;
   bool first = false;
-  bool winograd = false;         // all three passes in Winograd's domain
-  bool tiny = false;             // own kernels for all three passes on 2x2 maps
+  bool winograd = false;  // all three passes in Winograd's domain
+  bool tiny = false;      // own kernels for all three passes on 2x2 maps
 
   int result_size() const { return pool ? out_size / 2 : out_size; }
   size_t weights() const { return static_cast<size_t>(padded_out) * padded_in * kernel * kernel; }

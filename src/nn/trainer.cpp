@@ -61,7 +61,7 @@ class TrainerOf final : public Trainer {
 
   Evaluation evaluate(const Dataset& data) override {
     Evaluation result;
-    result.predicted.assign(config_.net.classes, 0);
+    result.predictions.reserve(data.size());
     each_batch(data, [&](std::span<const uint32_t> indices) {
       const int count = static_cast<int>(indices.size());
       const LossResult loss = net_.head().loss(labels_, count);
@@ -69,7 +69,7 @@ class TrainerOf final : public Trainer {
       result.correct += loss.correct;
       for (int n = 0; n < count; ++n) {
         const float* z = net_.head().logits() + static_cast<size_t>(n) * config_.net.classes;
-        ++result.predicted[std::max_element(z, z + config_.net.classes) - z];
+        result.predictions.push_back(static_cast<uint8_t>(std::max_element(z, z + config_.net.classes) - z));
       }
     });
     result.total = data.size();

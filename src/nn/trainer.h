@@ -52,7 +52,7 @@ struct Evaluation {
   double accuracy = 0;  // 0..1
   size_t correct = 0;
   size_t total = 0;
-  std::vector<size_t> predicted;  // by class: how many images were taken for it
+  std::vector<uint8_t> predictions;  // the class of each image
 };
 
 // All that a bit-identical continuation in f32 needs, layouts and thread count left out. Random draws depend

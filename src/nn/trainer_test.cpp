@@ -111,7 +111,7 @@ TEST(TrainerTest, EvaluatesAnIncompleteLastBatch) {
        whole = make(ModelType::kSimple, Precision::kF32, 21);
   const Evaluation a = eights->evaluate(pictures.data()), b = whole->evaluate(pictures.data());
   EXPECT_EQ(a.total, 21U);
-  EXPECT_EQ(a.predicted, b.predicted);
+  EXPECT_EQ(a.predictions, b.predictions);
   EXPECT_NEAR(a.loss, b.loss, 1e-4);
 }
 

@@ -55,8 +55,8 @@ void Winograd<T>::product(const T* from, T* to, int from_channels, int to_channe
   for (int first = 0; first < batch_; first += step) {
     const int count = std::min(step, batch_ - first);
     const WinogradTiles<T> tiles{from, from_channels, plan_.in_size, first, count, space_.x.data()};
-    const WinogradProduct<T> work{space_.x.data(), weights.data(),  to,    from_channels,
-                                  to_channels,     plan_.in_size, first, count};
+    const WinogradProduct<T> work{space_.x.data(), weights.data(), to,    from_channels,
+                                  to_channels,     plan_.in_size,  first, count};
 #pragma omp for schedule(static)
     for (int block = 0; block < from_channels / 16; ++block) kernels_.winograd_tiles(tiles, block);
 #pragma omp for schedule(static)
@@ -95,8 +95,9 @@ void Winograd<T>::backward_weights(const T* x, const T* dy, float* dw) {
 
 template <class T>
 void Winograd<T>::update(Param& weights, const AdamStep* step) {
-  const WinogradWeights work{weights.p.data(),        weights.m.data(),         weights.v.data(), weights.g.data(),
-                             forward_weights_.data(), backward_weights_.data(), plan_.padded_in,  plan_.padded_out};
+  const WinogradWeights work{weights.p.data(), weights.m.data(),        weights.v.data(),
+                             weights.g.data(), forward_weights_.data(), backward_weights_.data(),
+                             plan_.padded_in,  plan_.padded_out};
 #pragma omp parallel for collapse(2) schedule(static)
   for (int out = 0; out < plan_.padded_out / 16; ++out)
     for (int in = 0; in < plan_.padded_in / 16; ++in) kernels_.winograd_publish(work, out, in, step);

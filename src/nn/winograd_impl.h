@@ -91,8 +91,7 @@ void winograd_grad_x(const WinogradTiles<T>& w, int block) {
   uint32_t* low = w.to + static_cast<size_t>(2 * block) * kWinogradElements * part;
   uint32_t* high = low + kWinogradElements * part;
   gather_tile_words(
-      w,
-      [&](int n, int row, auto emit) { transform_tiles(picture_of(w, n, block), w.size, row, emit); },
+      w, [&](int n, int row, auto emit) { transform_tiles(picture_of(w, n, block), w.size, row, emit); },
       [&](int word, int element, const Bits& bits) {
         const size_t at = element * part + static_cast<size_t>(word) * 8;
         store_halves(low + at, high + at, bits);
@@ -159,7 +158,8 @@ inline void transform_output(const float* sums, T* y, int size) {
   Vec upper[4], lower[4];
 #pragma GCC unroll 4
   for (int i = 0; i < 4; ++i) {
-    const Vec m0 = load(sums + i * kSums), m1 = load(sums + (4 + i) * kSums), m2 = load(sums + (8 + i) * kSums);
+    const Vec m0 = load(sums + i * kSums), m1 = load(sums + (4 + i) * kSums),
+              m2 = load(sums + (8 + i) * kSums);
     upper[i] = add(m0, add(m1, m2));
     lower[i] = sub(m1, add(m2, load(sums + (12 + i) * kSums)));
   }
@@ -266,7 +266,8 @@ template <class T>
 void winograd_publish(const WinogradWeights& w, int out_block, int in_block, const AdamStep* step) {
   constexpr int kShare = images_per_element<T>();
   const size_t at = (static_cast<size_t>(out_block) * (w.in / 16) + in_block) * 9 * 256;
-  const size_t forward_part = winograd_part(w.in / kShare, 32), backward_part = winograd_part(w.out / kShare, 32);
+  const size_t forward_part = winograd_part(w.in / kShare, 32),
+               backward_part = winograd_part(w.out / kShare, 32);
   uint32_t* forward = w.forward + static_cast<size_t>(out_block / 2) * kWinogradElements * forward_part +
                       in_block * words_per_block<T>() * 32 + (out_block % 2) * 16;
   uint32_t* backward = w.backward + static_cast<size_t>(in_block / 2) * kWinogradElements * backward_part +

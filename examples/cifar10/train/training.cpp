@@ -53,15 +53,6 @@ Result<DataSplit> read_images(const fs::path& folder, std::string_view part) {
   return split;
 }
 
-std::vector<int> predicted_classes(std::span<const float> logits, size_t classes) {
-  std::vector<int> predictions;
-  for (size_t at = 0; at + classes <= logits.size(); at += classes) {
-    auto row = logits.subspan(at, classes);
-    predictions.push_back(static_cast<int>(std::max_element(row.begin(), row.end()) - row.begin()));
-  }
-  return predictions;
-}
-
 class Training {
  public:
   Training(const Settings& settings, Recorder& recorder) : settings_(settings), recorder_(recorder) {}
@@ -207,8 +198,7 @@ class Training {
   }
 
   Result<> write_predictions(const nn::FitResult& result) {
-    Json json = {{"accuracy", result.test.accuracy},
-                 {"predictions", predicted_classes(trainer_->logits(view_of(test_)), classes_.size())}};
+    const Json json = {{"accuracy", result.test.accuracy}, {"predictions", result.test.predictions}};
     return write_file_atomic(settings_.output / "test_predictions.json", dump_json(json) + "\n");
   }
 
