@@ -64,7 +64,7 @@ TEST(FitNet, TheAlarmNoticesANetThatDied) {
   const Pictures train(3000, 1), test(10, 2);
   const auto trainer = make(ModelType::kVgg11, 8, Precision::kAuto, 0.5F);
   const auto result =
-      fit(*trainer, train.set(), test.set(), {.schedule = Schedule::kConstant, .learning_rate = 3e-3F});
+      fit(*trainer, train.set(), test.set(), {.schedule = Schedule::kConstant, .learning_rate = 3e-2F});
   ASSERT_FALSE(result);
   EXPECT_THAT(result.error().message, HasSubstr("collapsed"));
   EXPECT_LE(trainer->step(), 300U);

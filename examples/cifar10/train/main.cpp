@@ -70,8 +70,8 @@ void declare(CLI::App& app, Arguments& given) {
       ->capture_default_str();
   app.add_option("--model-type", given.model_type, "simple, vgg11 or vgg16 [vgg11]");
   app.add_option("--epochs", given.epochs, "Times through the training images [1]");
-  app.add_option("--batch-size", given.batch_size, "Images a step [32]");
-  app.add_option("--learning-rate", given.learning_rate, "Peak of the schedule [0.001]");
+  app.add_option("--batch-size", given.batch_size, "Images a step [128]");
+  app.add_option("--learning-rate", given.learning_rate, "Peak of the schedule [0.002]");
   app.add_option("--num-workers", given.num_workers, "Threads; 0: one a core [0]");
   app.add_option("--seed", given.seed, "Of weights, shuffles, dropout and augmentation [1]");
   app.add_option("--precision", given.precision, "auto, bf16 or f32 [auto]");

@@ -8,7 +8,8 @@ Result<Settings> preset(const std::string& name) {
   Settings settings;
   if (name == "default") return settings;
   if (name == "244s") {
-    settings.epochs = 2;
+    settings.epochs = 3;
+    settings.learning_rate = 3e-3F;
     settings.augment = nn::Augment::kFlip;
     settings.label_smoothing = 0.1F;
     return settings;

@@ -20,8 +20,8 @@ struct Settings {
   std::string experiment = "default";
   nn::ModelType model_type = nn::ModelType::kVgg11;
   int epochs = 1;
-  int batch_size = 32;
-  float learning_rate = 1e-3F;
+  int batch_size = 128;
+  float learning_rate = 2e-3F;
   int num_workers = 0;  // threads; 0: one a core
   uint64_t seed = 1;
   nn::Precision precision = nn::Precision::kAuto;
