@@ -1,20 +1,14 @@
 #include "api/replies.h"
 #include "api/service.h"
 #include "base/text.h"
+#include "tracking/registry.h"
+#include "tracking/validate.h"
 
 namespace tidemill::api {
 namespace {
 
 using artifacts::ArtifactRepository;
 using artifacts::FileInfo;
-
-bool lies_in(const fs::path& path, const fs::path& root) {
-  std::error_code error;
-  fs::path real = fs::weakly_canonical(path, error);
-  fs::path real_root = fs::weakly_canonical(root, error);
-  auto [end, unused] = std::mismatch(real_root.begin(), real_root.end(), real.begin(), real.end());
-  return !error && end == real_root.end();
-}
 
 // The artifacts of a run or model as a folder of this machine. The experiment's location was chosen by a
 // client: it must not open the rest of the disk to others.
@@ -25,11 +19,21 @@ Result<ArtifactRepository> repository_of(const Service& service, std::string_vie
   }
   std::optional<fs::path> folder = artifacts::local_folder(artifact_uri);
   if (!folder) return fail(Code::kInvalid, "artifacts at '{}' cannot be read by this server", artifact_uri);
-  auto readable = [&](const fs::path& root) { return lies_in(*folder, root); };
+  auto readable = [&](const fs::path& root) { return artifacts::lies_in(*folder, root); };
   if (!service.any_local_folder &&
       std::none_of(service.readable_roots.begin(), service.readable_roots.end(), readable))
     return fail(Code::kDenied, "the folder '{}' lies outside the server's artifact root", folder->string());
   return ArtifactRepository(*folder);
+}
+
+// The artifact URI behind a location in a run: "runs:/<id>/model".
+Result<std::string> files_of(const Service& service, std::string location) {
+  constexpr std::string_view kRuns = "runs:/";
+  if (!location.starts_with(kRuns)) return location;
+  std::string_view rest = std::string_view(location).substr(kRuns.size());
+  std::string_view id = rest.substr(0, rest.find('/'));
+  tracking::Run run = TRY(service.store.run(id));
+  return run.info.artifact_uri + std::string(rest.substr(id.size()));
 }
 
 std::string files_reply(JsonWriter json, std::string_view prefix, const std::vector<FileInfo>& files) {
@@ -114,6 +118,16 @@ Result<HttpResponse> get_artifact(Service& service, const HttpRequest& request) 
   tracking::Run run = TRY(service.store.run(TRY(params.run_id())));
   std::string path = TRY(params.required_text("path"));
   return send_file(request, TRY(TRY(repository_of(service, run.info.artifact_uri)).find(path)));
+}
+
+Result<HttpResponse> get_model_version_artifact(Service& service, const HttpRequest& request) {
+  Params params = TRY(Params::of(request));
+  std::string name = TRY(params.required_text("name"));
+  int64_t number = TRY(tracking::parse_version(TRY(params.required_text("version"))));
+  std::string path = TRY(params.required_text("path"));
+  auto version = TRY(tracking::Registry(service.store).version(name, number));
+  std::string location = TRY(files_of(service, version.storage_location));
+  return send_file(request, TRY(TRY(repository_of(service, location)).find(path)));
 }
 
 Result<HttpResponse> proxy_artifacts(Service& service, HttpRequest& request, std::string_view path) {

@@ -72,6 +72,28 @@ const std::unordered_map<std::string_view, Route>& routes() {
       {"logged-models/*/tags/*", {.remove = delete_logged_model_tag}},
       {"logged-models/*/params", {.post = log_logged_model_params}},
       {"logged-models/*/artifacts/directories", {.get = list_logged_model_artifacts}},
+      {"registered-models/create", {.post = create_registered_model}},
+      {"registered-models/get", {.get = get_registered_model}},
+      {"registered-models/rename", {.post = rename_registered_model}},
+      {"registered-models/update", {.patch = update_registered_model}},
+      {"registered-models/delete", {.remove = delete_registered_model}},
+      {"registered-models/search", {.get = search_registered_models}},
+      {"registered-models/get-latest-versions", {.get = get_latest_versions, .post = get_latest_versions}},
+      {"registered-models/set-tag", {.post = set_registered_model_tag}},
+      {"registered-models/delete-tag", {.remove = delete_registered_model_tag}},
+      {"registered-models/alias",
+       {.get = get_model_version_by_alias,
+        .post = set_registered_model_alias,
+        .remove = delete_registered_model_alias}},
+      {"model-versions/create", {.post = create_model_version}},
+      {"model-versions/get", {.get = get_model_version}},
+      {"model-versions/update", {.patch = update_model_version}},
+      {"model-versions/delete", {.remove = delete_model_version}},
+      {"model-versions/search", {.get = search_model_versions}},
+      {"model-versions/transition-stage", {.post = transition_stage}},
+      {"model-versions/get-download-uri", {.get = get_download_uri}},
+      {"model-versions/set-tag", {.post = set_model_version_tag}},
+      {"model-versions/delete-tag", {.remove = delete_model_version_tag}},
   };
   return table;
 }
@@ -165,6 +187,8 @@ void answer(Service& service, HttpRequest& request, const Respond& respond) {
   if (name) response = get_logged_model_file(service, request, address_of(*name).variables);
   if (auto file = behind(path, kArtifacts)) response = proxy_artifacts(service, request, *file);
   if (path == "/get-artifact" && request.method == "GET") response = get_artifact(service, request);
+  if (path == "/model-versions/get-artifact" && request.method == "GET")
+    response = get_model_version_artifact(service, request);
   respond(response ? std::move(*response) : error_reply(response.error()));
 }
 

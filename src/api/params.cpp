@@ -106,6 +106,10 @@ tl::unexpected<Error> Params::wrong_type(std::string_view key, const Json& value
               dump_json(value), place_of(key), python_type(value), kSeeDocs);
 }
 
+bool Params::has(std::string_view key) const {
+  return query_ ? query_value(key) != nullptr : member(key) != nullptr;
+}
+
 Result<std::string> Params::text(std::string_view key) const {
   for (const auto& [name, value] : variables_)
     if (name == key) return value;
@@ -208,7 +212,7 @@ Result<std::string> Params::required_text(std::string_view key) const {
 }
 
 Result<std::string> Params::present_text(std::string_view key) const {
-  if (query_ ? query_value(key) == nullptr : member(key) == nullptr) return missing(key);
+  if (!has(key)) return missing(key);
   return text(key);
 }
 

@@ -23,6 +23,7 @@ class Params {
   static Result<Params> of(const HttpRequest& request, PathVariables variables = {});
   static Params of(Json object) { return Params(std::move(object), nullptr, ""); }
 
+  bool has(std::string_view key) const;
   // Missing: "", 0, false, nothing.
   Result<std::string> text(std::string_view key) const;
   Result<std::optional<int64_t>> integer(std::string_view key) const;

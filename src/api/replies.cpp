@@ -161,6 +161,46 @@ void write(JsonWriter& json, const tracking::Run& run, RunPart part) {
   json.end_object();
 }
 
+void write(JsonWriter& json, const tracking::ModelVersion& version) {
+  json.begin_object().field("name", version.name).field("version", std::to_string(version.version));
+  json.key("creation_timestamp").integer(version.created);
+  json.key("last_updated_timestamp").integer(version.updated);
+  json.field("current_stage", to_string(version.stage));
+  if (version.description) json.field("description", *version.description);
+  json.field("source", version.source)
+      .field("run_id", version.run_id)
+      .field("status", "READY")
+      .field("run_link", version.run_link);
+  if (!version.model_id.empty()) json.field("model_id", version.model_id);
+  write_pairs(json, "tags", version.tags);
+  if (!version.aliases.empty()) {
+    json.key("aliases").begin_array();
+    for (const std::string& alias : version.aliases) json.text(alias);
+    json.end_array();
+  }
+  json.end_object();
+}
+
+void write(JsonWriter& json, const tracking::RegisteredModel& model) {
+  json.begin_object().field("name", model.name);
+  json.key("creation_timestamp").integer(model.created);
+  json.key("last_updated_timestamp").integer(model.updated);
+  if (!model.description.empty()) json.field("description", model.description);
+  if (!model.latest_versions.empty()) {
+    json.key("latest_versions").begin_array();
+    for (const auto& version : model.latest_versions) write(json, version);
+    json.end_array();
+  }
+  write_pairs(json, "tags", model.tags);
+  if (!model.aliases.empty()) {
+    json.key("aliases").begin_array();
+    for (const auto& [alias, version] : model.aliases)
+      json.begin_object().field("alias", alias).field("version", std::to_string(version)).end_object();
+    json.end_array();
+  }
+  json.end_object();
+}
+
 HttpResponse json_reply(std::string body, int status) {
   return HttpResponse::text(status, std::move(body), "application/json");
 }

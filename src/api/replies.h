@@ -8,6 +8,7 @@
 #include "net/http_server.h"
 #include "tracking/entities.h"
 #include "tracking/logged_models.h"
+#include "tracking/registry.h"
 
 namespace tidemill::api {
 
@@ -15,6 +16,8 @@ void write(JsonWriter& json, const tracking::Experiment& experiment);
 void write(JsonWriter& json, const tracking::RunInfo& info);
 void write(JsonWriter& json, const tracking::Metric& metric);
 void write(JsonWriter& json, const tracking::LoggedModel& model);
+void write(JsonWriter& json, const tracking::RegisteredModel& model);
+void write(JsonWriter& json, const tracking::ModelVersion& version);
 void write_pairs(JsonWriter& json, std::string_view name, const std::vector<tracking::KeyValue>& pairs);
 enum class RunPart { kCreated, kWhole };  // a reply to runs/create has no outputs
 void write(JsonWriter& json, const tracking::Run& run, RunPart part = RunPart::kWhole);

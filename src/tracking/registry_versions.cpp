@@ -41,6 +41,7 @@ Result<int64_t> insert_version(db::Connection& connection, const CreateVersion& 
     id = insert.integer(0);
   }
   for (const auto& [key, value] : create.tags) TRY(put_tag(connection, id, key, value));
+  if (!create.model_id.empty()) TRY(add_model_version(connection, create.model_id, create.name, number));
   return number;
 }
 

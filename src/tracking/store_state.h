@@ -93,6 +93,10 @@ Result<> put_step(db::Connection& connection, WriteCache& cache, const StepRecor
 Result<> put_step(db::Connection& connection, WriteCache& cache, const StepResult& result);
 Result<> put_step(db::Connection& connection, WriteCache& cache, const StepKey& key);
 
+// Notes in a logged model's tag that it is this version of a registered model.
+Result<> add_model_version(db::Connection& connection, std::string_view model_id, std::string_view name,
+                           int64_t version);
+
 Error no_experiment(std::string_view id);
 Error no_run(std::string_view run_id);
 Error no_logged_model(std::string_view model_id);

@@ -1,0 +1,32 @@
+// Where the files of a new model version may lie: clients choose the source, and it must not lead them to
+// files of this machine or to what another run or model has. Rules and texts of errors as in MLflow's server.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+#include "tracking/store.h"
+
+namespace tidemill::api {
+
+struct SourceRequest {
+  std::string source;
+  std::optional<std::string> run_id;    // nullopt: not given
+  std::optional<std::string> model_id;  // nullopt: not given
+};
+
+struct ModelSource {
+  std::string source;            // "models:/name@alias" with the version in place of the alias
+  std::string storage_location;  // where the files are: models:/ resolved
+  std::string run_id;
+  std::string model_id;
+};
+
+// A local path must lie in the artifact folder of the run or logged model that is named with it; runs:/,
+// models:/<id> and mlflow-artifacts:/ must belong to that run or model; no URI may hold "..". A source
+// models:/name/version takes over what it does not say from that version.
+Result<ModelSource> check_model_source(tracking::Store& store, const SourceRequest& request);
+
+}  // namespace tidemill::api

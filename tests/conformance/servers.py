@@ -1,0 +1,68 @@
+"""The tracking servers that a conformance test can run against.
+
+Each is a context manager that yields the server's URL. "mlflow" is MLflow's own server on SQLite: the oracle that
+says what the tests should expect. "tidemill" is Tidemill's endpoint over a new store.
+"""
+import contextlib
+import os
+import pathlib
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+
+
+@contextlib.contextmanager
+def tidemill(program):
+    with tempfile.TemporaryDirectory() as folder:
+        server = subprocess.Popen([program, folder], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        try:
+            yield server.stdout.readline().strip()
+        finally:
+            server.stdin.close()
+            status = server.wait(timeout=20)
+            server.stdout.close()
+        assert status == 0, f"the server ended with {status}"
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def wait_for(url, process, log):
+    while True:
+        if process.poll() is not None:
+            raise RuntimeError(f"mlflow server ended with {process.returncode}:\n{log.read_text()}")
+        with contextlib.suppress(OSError):
+            urllib.request.urlopen(f"{url}/health", timeout=5).close()
+            return
+        time.sleep(0.2)
+
+
+@contextlib.contextmanager
+def mlflow(_program):
+    with tempfile.TemporaryDirectory() as folder:
+        root = pathlib.Path(folder)
+        url = f"http://127.0.0.1:{free_port()}"
+        log = root / "log"
+        command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", f"sqlite:///{root}/mlflow.db"]
+        command += ["--artifacts-destination", str(root / "artifacts"), "--host", "127.0.0.1"]
+        command += ["--port", url.rsplit(":", 1)[1], "--workers", "1"]
+        environment = {k: v for k, v in os.environ.items() if k != "MLFLOW_TRACKING_URI"}
+        with log.open("w") as out:
+            server = subprocess.Popen(
+                command, stdout=out, stderr=out, cwd=folder, env=environment, start_new_session=True
+            )
+        try:
+            wait_for(url, server, log)
+            yield url
+        finally:
+            os.killpg(server.pid, 15)
+            server.wait(timeout=60)
+
+
+SERVERS = {"tidemill": tidemill, "mlflow": mlflow}
