@@ -15,18 +15,16 @@
 
 #include "base/files.h"
 #include "base/json.h"
-#include "base/text.h"
 #include "base/time.h"
 #include "common/dataset.h"
 #include "evaluate/client.h"
+#include "measure.h"
 #include "random_model.h"
 #include "raw_ort.h"
-#include "sys/process.h"
 
 namespace tidemill::bench {
 namespace {
 
-constexpr std::chrono::minutes kPatience{10};
 constexpr int kThreads = 2;
 
 struct Options {
@@ -34,27 +32,6 @@ struct Options {
   size_t limit = 0;
   std::string runtime = "auto";
   fs::path model, data;
-};
-
-[[noreturn]] void give_up(std::string_view what) {
-  fmt::print(stderr, "evaluate_bench: {}\n", what);
-  std::exit(1);
-}
-
-template <class T>
-T must(Result<T> result) {
-  if (!result) give_up(result.error().message);
-  if constexpr (!std::is_void_v<T>) return std::move(*result);
-}
-
-double median(std::vector<double> values) {
-  auto middle = values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2);
-  std::nth_element(values.begin(), middle, values.end());
-  return *middle;
-}
-
-struct Times {
-  double wall = 0, processor = 0;
 };
 
 // Processor time of this process so far, without its children's.
@@ -65,21 +42,6 @@ double own_processor_seconds() {
     return static_cast<double>(time.tv_sec) + 1e-6 * static_cast<double>(time.tv_usec);
   };
   return seconds(usage.ru_utime) + seconds(usage.ru_stime);
-}
-
-// What a program takes; anything but success ends the bench with what it printed.
-Times timed(const std::vector<std::string>& argv, const fs::path& log) {
-  ProcessOptions options;
-  options.argv = argv;
-  options.unset_env = {"MLFLOW_TRACKING_URI", "MLFLOW_RUN_ID"};
-  options.output_file = log;
-  Stopwatch watch;
-  Process process = must(Process::start(options));
-  auto exit = process.wait_for(kPatience);
-  double seconds = watch.seconds();
-  if (!exit || !exit->ok())
-    give_up(fmt::format("{}: {}", join(argv, " "), read_file(log).value_or("it did not end")));
-  return {seconds, exit->user_seconds + exit->system_seconds};
 }
 
 // How many images the two answered differently.
@@ -114,16 +76,10 @@ Setup prepare(const Options& options) {
   return setup;
 }
 
-struct Figure {
-  std::vector<double> wall, processor;
-  void add(const Times& times) {
-    wall.push_back(times.wall);
-    processor.push_back(times.processor);
-  }
-  void print(std::string_view name) const {
-    fmt::print("{:<32} {:>8.2f} s {:>8.2f} s of processor time\n", name, median(wall), median(processor));
-  }
-};
+void print_row(std::string_view name, const Figure& figure) {
+  fmt::print("{:<32} {:>8.2f} s {:>8.2f} s of processor time\n", name, median(figure.wall),
+             median(figure.processor));
+}
 
 void compare(const Options& options) {
   const Setup setup = prepare(options);
@@ -151,8 +107,8 @@ void compare(const Options& options) {
                raw.wall.back());
   }
   fmt::print("{} images, {}\n", split.count(), runtime);
-  whole.print("cifar10-evaluate, start to end");
-  raw.print(fmt::format("ONNX Runtime, {} threads", kThreads));
+  print_row("cifar10-evaluate, start to end", whole);
+  print_row(fmt::format("ONNX Runtime, {} threads", kThreads), raw);
   fmt::print("ratio {:.3f}, answers that differ: {}\n", median(whole.wall) / median(raw.wall), different);
 }
 

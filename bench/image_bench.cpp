@@ -16,6 +16,7 @@
 #include "base/json.h"
 #include "base/text.h"
 #include "base/time.h"
+#include "measure.h"
 #include "oci/archive.h"
 #include "oci/elf.h"
 #include "oci/gzip.h"
@@ -28,50 +29,6 @@ namespace {
 
 constexpr std::chrono::minutes kPatience{5};
 constexpr std::string_view kRivalName = "localhost/tidemill-bench:latest";
-
-[[noreturn]] void give_up(std::string_view what) {
-  fmt::print(stderr, "image_bench: {}\n", what);
-  std::exit(1);
-}
-
-template <class T>
-T must(Result<T> result) {
-  if (!result) give_up(result.error().message);
-  if constexpr (!std::is_void_v<T>) return std::move(*result);
-}
-
-double median(std::vector<double> values) {
-  auto middle = values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2);
-  std::nth_element(values.begin(), middle, values.end());
-  return *middle;
-}
-
-struct Figure {
-  std::vector<double> wall, processor;
-  void add(double seconds, const Exit& exit) {
-    wall.push_back(seconds);
-    processor.push_back(exit.user_seconds + exit.system_seconds);
-  }
-};
-
-// Runs a program to its end; anything but success ends the bench with what it printed.
-void timed(const std::vector<std::string>& argv, const fs::path& folder,
-           const std::map<std::string, std::string>& env, Figure& figure) {
-  ProcessOptions options;
-  options.argv = argv;
-  options.extra_env = env;
-  options.unset_env = {"MLFLOW_TRACKING_URI", "MLFLOW_RUN_ID", "SOURCE_DATE_EPOCH"};
-  options.output_file = folder / "log";
-  (void)tidemill::remove_all(options.output_file);
-  Stopwatch watch;
-  Process process = must(Process::start(options));
-  auto exit = process.wait_for(kPatience);
-  double seconds = watch.seconds();
-  if (!exit || !exit->ok())
-    give_up(
-        fmt::format("{}: {}", join(argv, " "), read_file(options.output_file).value_or("it did not end")));
-  figure.add(seconds, *exit);
-}
 
 class Ours {
  public:
@@ -88,8 +45,8 @@ class Ours {
  private:
   void build(const fs::path& model, Figure& figure) {
     must(tidemill::remove_all(folder_ / "out"));
-    timed({CIFAR10_BUILD, "--model", model.string(), "--output", (folder_ / "out").string()}, folder_,
-          {{"XDG_CACHE_HOME", (folder_ / "cache").string()}}, figure);
+    figure.add(timed({CIFAR10_BUILD, "--model", model.string(), "--output", (folder_ / "out").string()},
+                     folder_ / "log", {{"XDG_CACHE_HOME", (folder_ / "cache").string()}}));
   }
   fs::path folder_;
 };
@@ -137,15 +94,15 @@ class Rival {
   void build(const fs::path& model, Figure& figure, Figure& saved) {
     must(write_file_atomic(folder_ / "files/model/model.onnx", must(read_file(model))));
     must(tidemill::remove_all(folder_ / "image.tar"));
-    timed(command({"build", "-q", "-t", std::string(kRivalName), "-f", (folder_ / "Containerfile").string(),
-                   (folder_ / "files").string()}),
-          folder_, {}, figure);
-    Figure save;
-    timed(command({"save", "-q", "--format", "oci-archive", "-o", (folder_ / "image.tar").string(),
-                   std::string(kRivalName)}),
-          folder_, {}, save);
-    saved.wall.push_back(figure.wall.back() + save.wall.back());
-    saved.processor.push_back(figure.processor.back() + save.processor.back());
+    const fs::path log = folder_ / "log";
+    const Times built = timed(command({"build", "-q", "-t", std::string(kRivalName), "-f",
+                                       (folder_ / "Containerfile").string(), (folder_ / "files").string()}),
+                              log);
+    const Times archived = timed(command({"save", "-q", "--format", "oci-archive", "-o",
+                                          (folder_ / "image.tar").string(), std::string(kRivalName)}),
+                                 log);
+    figure.add(built);
+    saved.add({built.wall + archived.wall, built.processor + archived.processor});
   }
   fs::path folder_;
 };

@@ -17,24 +17,19 @@
 
 #include "base/files.h"
 #include "base/time.h"
+#include "measure.h"
 #include "proto/onnx.pb.h"
 #include "proto/onnxruntime_server.grpc.pb.h"
 #include "raw_ort.h"
 #include "sys/process.h"
 
 using namespace tidemill;
+using bench::must;
 using onnxruntime::server::PredictionService;
 using onnxruntime::server::PredictRequest;
 using onnxruntime::server::PredictResponse;
 
 namespace {
-
-template <class T>
-T must(Result<T> result) {
-  if (result) return std::move(*result);
-  std::fprintf(stderr, "serve_bench: %s\n", result.error().message.c_str());
-  std::exit(1);
-}
 
 // Builds a chain of operators; each takes what the one before it gave.
 class Network {
