@@ -15,9 +15,8 @@ Result<> put_artifacts(db::Connection& connection, WriteCache& cache, std::strin
 }
 
 Result<> Store::record_artifacts(std::string_view run_id, const std::vector<ArtifactEntry>& entries) {
-  return state_->commits.run([&](db::Connection& connection) {
-    return put_artifacts(connection, state_->cache, run_id, entries);
-  });
+  return state_->commits.run(
+      [&](db::Connection& connection) { return put_artifacts(connection, state_->cache, run_id, entries); });
 }
 
 Result<std::vector<ArtifactEntry>> Store::artifacts(std::string_view run_id) {
