@@ -98,7 +98,11 @@ tidemill::Result<Server> Server::connect(const std::string& uri) {
   if (!user.empty() && host != std::string::npos && address.find('@') == std::string::npos)
     address.insert(host + 3,
                    fmt::format("{}:{}@", url_encode(user), url_encode(env("MLFLOW_TRACKING_PASSWORD"))));
-  auto client = HttpClient::create(address);
+  std::string insecure = to_lower(env("MLFLOW_TRACKING_INSECURE_TLS"));
+  auto client = HttpClient::create(address, {.certificates = env("MLFLOW_TRACKING_SERVER_CERT_PATH"),
+                                             .anybody = insecure == "true" || insecure == "1"});
+  if (!client && address.starts_with("https://"))
+    return tl::unexpected<Error>(std::move(client).error().in(uri));
   if (!client)
     return fail(Code::kInvalid,
                 "tracking URI '{}' is not an http:// or https:// URL; set MLFLOW_TRACKING_URI", uri);

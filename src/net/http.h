@@ -1,6 +1,7 @@
 // What HTTP/1.1 messages are made of, for server and client.
 #pragma once
 
+#include <filesystem>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -32,6 +33,13 @@ struct Url {
   std::string user, password;      // decoded; "" when absent
 };
 bool parse_url(std::string_view text, Url& out);  // http and https only
+
+// Whom an https client believes.
+struct TlsTrust {
+  std::filesystem::path certificates =
+      {};                // PEM file or folder; empty: the system's, or SSL_CERT_FILE / SSL_CERT_DIR
+  bool anybody = false;  // no check at all, against eavesdroppers only
+};
 
 std::string_view reason_phrase(int status);
 // From the file name's extension; application/octet-stream when unknown.

@@ -261,7 +261,7 @@ Result<Outgoing> HttpClient::State::prepare(const ClientRequest& request) const 
   return out;
 }
 
-Result<HttpClient> HttpClient::create(std::string_view base_url) {
+Result<HttpClient> HttpClient::create(std::string_view base_url, const TlsTrust& trust) {
   auto state = std::make_unique<State>();
   Url& url = state->url;
   if (!parse_url(base_url, url))
@@ -273,7 +273,7 @@ Result<HttpClient> HttpClient::create(std::string_view base_url) {
   if (url.port != (url.scheme == "http" ? "80" : "443")) state->host += ":" + url.port;
   if (!url.user.empty() || !url.password.empty())
     state->authorization = "Basic " + base64(url.user + ":" + url.password);
-  if (url.scheme == "https") state->tls = TRY(TlsContext::create());
+  if (url.scheme == "https") state->tls = TRY(TlsContext::create(trust));
   return HttpClient(std::move(state));
 }
 

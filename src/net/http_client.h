@@ -36,7 +36,7 @@ struct ClientResponse {
 class HttpClient {
  public:
   // base_url: "http://host:port" or "https://...", user:password@ gives Basic authentication.
-  static Result<HttpClient> create(std::string_view base_url);
+  static Result<HttpClient> create(std::string_view base_url, const TlsTrust& trust = {});
   HttpClient(HttpClient&&) noexcept;
   HttpClient& operator=(HttpClient&&) noexcept;
   ~HttpClient();

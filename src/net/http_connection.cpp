@@ -25,6 +25,7 @@ constexpr size_t kKeptBytes = 16 << 10;  // of buffer, while a connection is idl
 // sending would otherwise see a reset instead of the answer.
 constexpr uint64_t kLingerBytes = 256u << 20;
 constexpr milliseconds kLingerTime{5000};
+constexpr size_t kTlsPieceBytes = 128 << 10;
 
 std::string_view http_date() {
   thread_local time_t last = 0;
@@ -62,10 +63,12 @@ struct Responder {
   }
 };
 
-HttpConnection::HttpConnection(std::shared_ptr<ServerShared> shared, Fd socket, std::string peer)
+HttpConnection::HttpConnection(std::shared_ptr<ServerShared> shared, Fd socket, std::string peer,
+                               std::unique_ptr<TlsSession> tls)
     : shared_(std::move(shared)),
       socket_(std::move(socket)),
       peer_(std::move(peer)),
+      tls_(std::move(tls)),
       reader_(shared_->options.max_header_bytes, shared_->options.max_body_bytes) {
   int on = 1;
   setsockopt(socket_.get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
@@ -142,6 +145,9 @@ HttpConnection::Next HttpConnection::wait_for(Interest interest) {
 }
 
 HttpConnection::Next HttpConnection::read_request() {
+  if (tls_ && !tls_->outgoing().empty()) {  // a handshake's
+    if (Next next = flush_tls(); next != Next::kContinue) return next;
+  }
   if (consumed_ < pending_.size() && !starved_) {
     Next next = feed();
     if (next != Next::kWait) return next;
@@ -161,9 +167,52 @@ HttpConnection::Next HttpConnection::receive() {
   if (idle_.exchange(false) || in_body_) set_deadline(shared_->options.read_timeout);
   pending_.erase(0, consumed_);
   consumed_ = 0;
-  pending_.append(scratch.data(), static_cast<size_t>(got));
   starved_ = false;
+  std::string_view bytes(scratch.data(), static_cast<size_t>(got));
+  if (tls_) {
+    tls_->put_received(bytes);
+    return decrypt();
+  }
+  pending_.append(bytes);
   return Next::kContinue;
+}
+
+HttpConnection::Next HttpConnection::decrypt() {
+  thread_local std::string scratch(kReceiveBytes, '\0');
+  for (;;) {
+    auto got = tls_->read(scratch);
+    if (got && *got == 0) return flush_tls();
+    if (!got) {
+      (void)send_outgoing();  // an alert that says why
+      return Next::kClosed;
+    }
+    pending_.append(scratch.data(), *got);
+  }
+}
+
+// kContinue: everything is with the kernel. kWait: it takes no more now.
+HttpConnection::Next HttpConnection::send_outgoing() {
+  for (std::string_view bytes; !(bytes = tls_->outgoing()).empty();) {
+    ssize_t wrote = ::send(socket_.get(), bytes.data(), bytes.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
+    if (wrote >= 0) {
+      tls_->sent(static_cast<size_t>(wrote));
+      if (phase_ == Phase::kWriting) set_deadline(shared_->options.read_timeout);
+    } else if (errno == EAGAIN || errno == EWOULDBLOCK) {
+      return Next::kWait;
+    } else if (errno != EINTR) {
+      return Next::kClosed;
+    }
+  }
+  return Next::kContinue;
+}
+
+HttpConnection::Next HttpConnection::flush_tls() {
+  Next next = send_outgoing();
+  return next == Next::kWait ? wait_for(Interest::kWrite) : next;
+}
+
+HttpConnection::Next HttpConnection::encrypt(std::string_view bytes) {
+  return tls_->write(bytes) ? Next::kContinue : Next::kClosed;
 }
 
 HttpConnection::Next HttpConnection::on_end_of_input() {
@@ -209,8 +258,12 @@ HttpConnection::Next HttpConnection::on_header() {
     if (reader_.feed({}, used) == RequestReader::Step::kFailed)
       return refuse(reader_.status(), reader_.problem());
     constexpr std::string_view kContinue = "HTTP/1.1 100 Continue\r\n\r\n";
-    if (::send(socket_.get(), kContinue.data(), kContinue.size(), MSG_NOSIGNAL | MSG_DONTWAIT) < 0)
+    if (tls_) {
+      if (Next next = encrypt(kContinue); next != Next::kContinue) return next;
+      if (send_outgoing() == Next::kClosed) return Next::kClosed;
+    } else if (::send(socket_.get(), kContinue.data(), kContinue.size(), MSG_NOSIGNAL | MSG_DONTWAIT) < 0) {
       return Next::kClosed;
+    }
   }
   return Next::kWait;
 }
@@ -277,13 +330,43 @@ void HttpConnection::prepare(HttpResponse response) {
 
 HttpConnection::Next HttpConnection::write_response() {
   for (;;) {
+    if (tls_) {
+      if (Next next = flush_tls(); next != Next::kContinue) return next;
+    }
     const std::string* text = std::get_if<std::string>(&response_.body);
     size_t in_memory = head_.size() + (text ? text->size() : 0);
-    Next next = sent_ < in_memory ? send_head_and_text() : text ? Next::kClosed : send_file_part();
+    bool memory_done = sent_ >= in_memory;
+    if (memory_done && (text || std::get<FileBody>(response_.body).size == 0)) return after_response();
+    Next next = Next::kContinue;
+    if (tls_) {
+      next = memory_done ? encrypt_file_part() : encrypt_head_and_text();
+    } else {
+      next = memory_done ? send_file_part() : send_head_and_text();
+    }
     if (next != Next::kContinue) return next;
-    bool file_done = text || std::get<FileBody>(response_.body).size == 0;
-    if (sent_ >= in_memory && file_done) return after_response();
   }
+}
+
+// A piece at a time: what is encrypted waits in memory until the client has taken it.
+HttpConnection::Next HttpConnection::encrypt_head_and_text() {
+  const std::string* text = std::get_if<std::string>(&response_.body);
+  bool in_head = sent_ < head_.size();
+  std::string_view rest =
+      in_head ? std::string_view(head_).substr(sent_) : std::string_view(*text).substr(sent_ - head_.size());
+  rest = rest.substr(0, kTlsPieceBytes);
+  sent_ += rest.size();
+  return encrypt(rest);
+}
+
+HttpConnection::Next HttpConnection::encrypt_file_part() {
+  FileBody& file = std::get<FileBody>(response_.body);
+  std::string piece(std::min<uint64_t>(file.size, kTlsPieceBytes), '\0');
+  ssize_t got = ::pread(file.file.get(), piece.data(), piece.size(), static_cast<off_t>(file.offset));
+  if (got < 0 && errno == EINTR) return Next::kContinue;
+  if (got <= 0) return Next::kClosed;  // the file became shorter: the promised length cannot be kept
+  file.offset += static_cast<uint64_t>(got);
+  file.size -= static_cast<uint64_t>(got);
+  return encrypt(std::string_view(piece).substr(0, static_cast<size_t>(got)));
 }
 
 HttpConnection::Next HttpConnection::send_head_and_text() {
@@ -321,6 +404,10 @@ HttpConnection::Next HttpConnection::after_response() {
   response_ = {};
   timed_out_ = false;
   if (!keep_alive_) {
+    if (tls_) {
+      tls_->say_goodbye();
+      (void)send_outgoing();
+    }
     ::shutdown(socket_.get(), SHUT_WR);
     set_deadline(kLingerTime);
     lingered_ = 0;

@@ -9,6 +9,7 @@
 
 #include "net/http_server.h"
 #include "net/request_reader.h"
+#include "net/tls_session.h"
 #include "net/worker_pool.h"
 
 namespace tidemill {
@@ -28,7 +29,9 @@ struct ServerShared {
 
 class HttpConnection : public std::enable_shared_from_this<HttpConnection> {
  public:
-  HttpConnection(std::shared_ptr<ServerShared> shared, Fd socket, std::string peer);
+  // tls: nullptr for plain HTTP.
+  HttpConnection(std::shared_ptr<ServerShared> shared, Fd socket, std::string peer,
+                 std::unique_ptr<TlsSession> tls);
   ~HttpConnection();
 
   int socket() const { return socket_.get(); }
@@ -49,6 +52,10 @@ class HttpConnection : public std::enable_shared_from_this<HttpConnection> {
 
   Next read_request();
   Next receive();
+  Next decrypt();
+  Next send_outgoing();
+  Next flush_tls();
+  Next encrypt(std::string_view bytes);
   Next on_end_of_input();
   Next feed();
   Next on_header();
@@ -57,6 +64,8 @@ class HttpConnection : public std::enable_shared_from_this<HttpConnection> {
   Next write_response();
   Next send_head_and_text();
   Next send_file_part();
+  Next encrypt_head_and_text();
+  Next encrypt_file_part();
   Next after_response();
   Next linger();
   Next refuse(int status, std::string_view problem);
@@ -72,6 +81,7 @@ class HttpConnection : public std::enable_shared_from_this<HttpConnection> {
   std::shared_ptr<ServerShared> shared_;
   Fd socket_;
   std::string peer_;
+  std::unique_ptr<TlsSession> tls_;
   Phase phase_ = Phase::kReading;
   RequestReader reader_;
   std::string pending_;   // received, not yet consumed

@@ -247,7 +247,14 @@ void HttpServer::State::accept_all() {
 
 void HttpServer::State::adopt(Fd socket, const sockaddr_storage& peer) {
   socklen_t length = peer.ss_family == AF_INET6 ? sizeof(sockaddr_in6) : sizeof(sockaddr_in);
-  auto connection = std::make_shared<HttpConnection>(shared, std::move(socket), peer_name(peer, length));
+  std::unique_ptr<TlsSession> tls;
+  if (shared->options.tls) {
+    auto session = TlsSession::accept(shared->options.tls);
+    if (!session) return log_warning("cannot accept a connection: {}", session.error().message);
+    tls = std::move(*session);
+  }
+  auto connection =
+      std::make_shared<HttpConnection>(shared, std::move(socket), peer_name(peer, length), std::move(tls));
   {
     std::lock_guard lock(shared->mutex);
     shared->connections.emplace(connection.get(), connection);
@@ -284,10 +291,11 @@ HttpServer::~HttpServer() { stop(milliseconds(0)); }
 uint16_t HttpServer::port() const { return state_->port; }
 
 std::string HttpServer::url() const {
-  const std::string& host = state_->shared->options.host;
-  bool is_v6 = host.find(':') != std::string::npos;
-  return is_v6 ? fmt::format("http://[{}]:{}", host, state_->port)
-               : fmt::format("http://{}:{}", host, state_->port);
+  const HttpServerOptions& options = state_->shared->options;
+  std::string_view scheme = options.tls ? "https" : "http";
+  bool is_v6 = options.host.find(':') != std::string::npos;
+  return is_v6 ? fmt::format("{}://[{}]:{}", scheme, options.host, state_->port)
+               : fmt::format("{}://{}:{}", scheme, options.host, state_->port);
 }
 
 void HttpServer::stop(milliseconds grace) {

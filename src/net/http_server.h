@@ -15,6 +15,8 @@
 
 namespace tidemill {
 
+class TlsServerContext;
+
 struct HttpRequest {
   std::string method;
   std::string target;  // as sent
@@ -54,7 +56,8 @@ using HttpHandler = std::function<void(HttpRequest, Respond)>;
 
 struct HttpServerOptions {
   std::string host = "127.0.0.1";
-  uint16_t port = 0;  // 0: any free port, see HttpServer::port()
+  uint16_t port = 0;                           // 0: any free port, see HttpServer::port()
+  std::shared_ptr<TlsServerContext> tls = {};  // https when set
   // For handlers. 0: one for each core, at least 4; give more where handlers wait for disks or other servers.
   int threads = 0;
   // Which requests' handlers never wait. When set, few threads read from the network and call these handlers
@@ -84,7 +87,7 @@ class HttpServer {
   ~HttpServer();  // stop(0)
 
   uint16_t port() const;
-  std::string url() const;  // "http://127.0.0.1:5000"
+  std::string url() const;  // "http://127.0.0.1:5000", or https
   // Stops listening, lets requests in progress finish for at most `grace`, then closes.
   void stop(std::chrono::milliseconds grace);
 

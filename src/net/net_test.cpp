@@ -166,6 +166,38 @@ TEST(Http, ASlowHandlerIsNotTimedOut) {
   EXPECT_EQ(client_of(server).send({})->status, 200);
 }
 
+TEST(Http, SlowHandlersDoNotHoldUpQuickOnesAndWhatWasBegunIsSettled) {
+  std::promise<void> let_go;
+  std::shared_future<void> gone = let_go.get_future().share();
+  std::mutex mutex;
+  std::vector<Respond> begun;
+  HttpServerOptions options;
+  options.threads = 16;
+  options.is_quick = [](const HttpRequest& request) { return request.path != "/slow"; };
+  options.settle = [&] {
+    std::lock_guard lock(mutex);
+    for (Respond& respond : begun) respond(HttpResponse::text(200, "settled"));
+    begun.clear();
+  };
+  HttpServer server = serve(
+      [&](HttpRequest request, const Respond& respond) {
+        if (request.path == "/slow") {
+          gone.wait();
+          return respond(HttpResponse::text(200, "slow"));
+        }
+        std::lock_guard lock(mutex);
+        begun.push_back(respond);
+      },
+      std::move(options));
+  HttpClient client = HttpClient::create(server.url()).value();
+  std::vector<std::future<std::string>> slow;
+  for (int i = 0; i < 16; ++i)
+    slow.push_back(std::async(std::launch::async, [&] { return client.send({.target = "/slow"})->body; }));
+  for (int i = 0; i < 100; ++i) EXPECT_EQ(client.send({.target = "/quick"})->body, "settled");
+  let_go.set_value();
+  for (auto& answer : slow) EXPECT_EQ(answer.get(), "slow");
+}
+
 TEST(Http, AClientThatDoesNotReadIsDropped) {
   HttpServer server = serve(
       [](HttpRequest, Respond respond) { respond(HttpResponse::text(200, std::string(64 << 20, 'x'))); },

@@ -80,13 +80,20 @@ struct TlsContext::State {
 TlsContext::TlsContext(std::unique_ptr<State> state) : state_(std::move(state)) {}
 TlsContext::~TlsContext() = default;
 
-Result<std::shared_ptr<TlsContext>> TlsContext::create() {
+Result<std::shared_ptr<TlsContext>> TlsContext::create(const TlsTrust& trust) {
   auto state = std::make_unique<State>();
   state->context.reset(SSL_CTX_new(TLS_client_method()));
-  if (!state->context || SSL_CTX_set_default_verify_paths(state->context.get()) != 1)
+  SSL_CTX* context = state->context.get();
+  if (!context || SSL_CTX_set_default_verify_paths(context) != 1)
     return fail(Code::kInternal, "cannot set up TLS: {}", tls_problem());
-  SSL_CTX_set_min_proto_version(state->context.get(), TLS1_2_VERSION);
-  SSL_CTX_set_verify(state->context.get(), SSL_VERIFY_PEER, nullptr);
+  SSL_CTX_set_min_proto_version(context, TLS1_2_VERSION);
+  SSL_CTX_set_verify(context, trust.anybody ? SSL_VERIFY_NONE : SSL_VERIFY_PEER, nullptr);
+  if (trust.certificates.empty()) return std::shared_ptr<TlsContext>(new TlsContext(std::move(state)));
+  std::error_code ignored;
+  bool is_folder = fs::is_directory(trust.certificates, ignored);
+  const char* path = trust.certificates.c_str();
+  if (SSL_CTX_load_verify_locations(context, is_folder ? nullptr : path, is_folder ? path : nullptr) != 1)
+    return fail(Code::kInvalid, "{}: not a file of certificates in PEM: {}", path, tls_problem());
   return std::shared_ptr<TlsContext>(new TlsContext(std::move(state)));
 }
 

@@ -12,11 +12,10 @@
 
 namespace tidemill {
 
-// What TLS connections share: the certificates that are trusted (the system's, or SSL_CERT_FILE /
-// SSL_CERT_DIR).
+// What TLS connections share: whose certificates are trusted.
 class TlsContext {
  public:
-  static Result<std::shared_ptr<TlsContext>> create();
+  static Result<std::shared_ptr<TlsContext>> create(const TlsTrust& trust);
   ~TlsContext();
 
  private:
