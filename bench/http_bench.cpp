@@ -1,6 +1,7 @@
 // tracking_bench: what a tracking server costs: time to start, memory, requests and points a second, beside
 // MLflow's own server and FastTrackML.
 //   tracking_bench [seconds per measurement, default 3] [--alone]
+//   tracking_bench --soak SECONDS        Tidemill alone, with 100 clients: does its memory grow?
 // All three run as their users start them, on SQLite in the current folder's file system, and answer a write
 // when its data is on disk (FastTrackML and MLflow: SQLite's own commits). The rivals come from
 // scripts/python-tools; what is not there is left out, --alone leaves both out.
@@ -217,13 +218,31 @@ void print_ratio(const char* rival, const Measured& ours, const Measured& theirs
       ours.batch.load.per_second / theirs.batch.load.per_second);
 }
 
-Result<> run(double seconds, bool alone) {
+Result<ServerProcess> start_tidemill(const fs::path& folder) {
+  return ServerProcess::start("tidemill",
+                              {TIDEMILL, "server", "--port", "{port}", "--store", "{folder}/tidemill.db"},
+                              folder / "tidemill");
+}
+
+// 100 clients for long: rates and memory every ten seconds.
+Result<> soak(double seconds) {
+  constexpr double kStep = 10;
+  TempDir folder = TRY(TempDir::create(fs::current_path(), "tracking-bench-"));
+  ServerProcess server = TRY(start_tidemill(folder.path()));
+  std::printf("100 connections, log-metric; memory at the start %.1f MiB\n", server.pss_mib());
+  for (double done = 0; done < seconds; done += kStep) {
+    LoadFigures load = TRY(measure_log_metric(server.port(), 100, std::min(kStep, seconds - done)));
+    std::printf("%6.0f s %9.0f req/s   median %7.3f ms   p99 %7.2f ms   memory %.1f MiB\n", done + kStep,
+                load.per_second, load.median_ms, load.p99_ms, server.pss_mib());
+    std::fflush(stdout);
+  }
+  return {};
+}
+
+Result<> compare(double seconds, bool alone) {
   TempDir folder = TRY(TempDir::create(fs::current_path(), "tracking-bench-"));
   std::printf("roof: a durable write of 32 KiB takes %.3f ms\n", TRY(flush_ms(folder.path())));
-  auto ours = TRY(ServerProcess::start(
-      "tidemill", {TIDEMILL, "server", "--port", "{port}", "--store", "{folder}/tidemill.db"},
-      folder.path() / "tidemill"));
-  Measured tidemill = TRY(measure(std::move(ours), seconds));
+  Measured tidemill = TRY(measure(TRY(start_tidemill(folder.path())), seconds));
   struct Rival {
     const char* name;
     std::vector<std::string> argv;
@@ -248,15 +267,18 @@ Result<> run(double seconds, bool alone) {
 
 int main(int argc, char** argv) {
   double seconds = 3;
-  bool alone = false;
+  bool alone = false, soaks = false;
   for (int i = 1; i < argc; ++i) {
     if (std::string_view(argv[i]) == "--alone") {
       alone = true;
+    } else if (std::string_view(argv[i]) == "--soak") {
+      soaks = true;
     } else {
       seconds = std::max(0.1, std::atof(argv[i]));
     }
   }
-  if (auto done = tidemill::bench::run(seconds, alone); !done) {
+  auto done = soaks ? tidemill::bench::soak(seconds) : tidemill::bench::compare(seconds, alone);
+  if (!done) {
     std::fprintf(stderr, "%s\n", done.error().message.c_str());
     return 1;
   }

@@ -113,22 +113,37 @@ struct Seen {
   }
 };
 
-bool read_metric(PlainReader& in, tracking::Batch& batch) {
-  Seen seen;
-  tracking::MetricOfModel of_model{.metric = batch.metrics.size(), .model_id = {}};
-  tracking::Metric& metric = batch.metrics.emplace_back();
-  bool plain = in.object([&](std::string_view name) {
-    if (name == "key") return seen.first(1) && in.text(metric.key);
-    if (name == "value") return seen.first(2) && in.real(metric.value);
-    if (name == "timestamp") return seen.first(4) && in.integer(metric.timestamp);
-    if (name == "step") return seen.first(8) && in.integer(metric.step);
-    if (name == "model_id") return seen.first(16) && in.text(of_model.model_id);
-    if (name == "dataset_name") return seen.first(32) && in.text(of_model.dataset_name);
-    if (name == "dataset_digest") return seen.first(64) && in.text(of_model.dataset_digest);
+// The members of one metric as they come.
+class MetricReader {
+ public:
+  bool member(PlainReader& in, std::string_view name) {
+    if (name == "key") return seen_.first(1) && in.text(metric_.key);
+    if (name == "value") return seen_.first(2) && in.real(metric_.value);
+    if (name == "timestamp") return seen_.first(4) && in.integer(metric_.timestamp);
+    if (name == "step") return seen_.first(8) && in.integer(metric_.step);
+    if (name == "model_id") return seen_.first(16) && in.text(of_model_.model_id);
+    if (name == "dataset_name") return seen_.first(32) && in.text(of_model_.dataset_name);
+    if (name == "dataset_digest") return seen_.first(64) && in.text(of_model_.dataset_digest);
     return false;
-  });
-  if (!of_model.model_id.empty()) batch.of_models.push_back(std::move(of_model));
-  return plain && (seen.bits & 7) == 7 && !metric.key.empty();
+  }
+  // False when one is missing.
+  bool add_to(tracking::Batch& batch) {
+    if ((seen_.bits & 7) != 7 || metric_.key.empty()) return false;
+    of_model_.metric = batch.metrics.size();
+    if (!of_model_.model_id.empty()) batch.of_models.push_back(std::move(of_model_));
+    batch.metrics.push_back(std::move(metric_));
+    return true;
+  }
+
+ private:
+  Seen seen_;
+  tracking::Metric metric_;
+  tracking::MetricOfModel of_model_{.metric = 0, .model_id = {}};
+};
+
+bool read_metric(PlainReader& in, tracking::Batch& batch) {
+  MetricReader metric;
+  return in.object([&](std::string_view name) { return metric.member(in, name); }) && metric.add_to(batch);
 }
 
 bool read_pair(PlainReader& in, tracking::KeyValue& pair) {
@@ -162,6 +177,20 @@ bool read_plain_batch(std::string_view body, BatchBody& out) {
   });
   if (out.run_id.empty()) out.run_id = std::move(run_uuid);
   return plain && in.at_end() && !out.run_id.empty();
+}
+
+bool read_plain_metric(std::string_view body, BatchBody& out) {
+  PlainReader in(body);
+  Seen seen;
+  std::string run_uuid;
+  MetricReader metric;
+  bool plain = in.object([&](std::string_view name) {
+    if (name == "run_id") return seen.first(1) && in.text(out.run_id);
+    if (name == "run_uuid") return seen.first(2) && in.text(run_uuid);
+    return metric.member(in, name);
+  });
+  if (out.run_id.empty()) out.run_id = std::move(run_uuid);
+  return plain && in.at_end() && !out.run_id.empty() && metric.add_to(out.batch);
 }
 
 }  // namespace tidemill::api

@@ -5,10 +5,12 @@
 #include "api/batch_reader.h"
 #include "api/host_check.h"
 #include "api/replies.h"
+#include "api/request_log.h"
 #include "api/service.h"
 #include "base/log.h"
 #include "base/text.h"
 #include "net/http_server.h"
+#include "net/tls_session.h"
 
 namespace tidemill::api {
 namespace {
@@ -147,13 +149,16 @@ Reply json_replier(Respond respond) {
   };
 }
 
-// The usual body of log-batch, read without building a tree of it.
-bool log_plain_batch(Service& service, const HttpRequest& request, const Respond& respond) {
-  BatchBody batch;
+// The usual bodies of log-batch and log-metric, read without building a tree of them.
+bool log_plainly(Service& service, LogCall log, const HttpRequest& request, const Respond& respond) {
   if (!request.headers.get("Content-Type").starts_with("application/json")) return false;
-  if (!read_plain_batch(request.body, batch)) return false;
+  BatchBody batch;
+  bool one = log == log_metric && read_plain_metric(request.body, batch);
+  bool many = log == log_batch && read_plain_batch(request.body, batch);
+  if (!one && !many) return false;
+  using Call = tracking::Store::LogCall;
   service.store.log_later(
-      {std::move(batch.run_id), std::move(batch.batch)}, tracking::Store::LogCall::kBatch,
+      {std::move(batch.run_id), std::move(batch.batch)}, many ? Call::kBatch : Call::kSingle,
       [respond](Result<> logged) { respond(logged ? json_reply("{}") : error_reply(logged.error())); });
   return true;
 }
@@ -166,7 +171,7 @@ void answer_call(Service& service, const HttpRequest& request, std::string_view 
   LogCall log = request.method == "POST" ? route->second.log : nullptr;
   Call call = route->second.of(request.method);
   if (!call && !log) return respond(method_not_allowed());
-  if (log == log_batch && log_plain_batch(service, request, respond)) return;
+  if (log && log_plainly(service, log, request, respond)) return;
   auto params = Params::of(request, std::move(address.variables));
   if (!params) return respond(error_reply(params.error()));
   if (log) return log(service, *params, json_replier(respond));
@@ -197,12 +202,27 @@ bool is_probe(std::string_view path) { return path == "/health" || path == "/ver
 // Large bodies take long to parse.
 constexpr size_t kMaxQuickBytes = 256 << 10;
 
-bool is_quick(const HttpRequest& request) {
-  if (request.body.size() > kMaxQuickBytes) return false;
-  if (is_probe(request.path)) return true;
-  auto name = call_name(request.path);
+bool is_quick(std::string_view path, size_t body_bytes) {
+  if (body_bytes > kMaxQuickBytes) return false;
+  if (is_probe(path)) return true;
+  auto name = call_name(path);
   auto route = name ? routes().find(*name) : routes().end();
   return route != routes().end() && route->second.log;
+}
+
+// What a path is called in statistics: names that people make up are left out.
+std::string_view route_label(std::string_view path) {
+  if (behind(path, kArtifacts)) return "mlflow-artifacts";
+  if (path == "/health") return "health";
+  auto name = call_name(path);
+  auto route = name ? routes().find(address_of(*name).route) : routes().end();
+  return route == routes().end() ? "" : route->first;
+}
+
+void add_preflight_answer(HttpResponse& response) {
+  response.headers.add("Access-Control-Allow-Methods", "GET, POST, PUT, PATCH, DELETE, OPTIONS");
+  response.headers.add("Access-Control-Allow-Headers", "Authorization, Content-Type");
+  response.headers.add("Access-Control-Max-Age", "600");
 }
 
 // Uploads that were cut off by the end of a process.
@@ -215,15 +235,16 @@ void remove_forgotten_uploads(const fs::path& folder) {
   }
 }
 
+}  // namespace
+
 bool is_loopback(std::string_view host) {
   return host == "localhost" || host == "::1" || host.starts_with("127.");
 }
 
-}  // namespace
-
 struct Endpoint::State {
   Service service;
   EndpointOptions options;
+  std::optional<RequestLog> log;
   std::optional<HttpServer> server;
 
   State(tracking::Store& store, EndpointOptions from)
@@ -233,29 +254,114 @@ struct Endpoint::State {
                 .any_local_folder = is_loopback(from.host)},
         options(std::move(from)) {}
 
+  std::string_view local_path(const HttpRequest& request) const;
   std::optional<HttpResponse> refusal(const HttpRequest& request) const;
+  void add_headers(HttpResponse& response, const std::string& origin) const;
+  Respond observed(const HttpRequest& request, Respond respond);
+  HttpResponse metrics() const;
   void handle(HttpRequest request, const Respond& respond);
+  void dispatch(HttpRequest& request, const Respond& respond);
+  Result<> set_up_artifacts(HttpServerOptions& http);
   Result<> start();
 };
 
+// Without the prefix; "" when it has another one. Probes are answered with and without it.
+std::string_view Endpoint::State::local_path(const HttpRequest& request) const {
+  std::string_view path = request.path;
+  const std::string& prefix = options.path_prefix;
+  if (prefix.empty() || is_probe(path)) return path;
+  if (!path.starts_with(prefix)) return {};
+  path.remove_prefix(prefix.size());
+  return path.starts_with('/') ? path : std::string_view();
+}
+
 std::optional<HttpResponse> Endpoint::State::refusal(const HttpRequest& request) const {
-  if (is_probe(request.path)) return std::nullopt;
+  if (is_probe(local_path(request))) return std::nullopt;
   if (!host_is_allowed(request.headers.get("Host"), options.allowed_hosts))
     return HttpResponse::text(403, "Invalid Host header - possible DNS rebinding attack detected");
-  if (request.method != "GET" && request.method != "HEAD" && is_cross_origin(request.headers))
+  bool changes = request.method != "GET" && request.method != "HEAD";
+  if (changes && is_cross_origin(request.headers, options.cors_origins))
     return HttpResponse::text(403, "Cross-origin request blocked");
   return std::nullopt;
 }
 
+void Endpoint::State::add_headers(HttpResponse& response, const std::string& origin) const {
+  response.headers.add("X-Content-Type-Options", "nosniff");
+  if (!options.x_frame_options.empty()) response.headers.add("X-Frame-Options", options.x_frame_options);
+  if (origin.empty()) return;
+  response.headers.add("Access-Control-Allow-Origin", origin);
+  response.headers.add("Access-Control-Allow-Credentials", "true");
+  response.headers.add("Vary", "Origin");
+}
+
+// Counts the answer, and adds what all answers have.
+Respond Endpoint::State::observed(const HttpRequest& request, Respond respond) {
+  Answered answered;
+  answered.route = route_label(local_path(request));
+  if (log->writes_lines()) {
+    answered.method = request.method;
+    answered.path = request.path;
+    answered.peer = request.peer;
+  }
+  std::string origin(request.headers.get("Origin"));
+  if (!origin.empty() && is_cross_origin(request.headers, options.cors_origins)) origin.clear();
+  return [this, answered = std::move(answered), origin = std::move(origin), respond = std::move(respond),
+          start = std::chrono::steady_clock::now()](HttpResponse response) mutable {
+    if (response.status >= 500) log_warning("{} answered {}", answered.route, response.status);
+    add_headers(response, origin);
+    const auto* text = std::get_if<std::string>(&response.body);
+    answered.status = response.status;
+    answered.bytes = text ? text->size() : std::get<FileBody>(response.body).size;
+    answered.time = std::chrono::steady_clock::now() - start;
+    log->add(answered);
+    respond(std::move(response));
+  };
+}
+
+HttpResponse Endpoint::State::metrics() const {
+  tracking::Store::Written written = service.store.written();
+  std::string text = log->print();
+  fmt::format_to(std::back_inserter(text),
+                 "# TYPE tidemill_store_commits_total counter\ntidemill_store_commits_total {}\n"
+                 "# TYPE tidemill_store_calls_total counter\ntidemill_store_calls_total {}\n"
+                 "# TYPE tidemill_store_points_total counter\ntidemill_store_points_total {}\n",
+                 written.commits, written.calls, written.points);
+  return HttpResponse::text(200, std::move(text), "text/plain; version=0.0.4; charset=utf-8");
+}
+
 void Endpoint::State::handle(HttpRequest request, const Respond& respond) {
-  if (auto refused = refusal(request)) return respond(std::move(*refused));
+  Respond observer = observed(request, respond);
+  if (auto refused = refusal(request)) return observer(std::move(*refused));
+  if (request.method == "OPTIONS" && request.headers.has("Origin")) {
+    HttpResponse response = HttpResponse::text(204, "");
+    add_preflight_answer(response);
+    return observer(std::move(response));
+  }
+  request.path = local_path(request);
+  dispatch(request, observer);
+}
+
+void Endpoint::State::dispatch(HttpRequest& request, const Respond& respond) {
   if (request.path == "/health") return respond(HttpResponse::text(200, "OK", "text/html; charset=utf-8"));
   if (request.path == "/version")
     return respond(HttpResponse::text(200, TIDEMILL_VERSION, "text/html; charset=utf-8"));
-  answer(service, request, [respond, what = request.method + " " + request.path](HttpResponse response) {
-    if (response.status >= 500) log_warning("{} answered {}", what, response.status);
-    respond(std::move(response));
-  });
+  if (request.path == "/metrics" && options.metrics == Metrics::kShown) return respond(metrics());
+  if (options.serves == Serves::kArtifactsOnly && !behind(request.path, kArtifacts))
+    return respond(HttpResponse::text(
+        503,
+        "This server runs with --artifacts-only: it serves artifacts, and nothing of the tracking store.\n"));
+  answer(service, request, respond);
+}
+
+Result<> Endpoint::State::set_up_artifacts(HttpServerOptions& http) {
+  service.destination.emplace(options.artifacts_destination);
+  http.spool_dir = TRY(service.destination->incoming());
+  remove_forgotten_uploads(http.spool_dir);
+  http.spool_body = [this](const HttpRequest& request) {
+    return request.method == "PUT" && behind(local_path(request), kArtifacts) && !refusal(request);
+  };
+  service.readable_roots.push_back(options.artifacts_destination);
+  return {};
 }
 
 Result<> Endpoint::State::start() {
@@ -264,17 +370,14 @@ Result<> Endpoint::State::start() {
   http.port = options.port;
   http.threads = kThreads;
   http.max_body_bytes = kMaxBodyBytes;
-  http.is_quick = is_quick;
+  http.is_quick = [this](const HttpRequest& request) {
+    return is_quick(local_path(request), request.body.size());
+  };
   http.settle = [this] { service.store.settle(); };
-  if (!options.artifacts_destination.empty()) {
-    service.destination.emplace(options.artifacts_destination);
-    http.spool_dir = TRY(service.destination->incoming());
-    remove_forgotten_uploads(http.spool_dir);
-    http.spool_body = [this](const HttpRequest& request) {
-      return request.method == "PUT" && behind(request.path, kArtifacts) && !refusal(request);
-    };
-    service.readable_roots.push_back(options.artifacts_destination);
-  }
+  if (!options.tls_certificate.empty())
+    http.tls = TRY(TlsServerContext::load(options.tls_certificate, options.tls_key));
+  if (!options.artifacts_destination.empty()) TRY(set_up_artifacts(http));
+  log.emplace(TRY(RequestLog::open(options.access_log)));
   server.emplace(TRY(HttpServer::start(std::move(http), [this](HttpRequest request, const Respond& respond) {
     handle(std::move(request), respond);
   })));

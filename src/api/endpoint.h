@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/files.h"
@@ -17,18 +18,32 @@ class Store;
 
 namespace tidemill::api {
 
+enum class Serves { kAll, kArtifactsOnly };
+enum class Metrics { kHidden, kShown };
+
 struct EndpointOptions {
   std::string host = "127.0.0.1";
   uint16_t port = 0;  // 0: any free one
   // Host names, beside localhost and IP addresses, under which browsers and clients may reach it; "*" as
   // wildcard.
   std::vector<std::string> allowed_hosts = {};
+  // Origins whose pages may use it, "https://app.example.org", "*" as wildcard; the page's own always may.
+  std::vector<std::string> cors_origins = {};
+  std::string x_frame_options = "SAMEORIGIN";  // "": no such header
+  std::string path_prefix = {};                // "/mlflow": in front of all paths
+  Serves serves = Serves::kAll;
+  Metrics metrics = Metrics::kHidden;           // /metrics for Prometheus
+  fs::path access_log = {};                     // see RequestLog::open
+  fs::path tls_certificate = {}, tls_key = {};  // PEM; https when set
   // The folder behind mlflow-artifacts:/ URIs; made if need be. Empty: that proxy is off.
   fs::path artifacts_destination = {};
   // Folders of this machine whose artifacts may be listed and read, for runs whose artifact_uri is a local
   // path. An endpoint on loopback may read all that its user may.
   std::vector<fs::path> readable_roots = {};
 };
+
+// Whether only this machine can reach a server that listens on the host.
+bool is_loopback(std::string_view host);
 
 class Endpoint {
  public:

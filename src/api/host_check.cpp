@@ -41,11 +41,13 @@ bool host_is_allowed(std::string_view host, const std::vector<std::string>& allo
   });
 }
 
-bool is_cross_origin(const Headers& headers) {
+bool is_cross_origin(const Headers& headers, const std::vector<std::string>& allowed) {
   std::string origin = to_lower(headers.get("Origin"));
   if (origin.empty()) return false;
   std::string host = to_lower(headers.get("Host"));
-  return origin != "http://" + host && origin != "https://" + host;
+  if (origin == "http://" + host || origin == "https://" + host) return false;
+  return std::none_of(allowed.begin(), allowed.end(),
+                      [&](const std::string& pattern) { return matches(origin, to_lower(pattern)); });
 }
 
 }  // namespace tidemill::api

@@ -15,7 +15,9 @@ namespace tidemill::api {
 // or without a port.
 bool host_is_allowed(std::string_view host, const std::vector<std::string>& allowed);
 
-// Requests that a page of another origin makes a browser send: "Origin" is not this server.
-bool is_cross_origin(const Headers& headers);
+// Requests that a page of another origin makes a browser send: "Origin" is neither this server nor in
+// `allowed`
+// ("https://app.example.org", "*" for any part).
+bool is_cross_origin(const Headers& headers, const std::vector<std::string>& allowed);
 
 }  // namespace tidemill::api

@@ -5,6 +5,7 @@
 
 #include "api/endpoint.h"
 #include "artifacts/artifact_repository.h"
+#include "base/log.h"
 #include "base/text.h"
 #include "cli/commands.h"
 #include "sys/signals.h"
@@ -15,10 +16,17 @@ namespace {
 constexpr std::chrono::seconds kGrace{10};
 
 struct ServerFlags {
-  std::string backend_store_uri, default_artifact_root, artifacts_destination;
+  std::string backend_store_uri, registry_store_uri, default_artifact_root, artifacts_destination;
+  bool serve_artifacts = true, artifacts_only = false;
   std::string host = "127.0.0.1";
   uint16_t port = 5000;
-  std::string allowed_hosts;
+  bool no_auth = false;
+  std::string allowed_hosts, cors_allowed_origins;
+  std::string x_frame_options = "SAMEORIGIN";
+  std::string static_prefix;
+  std::string expose_prometheus, access_log;
+  std::string ssl_cert, ssl_key;
+  int workers = 0;
 };
 
 // "sqlite:///dir/file.db" is relative, "sqlite:////dir/file.db" absolute, as SQLAlchemy has it; or a plain
@@ -31,7 +39,7 @@ Result<std::string> store_file_of(const std::string& uri) {
               "--backend-store-uri '{}': give sqlite:///path, or the path of the store's file", uri);
 }
 
-std::vector<std::string> hosts_of(const std::string& list) {
+std::vector<std::string> list_of(const std::string& list) {
   std::vector<std::string> hosts;
   for (const std::string& host : split(list, ','))
     if (std::string_view name = trim(host); !name.empty()) hosts.emplace_back(name);
@@ -44,26 +52,133 @@ void wait_for_signal() {
   while (!interrupted()) ::poll(&entry, 1, -1);
 }
 
+// Flags that do not go together, or ask for what is not there.
+Result<> check(const ServerFlags& flags) {
+  if (!flags.registry_store_uri.empty() && flags.registry_store_uri != flags.backend_store_uri)
+    return fail(
+        Code::kInvalid,
+        "--registry-store-uri '{}': models are registered in the same store as runs; leave it out, or give "
+        "the value of --backend-store-uri",
+        flags.registry_store_uri);
+  if (flags.artifacts_only && !flags.serve_artifacts)
+    return fail(Code::kInvalid, "--artifacts-only and --no-serve-artifacts leave nothing to serve");
+  if (flags.ssl_cert.empty() != flags.ssl_key.empty())
+    return fail(Code::kInvalid, "--ssl-cert and --ssl-key belong together");
+  const std::string& prefix = flags.static_prefix;
+  if (!prefix.empty() && (!prefix.starts_with('/') || prefix.ends_with('/')))
+    return fail(Code::kInvalid, "--static-prefix '{}': it starts with '/' and does not end with '/'", prefix);
+  if (!api::is_loopback(flags.host) && !flags.no_auth)
+    return fail(
+        Code::kInvalid,
+        "--host {}: everybody who reaches this address could read, change and delete all runs; add "
+        "--no-auth if that is what you want, or listen on 127.0.0.1 behind a proxy that knows its users",
+        flags.host);
+  return {};
+}
+
+api::EndpointOptions options_of(const ServerFlags& flags) {
+  api::EndpointOptions options;
+  options.host = flags.host;
+  options.port = flags.port;
+  options.allowed_hosts = list_of(flags.allowed_hosts);
+  options.cors_origins = list_of(flags.cors_allowed_origins);
+  options.x_frame_options = flags.x_frame_options == "NONE" ? "" : flags.x_frame_options;
+  options.path_prefix = flags.static_prefix;
+  if (flags.artifacts_only) options.serves = api::Serves::kArtifactsOnly;
+  if (!flags.expose_prometheus.empty()) options.metrics = api::Metrics::kShown;
+  options.access_log = flags.access_log;
+  options.tls_certificate = flags.ssl_cert;
+  options.tls_key = flags.ssl_key;
+  return options;
+}
+
 Result<int> serve(const Context& context, const ServerFlags& flags) {
+  TRY(check(flags));
   std::string file =
       TRY(store_file_of(flags.backend_store_uri.empty() ? context.store_file : flags.backend_store_uri));
   fs::path destination = flags.artifacts_destination;
   if (destination.empty()) destination = context.artifact_root();
-  std::string root = flags.default_artifact_root.empty() ? "mlflow-artifacts:" : flags.default_artifact_root;
+  std::string root = flags.default_artifact_root;
+  if (root.empty()) root = flags.serve_artifacts ? "mlflow-artifacts:" : destination.string();
   auto store = TRY(tracking::Store::open({.file = file, .default_artifact_root = root}));
 
-  api::EndpointOptions options;
-  options.host = flags.host;
-  options.port = flags.port;
-  options.allowed_hosts = hosts_of(flags.allowed_hosts);
-  options.artifacts_destination = destination;
+  api::EndpointOptions options = options_of(flags);
+  if (flags.serve_artifacts) options.artifacts_destination = destination;
   if (auto folder = artifacts::local_folder(root)) options.readable_roots.push_back(*folder);
   auto endpoint = TRY(api::Endpoint::start(store, std::move(options)));
-  TRY(print(fmt::format("Tracking server at {}, store {}, artifacts in {}\n", endpoint.url(), file,
-                        destination.string())));
+  if (flags.no_auth && !api::is_loopback(flags.host))
+    log_warning("--no-auth: everybody who reaches {} can read, change and delete all runs", endpoint.url());
+  TRY(print(fmt::format("Tracking server at {}{}, store {}, artifacts in {}\n", endpoint.url(),
+                        flags.static_prefix, file, destination.string())));
   wait_for_signal();
   endpoint.stop(kGrace);
   return 0;
+}
+
+void add_storage_flags(CLI::App& command, ServerFlags& flags) {
+  command
+      .add_option("--backend-store-uri", flags.backend_store_uri,
+                  "The store: sqlite:///path or a path (default: --store)")
+      ->envname("MLFLOW_BACKEND_STORE_URI");
+  command
+      .add_option("--registry-store-uri", flags.registry_store_uri,
+                  "Accepted when it is the same as --backend-store-uri: there is one store")
+      ->envname("MLFLOW_REGISTRY_STORE_URI");
+  command
+      .add_option("--default-artifact-root", flags.default_artifact_root,
+                  "Where new experiments keep artifacts (default: mlflow-artifacts:/, through this server)")
+      ->envname("MLFLOW_DEFAULT_ARTIFACT_ROOT");
+  command
+      .add_option("--artifacts-destination", flags.artifacts_destination,
+                  "The folder behind mlflow-artifacts:/ (default: mlartifacts beside the store)")
+      ->envname("MLFLOW_ARTIFACTS_DESTINATION");
+  command
+      .add_flag("--serve-artifacts,!--no-serve-artifacts", flags.serve_artifacts,
+                "Let clients store artifacts through this server (default)")
+      ->envname("MLFLOW_SERVE_ARTIFACTS");
+  command.add_flag("--artifacts-only", flags.artifacts_only, "Serve artifacts and nothing else")
+      ->envname("MLFLOW_ARTIFACTS_ONLY");
+}
+
+void add_network_flags(CLI::App& command, ServerFlags& flags) {
+  command.add_option("-H,--host", flags.host, "Address to listen on; 0.0.0.0 for all, with --no-auth")
+      ->envname("MLFLOW_HOST")
+      ->capture_default_str();
+  command.add_option("-p,--port", flags.port, "Port to listen on; 0 for any free one")
+      ->envname("MLFLOW_PORT")
+      ->capture_default_str();
+  command.add_flag("--no-auth", flags.no_auth,
+                   "Listen on other addresses than this machine's own although nobody has to log in");
+  command
+      .add_option("--allowed-hosts", flags.allowed_hosts,
+                  "Host names under which it may be reached, beside localhost and addresses; "
+                  "comma-separated, * as wildcard")
+      ->envname("MLFLOW_SERVER_ALLOWED_HOSTS");
+  command
+      .add_option("--cors-allowed-origins", flags.cors_allowed_origins,
+                  "Web pages that may use it from a browser: https://app.example.org; comma-separated, * as "
+                  "wildcard")
+      ->envname("MLFLOW_SERVER_CORS_ALLOWED_ORIGINS");
+  command
+      .add_option("--x-frame-options", flags.x_frame_options, "SAMEORIGIN, DENY, or NONE for no such header")
+      ->check(CLI::IsMember({"SAMEORIGIN", "DENY", "NONE"}))
+      ->envname("MLFLOW_SERVER_X_FRAME_OPTIONS")
+      ->capture_default_str();
+  command.add_option("--static-prefix", flags.static_prefix, "In front of all paths: /mlflow")
+      ->envname("MLFLOW_STATIC_PREFIX");
+  command.add_option("--ssl-cert", flags.ssl_cert, "Serve https with this certificate (chain), PEM");
+  command.add_option("--ssl-key", flags.ssl_key, "The certificate's private key, PEM");
+}
+
+void add_operation_flags(CLI::App& command, ServerFlags& flags) {
+  command
+      .add_option("--expose-prometheus", flags.expose_prometheus,
+                  "Serve /metrics for Prometheus. MLflow wants a folder here; any word will do")
+      ->envname("MLFLOW_EXPOSE_PROMETHEUS");
+  command.add_option("--access-log", flags.access_log,
+                     "Append a line of JSON for each request to this file; - for stderr");
+  command.add_option("-w,--workers", flags.workers, "Accepted, without effect: one process serves all")
+      ->envname("MLFLOW_WORKERS");
 }
 
 }  // namespace
@@ -71,24 +186,15 @@ Result<int> serve(const Context& context, const ServerFlags& flags) {
 void add_server(CLI::App& app, Context& context) {
   CLI::App* command = app.add_subcommand("server", "Serve the tracking store to MLflow clients");
   auto flags = std::make_shared<ServerFlags>();
-  command->add_option("--backend-store-uri", flags->backend_store_uri,
-                      "The store: sqlite:///path or a path (default: --store)");
-  command->add_option(
-      "--default-artifact-root", flags->default_artifact_root,
-      "Where new experiments keep artifacts (default: mlflow-artifacts:/, through this server)");
-  command->add_option("--artifacts-destination", flags->artifacts_destination,
-                      "The folder behind mlflow-artifacts:/ (default: mlartifacts beside the store)");
-  command->add_option("-H,--host", flags->host, "Address to listen on; 0.0.0.0 for all")
-      ->capture_default_str();
-  command->add_option("-p,--port", flags->port, "Port to listen on; 0 for any free one")
-      ->capture_default_str();
-  command->add_option("--allowed-hosts", flags->allowed_hosts,
-                      "Host names under which it may be reached, beside localhost and addresses; "
-                      "comma-separated, * as wildcard");
+  command->alias("ui");
+  add_storage_flags(*command, *flags);
+  add_network_flags(*command, *flags);
+  add_operation_flags(*command, *flags);
   command->footer(
       "Examples:\n"
       "  tidemill server\n"
-      "  tidemill server --host 0.0.0.0 --port 8080 --allowed-hosts 'mlflow.example.org'\n"
+      "  tidemill server --host 0.0.0.0 --no-auth --allowed-hosts 'mlflow.example.org'\n"
+      "  tidemill server --ssl-cert cert.pem --ssl-key key.pem --access-log access.jsonl\n"
       "  MLFLOW_TRACKING_URI=http://127.0.0.1:5000 python train.py");
   add_common_options(*command, context);
   command->callback(

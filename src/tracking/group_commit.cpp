@@ -11,7 +11,7 @@ constexpr std::chrono::microseconds kMaxGathering{1000};
 
 void GroupCommit::enqueue(std::shared_ptr<Request> request) {
   waiting_.push_back(std::move(request));
-  if (waiting_.size() == callers_) gathered_.notify_one();
+  if (waiting_.size() >= std::min(callers_, kMaxGroup)) gathered_.notify_one();
 }
 
 void GroupCommit::add(Work work, Done done, Fails fails) {
@@ -119,7 +119,11 @@ Result<> GroupCommit::try_commit(std::span<const std::shared_ptr<Request>> group
   data_version_ = version;
   bool any_kept = false;
   for (const auto& request : group) any_kept |= TRY(perform(*request));
-  return any_kept ? transaction.commit() : Result<>();
+  if (!any_kept) return {};
+  TRY(transaction.commit());
+  ++commits_;
+  requests_ += group.size();
+  return {};
 }
 
 // Whether something of it is kept; an error when the database failed.

@@ -7,6 +7,7 @@
 // that only reads starts nothing.
 #pragma once
 
+#include <atomic>
 #include <chrono>
 #include <condition_variable>
 #include <deque>
@@ -53,6 +54,9 @@ class GroupCommit {
   // Commits what waits. Returns at once when another thread is at it.
   void settle();
 
+  uint64_t commits() const { return commits_; }    // so far, each with one flush
+  uint64_t requests() const { return requests_; }  // in them
+
  private:
   struct Request {
     Work work;
@@ -83,10 +87,11 @@ class GroupCommit {
   std::mutex mutex_;
   std::deque<std::shared_ptr<Request>> waiting_;
   bool led_ = false;
-  bool led_by_waiter_ = false;        // by a caller that has its own request to answer: to be relieved soon
-  Request* relief_ = nullptr;         // a settle() that waits to take the lead
-  size_t callers_ = 0;                // at work when the last group was committed
-  std::condition_variable gathered_;  // as many wait again
+  bool led_by_waiter_ = false;  // by a caller that has its own request to answer: to be relieved soon
+  Request* relief_ = nullptr;   // a settle() that waits to take the lead
+  std::atomic<uint64_t> commits_ = 0, requests_ = 0;
+  size_t callers_ = 0;                                 // at work when the last group was committed
+  std::condition_variable gathered_;                   // as many wait again
   std::chrono::steady_clock::duration commit_time_{};  // of the last group
 };
 

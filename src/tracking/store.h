@@ -147,6 +147,11 @@ class Store {
   void create_run_later(const CreateRun& create, std::function<void(Result<Run>)> done);
   // Writes what was handed over, unless another thread is doing so.
   void settle();
+  // Since the store was opened here: transactions, the calls that they held, and points of metrics.
+  struct Written {
+    uint64_t commits, calls, points;
+  };
+  Written written() const;
 
   // Several changes in their order, in one transaction: all or nothing, one fsync.
   Result<> apply(std::span<Change> changes);

@@ -74,7 +74,9 @@ Result<> put_batch(db::Connection& connection, WriteCache& cache, std::string_vi
   if (!changes.empty()) return tl::unexpected<Error>(params_changed(call, changes, run_id));
   for (const auto& [key, value] : batch.tags) TRY(put_tag(connection, cache.keys, run.row, key, value));
   TRY(put_model_metrics(connection, cache.keys, run.row, batch));
-  return cache.metrics.append(connection, cache.keys, run.row, batch.metrics);
+  TRY(cache.metrics.append(connection, cache.keys, run.row, batch.metrics));
+  cache.points += batch.metrics.size();
+  return {};
 }
 
 Result<Run> read_run(Reader& reader, std::string_view run_id) {
@@ -283,6 +285,10 @@ void Store::create_run_later(const CreateRun& create, std::function<void(Result<
 }
 
 void Store::settle() { state_->commits.settle(); }
+
+Store::Written Store::written() const {
+  return {state_->commits.commits(), state_->commits.requests(), state_->cache.points};
+}
 
 Result<> Store::log_batch(std::string_view run_id, const Batch& batch) {
   return log_now(state_->commits, state_->cache, {std::string(run_id), batch}, LogCall::kBatch);

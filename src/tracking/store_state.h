@@ -1,6 +1,7 @@
 // What is behind a Store: the write side and the readers. Private to this folder.
 #pragma once
 
+#include <atomic>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -39,6 +40,7 @@ class WriteCache final : public GroupCommit::Observer {
 
   KeyIds keys;
   MetricWriter metrics;
+  std::atomic<uint64_t> points = 0;  // logged so far
 
  private:
   std::unordered_map<std::string, RunRow> runs_;

@@ -1,0 +1,71 @@
+// `tidemill server` as it is started and stopped.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "net/http_client.h"
+#include "sys/process.h"
+
+namespace tidemill {
+namespace {
+
+using namespace std::chrono_literals;
+using testing::HasSubstr;
+
+class ServerCommand : public testing::Test {
+ protected:
+  // Starts it on a free port and returns the URL that it prints; "" when it ended.
+  std::string start(std::vector<std::string> words, std::map<std::string, std::string> environment = {}) {
+    ProcessOptions options;
+    options.argv = {TIDEMILL_BINARY_DIR "/bin/tidemill"};
+    options.argv.insert(options.argv.end(), words.begin(), words.end());
+    environment.emplace("TIDEMILL_STORE", (dir_.path() / "t.db").string());
+    options.extra_env = std::move(environment);
+    options.output_file = output_;
+    process_.emplace(Process::start(options).value());
+    for (;;) {
+      std::string text = read_file(output_).value_or("");
+      size_t at = text.find("server at "), end = text.find(',', at);
+      if (end != std::string::npos) return text.substr(at + 10, end - at - 10);
+      if (process_->wait_for(5ms)) return "";
+    }
+  }
+  std::string output() const { return read_file(output_).value_or(""); }
+
+  TempDir dir_ = TempDir::create().value();
+  fs::path output_ = dir_.path() / "output";
+  std::optional<Process> process_;
+};
+
+TEST_F(ServerCommand, EnvironmentVariablesOfMlflowAreRead) {
+  std::string url =
+      start({"ui"}, {{"MLFLOW_PORT", "0"}, {"MLFLOW_STATIC_PREFIX", "/ml"}, {"MLFLOW_WORKERS", "4"}});
+  ASSERT_NE(url, "") << output();
+  EXPECT_THAT(url, HasSubstr("/ml"));
+  auto client = HttpClient::create(url).value();
+  EXPECT_EQ(client.send({.target = "/api/2.0/mlflow/experiments/get?experiment_id=0"})->status, 200);
+}
+
+TEST_F(ServerCommand, StopsGracefullyOnSigterm) {
+  ASSERT_NE(start({"server", "--port", "0"}), "") << output();
+  Exit exit = process_->stop(20s);
+  EXPECT_EQ(exit.signal, 0);
+}
+
+TEST_F(ServerCommand, AnAddressThatOthersReachNeedsConsent) {
+  EXPECT_EQ(start({"server", "--port", "0", "--host", "0.0.0.0"}), "");
+  EXPECT_THAT(output(), HasSubstr("--no-auth"));
+  EXPECT_NE(start({"server", "--port", "0", "--host", "0.0.0.0", "--no-auth"}), "") << output();
+  EXPECT_THAT(output(), HasSubstr("everybody who reaches"));
+}
+
+TEST_F(ServerCommand, FlagsThatDoNotGoTogetherAreExplained) {
+  EXPECT_EQ(start({"server", "--port", "0", "--registry-store-uri", "sqlite:///other.db"}), "");
+  EXPECT_THAT(output(), HasSubstr("--registry-store-uri"));
+  EXPECT_EQ(start({"server", "--port", "0", "--ssl-cert", "cert.pem"}), "");
+  EXPECT_THAT(output(), HasSubstr("--ssl-key"));
+  EXPECT_EQ(start({"server", "--port", "0", "--artifacts-only", "--no-serve-artifacts"}), "");
+  EXPECT_EQ(start({"server", "--port", "0", "--static-prefix", "ml"}), "");
+}
+
+}  // namespace
+}  // namespace tidemill
