@@ -8,6 +8,7 @@
 #include <thread>
 
 #include "base/log.h"
+#include "serving/batch.h"
 #include "serving/status.h"
 
 namespace tidemill::serving {
@@ -18,18 +19,18 @@ int usable_cores() {
   return std::max(1, CPU_COUNT(&set));
 }
 
-// Everything that waits, and how much runs. A batcher would take several calls that fit together where take()
-// takes one.
+// Everything that waits, and how much runs.
 struct Model::Queue {
   enum class Admission { kRunNow, kQueued, kFull, kClosed };
 
-  explicit Queue(size_t most_running) : places(most_running) {}
+  Queue(size_t most_running, int64_t most_rows) : places(most_running), rows(most_rows) {}
 
-  const size_t places;  // calls that run at a time
+  const size_t places;  // runs of the model at a time
+  const int64_t rows;   // in one of them, of several calls
   mutable std::mutex mutex;
   std::condition_variable filled, idle;
   std::deque<std::unique_ptr<InferenceCall>> calls;
-  size_t running = 0;    // calls in the model, by workers and by callers
+  size_t running = 0;    // of the model, by workers and by callers
   size_t callers = 0;    // those of them that run on their caller's thread
   bool closed = false;   // takes no new calls
   bool stopped = false;  // workers end
@@ -46,14 +47,32 @@ struct Model::Queue {
     calls.push_back(std::move(call));
     return Admission::kQueued;
   }
-  std::unique_ptr<InferenceCall> take() {
+  // The call that has waited longest, and those behind it that can run with it. Empty: it is time to end.
+  Calls take() {
     std::unique_lock lock(mutex);
     filled.wait(lock, [&] { return stopped || (!calls.empty() && running < places); });
-    if (calls.empty()) return nullptr;
-    auto call = std::move(calls.front());
+    Calls taken;
+    if (calls.empty()) return taken;
+    taken.push_back(std::move(calls.front()));
     calls.pop_front();
     ++running;
-    return call;
+    join_others(taken);
+    return taken;
+  }
+  void join_others(Calls& taken) {
+    const int64_t own = rows_of(*taken[0]);
+    if (own == 0) return;
+    int64_t free = rows - own;
+    for (auto call = calls.begin(); call != calls.end() && free > 0;) {
+      const int64_t more = rows_of(**call);
+      if (more > 0 && more <= free && fit_together(*taken[0], **call)) {
+        free -= more;
+        taken.push_back(std::move(*call));
+        call = calls.erase(call);
+      } else {
+        ++call;
+      }
+    }
   }
   void finished(RunOn thread) {
     std::lock_guard lock(mutex);
@@ -69,7 +88,8 @@ struct Model::Queue {
 Model::Model(ModelOptions options, std::unique_ptr<Session> session)
     : options_(std::move(options)), session_(std::move(session)) {
   if (options_.workers <= 0) options_.workers = usable_cores();
-  queue_ = std::make_unique<Queue>(static_cast<size_t>(options_.workers));
+  const int64_t rows = takes_batches(*session_) ? options_.max_batch_size : 1;
+  queue_ = std::make_unique<Queue>(static_cast<size_t>(options_.workers), rows);
 }
 
 Result<std::unique_ptr<Model>> Model::load(const fs::path& path, const ModelOptions& options) {
@@ -103,7 +123,7 @@ void Model::submit(std::unique_ptr<InferenceCall> call, RunOn thread) {
     case Queue::Admission::kQueued:
       return queue_->filled.notify_one();
     case Queue::Admission::kRunNow:
-      run(*call);
+      if (is_runnable(*call, Clock::now())) run_alone(*call);
       call.reset();
       return queue_->finished(RunOn::kCaller);
     case Queue::Admission::kFull:
@@ -121,20 +141,45 @@ size_t Model::queued() const {
 }
 
 void Model::work() {
-  while (auto call = queue_->take()) {
-    run(*call);
-    call.reset();
+  for (Calls calls = queue_->take(); !calls.empty(); calls = queue_->take()) {
+    run(std::move(calls));
     queue_->finished(RunOn::kWorker);
   }
 }
 
-void Model::run(InferenceCall& call) {
+bool Model::is_runnable(InferenceCall& call, Clock::time_point now) {
+  metrics_.queue.observe(now - call.queued_at);
+  if (call.cancelled && call.cancelled()) {
+    call.done(fail(Code::kCancelled, "the client has cancelled the request"));
+    return false;
+  }
+  if (now > call.deadline) {
+    call.done(fail(Code::kTimeout, "the deadline passed before the model could run"));
+    return false;
+  }
+  return true;
+}
+
+void Model::run(Calls calls) {
   const Clock::time_point start = Clock::now();
-  metrics_.queue.observe(start - call.queued_at);
-  if (call.cancelled && call.cancelled())
-    return call.done(fail(Code::kCancelled, "the client has cancelled the request"));
-  if (start > call.deadline)
-    return call.done(fail(Code::kTimeout, "the deadline passed before the model could run"));
+  std::erase_if(calls, [&](auto& call) { return !is_runnable(*call, start); });
+  if (calls.size() > 1) {
+    ++metrics_.running;
+    auto outputs = run_together(*session_, calls);
+    --metrics_.running;
+    if (outputs) {
+      metrics_.inference.observe(Clock::now() - start);
+      ++metrics_.inferences;
+      for (size_t i = 0; i < calls.size(); ++i) calls[i]->done(std::move((*outputs)[i]));
+      return;
+    }
+  }
+  // Alone each gets its own error, and what is wrong with one does not touch the others.
+  for (auto& call : calls) run_alone(*call);
+}
+
+void Model::run_alone(InferenceCall& call) {
+  const Clock::time_point start = Clock::now();
   ++metrics_.running;
   auto outputs = session_->run(call.inputs, call.outputs);
   --metrics_.running;

@@ -36,6 +36,7 @@ struct ModelOptions {
   std::string version = "1";
   int workers = 0;              // 0: one for each core this process may use
   size_t max_queue_size = 256;  // calls that wait; above it kUnavailable
+  int64_t max_batch_size = 8;   // rows of waiting calls that run as one (serving/batch.h)
   SessionOptions session;
 };
 
@@ -67,7 +68,10 @@ class Model {
   struct Queue;
   Model(ModelOptions options, std::unique_ptr<Session> session);
   void work();
-  void run(InferenceCall& call);
+  using Calls = std::vector<std::unique_ptr<InferenceCall>>;
+  void run(Calls calls);
+  void run_alone(InferenceCall& call);
+  bool is_runnable(InferenceCall& call, Clock::time_point now);
 
   ModelOptions options_;
   std::unique_ptr<Session> session_;

@@ -87,6 +87,58 @@ TEST_F(ModelTest, a_call_that_waited_past_its_deadline_or_whose_client_has_gone_
   EXPECT_EQ(gone.get_future().get().error().code, Code::kCancelled);
 }
 
+TEST_F(ModelTest, calls_that_wait_together_run_as_one_and_each_gets_its_own_answer) {
+  load(1, 16);
+  std::promise<Outputs> running;
+  std::promise<void> taken;
+  model_->submit(blocking_call(running, taken));
+  taken.get_future().wait();
+  std::array<std::array<float, 4>, 6> x{};
+  std::array<std::promise<Outputs>, 6> answers;
+  for (size_t i = 0; i < x.size(); ++i) {
+    x[i] = {static_cast<float>(i), 1, -static_cast<float>(i), 2};
+    auto waiting = call(answers[i]);
+    waiting->inputs[0].bytes = {reinterpret_cast<const char*>(x[i].data()), sizeof x[i]};
+    model_->submit(std::move(waiting));
+  }
+  release_.set_value();
+  for (size_t i = 0; i < x.size(); ++i) {
+    Outputs outputs = answers[i].get_future().get();
+    ASSERT_TRUE(outputs) << outputs.error().message;
+    EXPECT_THAT((*outputs)[0].dims(), testing::ElementsAre(1, 3));
+    std::array<float, 3> y{};
+    ASSERT_EQ((*outputs)[0].bytes().size(), sizeof y);
+    std::memcpy(y.data(), (*outputs)[0].bytes().data(), sizeof y);
+    EXPECT_EQ(y, gemm(x[i])) << i;
+  }
+  EXPECT_EQ(model_->metrics().inferences, 2U);
+}
+
+TEST_F(ModelTest, a_wrong_call_does_not_spoil_those_that_wait_with_it) {
+  load(1, 16);
+  std::promise<Outputs> running, good, wrong_name, wrong_shape, long_batch;
+  std::promise<void> taken;
+  model_->submit(blocking_call(running, taken));
+  taken.get_future().wait();
+  auto misnamed = call(wrong_name);
+  misnamed->inputs[0].name = "inptu";
+  auto misshaped = call(wrong_shape);
+  misshaped->inputs[0].dims = {2, 2};
+  std::array<float, 80> many{};
+  auto many_rows = call(long_batch);
+  many_rows->inputs[0].dims = {20, 4};
+  many_rows->inputs[0].bytes = {reinterpret_cast<const char*>(many.data()), sizeof many};
+  for (auto* next : {&misnamed, &misshaped, &many_rows}) model_->submit(std::move(*next));
+  model_->submit(call(good));
+  release_.set_value();
+  EXPECT_EQ(wrong_name.get_future().get().error().code, Code::kInvalid);
+  EXPECT_FALSE(wrong_shape.get_future().get());
+  EXPECT_TRUE(good.get_future().get());
+  Outputs rows = long_batch.get_future().get();
+  ASSERT_TRUE(rows);
+  EXPECT_THAT((*rows)[0].dims(), testing::ElementsAre(20, 3));
+}
+
 TEST_F(ModelTest, draining_answers_what_runs_and_what_waits) {
   load(1, 8);
   std::promise<Outputs> running, waiting;

@@ -90,6 +90,14 @@ const std::vector<Flag>& flags() {
          o.max_queue_size = TRY(number("max_queue_size", text, 1, 1'000'000));
          return {};
        }},
+      {"max_batch_size",
+       "N",
+       "rows of waiting requests that run as one, where the model's first dimension is a batch; 1: never [8]",
+       {},
+       [](Options& o, std::string_view text) -> Result<> {
+         o.max_batch_size = static_cast<int64_t>(TRY(number("max_batch_size", text, 1, 4096)));
+         return {};
+       }},
       {"max_request_bytes",
        "N",
        "largest request; more get 413 or RESOURCE_EXHAUSTED [26214400]",

@@ -26,6 +26,7 @@ struct Options {
   int num_http_threads = 0;  // 0: one for each core
   int num_workers = 0;       // 0: one for each core
   size_t max_queue_size = 256;
+  int64_t max_batch_size = 8;
   uint64_t max_request_bytes = 25u << 20;
   std::chrono::seconds drain_timeout{30};
   std::chrono::seconds drain_delay{0};

@@ -59,6 +59,7 @@ Result<std::unique_ptr<Server>> Server::start(const Options& options) {
   model.version = options.model_version;
   model.workers = options.num_workers;
   model.max_queue_size = options.max_queue_size;
+  model.max_batch_size = options.max_batch_size;
   model.session.library = options.ort_library;
   state->model = TRY(Model::load(options.model_path, model));
   state->grpc =

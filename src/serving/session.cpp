@@ -125,8 +125,11 @@ Result<TensorInfo> describe(OrtTypeInfo* raw, std::string name) {
   size_t rank = 0;
   ORT_TRY(runtime.api->GetTensorElementType(tensor, &type));
   ORT_TRY(runtime.api->GetDimensionsCount(tensor, &rank));
-  TensorInfo info{std::move(name), static_cast<ElementType>(type), std::vector<int64_t>(rank)};
+  TensorInfo info{std::move(name), static_cast<ElementType>(type), std::vector<int64_t>(rank), {}};
   ORT_TRY(runtime.api->GetDimensions(tensor, info.shape.data(), rank));
+  std::vector<const char*> names(rank);
+  ORT_TRY(runtime.api->GetSymbolicDimensions(tensor, names.data(), rank));
+  if (rank > 0 && info.shape[0] < 0 && names[0]) info.first_dimension = names[0];
   return info;
 }
 
@@ -231,7 +234,7 @@ void OutputTensor::Free::operator()(void* value) const {
 
 Result<OutputTensor> OutputTensor::adopt(void* value) {
   OutputTensor out;
-  out.value_.reset(value);
+  out.value_.reset(value, Free());
   OrtValue* tensor = static_cast<OrtValue*>(value);
   OrtTensorTypeAndShapeInfo* raw = nullptr;
   ORT_TRY(runtime.api->GetTensorTypeAndShape(tensor, &raw));
@@ -254,6 +257,21 @@ Result<OutputTensor> OutputTensor::adopt(void* value) {
   void* data = nullptr;
   ORT_TRY(runtime.api->GetTensorMutableData(tensor, &data));
   out.bytes_ = {static_cast<const char*>(data), out.count_ * element_size(out.type_)};
+  return out;
+}
+
+Result<OutputTensor> OutputTensor::rows(int64_t first, int64_t count) const {
+  if (type_ == ElementType::kString)
+    return tl::unexpected(ort_error(OrtCode::kNotImplemented, "rows of a tensor of strings"));
+  OutputTensor out;
+  out.value_ = value_;
+  out.type_ = type_;
+  out.dims_ = dims_;
+  out.dims_[0] = count;
+  const uint64_t row = count_ / static_cast<uint64_t>(dims_[0]);
+  out.count_ = row * static_cast<uint64_t>(count);
+  const size_t row_bytes = row * element_size(type_);
+  out.bytes_ = bytes_.substr(static_cast<size_t>(first) * row_bytes, static_cast<size_t>(count) * row_bytes);
   return out;
 }
 

@@ -16,16 +16,20 @@ namespace tidemill::serving {
 struct TensorInfo {
   std::string name;
   ElementType type = ElementType::kUndefined;
-  std::vector<int64_t> shape;  // -1: any size
+  std::vector<int64_t> shape;   // -1: any size
+  std::string first_dimension;  // the name of one of any size, "" otherwise
 };
 
-// A tensor that ONNX Runtime made. Freed with this object.
+// A tensor that ONNX Runtime made, or some of its rows. Freed with the last object that refers to it.
 class OutputTensor {
  public:
   // Owns `value`, an OrtValue*.
   static Result<OutputTensor> adopt(void* value);
   OutputTensor(OutputTensor&&) noexcept = default;
   OutputTensor& operator=(OutputTensor&&) noexcept = default;
+
+  // Rows [first, first + count) of the first dimension; kNotImplemented for strings.
+  Result<OutputTensor> rows(int64_t first, int64_t count) const;
 
   ElementType type() const { return type_; }
   const std::vector<int64_t>& dims() const { return dims_; }
@@ -38,7 +42,7 @@ class OutputTensor {
     void operator()(void* value) const;
   };
   OutputTensor() = default;
-  std::unique_ptr<void, Free> value_;
+  std::shared_ptr<void> value_;
   ElementType type_ = ElementType::kUndefined;
   std::vector<int64_t> dims_;
   uint64_t count_ = 0;

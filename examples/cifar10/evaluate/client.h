@@ -24,7 +24,7 @@ struct ClientOptions {
   std::string target;           // "127.0.0.1:50051"
   std::string input = "input";  // the model's input name
   int connections = 2;
-  int in_flight = 3;  // requests on the way for each connection
+  int in_flight = 8;  // requests on the way for each connection
   Normalisation normalisation;
   std::chrono::milliseconds timeout{30'000};  // of one request
 };
