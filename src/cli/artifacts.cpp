@@ -19,13 +19,7 @@ struct Options {
 
 Result<artifacts::ArtifactRepository> repository_of(const Context& context, const std::string& run_id) {
   auto store = TRY(context.open_store());
-  auto run = TRY(store.run(run_id));
-  if (auto folder = artifacts::local_folder(run.info.artifact_uri))
-    return artifacts::ArtifactRepository(*folder);
-  if (auto path = artifacts::proxied_path(run.info.artifact_uri))
-    return artifacts::ArtifactRepository(context.artifact_root() / *path);
-  return fail(Code::kInvalid, "the artifacts of run {} lie in {}, which this program cannot read", run_id,
-              run.info.artifact_uri);
+  return context.artifacts_of(TRY(store.run(run_id)).info);
 }
 
 struct Entry {

@@ -311,5 +311,54 @@ TEST_F(Cli, GivesAllArgumentsToTheModelServer) {
   EXPECT_EQ(serve.output, "--model_path a b --help\n");
 }
 
+TEST_F(Cli, RegistersWhatARunHasMade) {
+  write_project("make", "echo weights > {out}/model.bin", "{out: {default: .}}");
+  write("pipeline.yaml", "name: p\nsteps:\n  make: {project: make, params: {out: '${self.artifacts}'}}\n");
+  ASSERT_EQ(in_store({"run", dir_.path().string()}).exit.status, 0);
+  std::string run;
+  for (const auto& item : json_of({"runs", "list"}))
+    if (json_string(item, "run_name") == "make") run = json_string(item, "run_id");
+
+  Captured first =
+      in_store({"models", "register", "it's", "--run", run, "--path", "model.bin", "-t", "k=v=w"});
+  EXPECT_EQ(first.exit.status, 0) << first.errors;
+  EXPECT_EQ(first.output, "1\n");
+  EXPECT_THAT(first.errors, HasSubstr("made the model it's"));
+  EXPECT_EQ(in_store({"models", "register", "it's", "--run", run, "--path", "model.bin"}).output, "2\n");
+  EXPECT_EQ(in_store({"models", "set-alias", "it's", "champion", "1"}).exit.status, 0);
+  EXPECT_EQ(in_store({"models", "transition", "it's", "2", "staging"}).output, "Staging\n");
+
+  Json versions = json_of({"models", "versions", "it's"});
+  ASSERT_EQ(versions.size(), 2u);
+  EXPECT_EQ(versions[0]["version"], 2);
+  EXPECT_EQ(versions[0]["stage"], "Staging");
+  EXPECT_EQ(versions[1]["aliases"], Json::array({"champion"}));
+  EXPECT_EQ(versions[1]["tags"], (Json{{"k", "v=w"}}));
+  EXPECT_EQ(versions[1]["run_id"], run);
+  EXPECT_EQ(read_file(json_string(versions[1], "source")).value_or(""), "weights\n");
+  EXPECT_THAT(in_store({"models", "list"}).output, HasSubstr("champion@1"));
+  EXPECT_THAT(in_store({"models", "show", "it's"}).output, HasSubstr("Staging"));
+
+  EXPECT_EQ(in_store({"models", "delete-alias", "it's", "champion"}).exit.status, 0);
+  EXPECT_EQ(in_store({"models", "rename", "it's", "its"}).output, "its\n");
+  EXPECT_EQ(in_store({"models", "delete", "its", "--version", "2"}).exit.status, 0);
+  EXPECT_EQ(json_of({"models", "versions", "its"}).size(), 1u);
+  EXPECT_EQ(in_store({"models", "delete", "its"}).exit.status, 0);
+  EXPECT_EQ(json_of({"models", "list"}), Json::array());
+}
+
+TEST_F(Cli, RefusesToRegisterWhatIsNotThere) {
+  ASSERT_EQ(in_store({"models", "create", "m", "-d", "text"}).output, "m\n");
+  Captured twice = in_store({"models", "create", "m"});
+  EXPECT_EQ(twice.exit.status, 1);
+  EXPECT_THAT(twice.errors, HasSubstr("Registered Model (name=m) already exists."));
+  EXPECT_THAT(in_store({"models", "create", "n", "-t", "novalue"}).errors, HasSubstr("KEY=VALUE"));
+  EXPECT_THAT(in_store({"models", "register", "m", "--run", "none", "--path", "x"}).errors,
+              HasSubstr("Run with id=none not found"));
+  EXPECT_THAT(in_store({"models", "show", "none"}).errors, HasSubstr("name=none not found"));
+  EXPECT_EQ(in_store({"models", "transition", "m", "1", "nowhere"}).exit.status, 2);
+  EXPECT_EQ(in_store({"models", "set-alias", "m", "champion"}).exit.status, 2);
+}
+
 }  // namespace
 }  // namespace tidemill

@@ -12,6 +12,9 @@
 namespace CLI {
 class App;
 }
+namespace tidemill::artifacts {
+class ArtifactRepository;
+}
 
 namespace tidemill::cli {
 
@@ -29,6 +32,8 @@ struct Context {
   fs::path artifact_root() const;
   // Opens the store and marks the runs FAILED whose runner has died.
   Result<tracking::Store> open_store(Create create = Create::no) const;
+  // The run's files, where they are on this machine.
+  Result<artifacts::ArtifactRepository> artifacts_of(const tracking::RunInfo& run) const;
 };
 
 // Each adds its command with options, help and examples to the program.
@@ -36,6 +41,7 @@ void add_run(CLI::App& app, Context& context);
 void add_runs(CLI::App& app, Context& context);
 void add_experiments(CLI::App& app, Context& context);
 void add_artifacts(CLI::App& app, Context& context);
+void add_models(CLI::App& app, Context& context);
 void add_server(CLI::App& app, Context& context);
 void add_image(CLI::App& app, Context& context);
 void add_serve(CLI::App& app, Context& context);

@@ -2,6 +2,7 @@
 
 #include <CLI/CLI.hpp>
 
+#include "artifacts/artifact_repository.h"
 #include "cli/commands.h"
 #include "engine/engine.h"
 
@@ -22,6 +23,14 @@ Result<tracking::Store> Context::open_store(Create create) const {
   if (auto marked = engine::end_orphaned_runs(store); !marked && marked.error().code == Code::kInternal)
     return tl::unexpected<Error>(std::move(marked).error());
   return store;
+}
+
+Result<artifacts::ArtifactRepository> Context::artifacts_of(const tracking::RunInfo& run) const {
+  if (auto folder = artifacts::local_folder(run.artifact_uri)) return artifacts::ArtifactRepository(*folder);
+  if (auto path = artifacts::proxied_path(run.artifact_uri))
+    return artifacts::ArtifactRepository(artifact_root() / *path);
+  return fail(Code::kInvalid, "the artifacts of run {} lie in {}, which this program cannot read", run.id,
+              run.artifact_uri);
 }
 
 void add_common_options(CLI::App& command, Context& context) {

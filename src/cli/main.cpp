@@ -38,6 +38,7 @@ int run_program(int argc, char** argv) {
   add_runs(app, context);
   add_experiments(app, context);
   add_artifacts(app, context);
+  add_models(app, context);
   add_server(app, context);
   add_serve(app, context);
   add_image(app, context);

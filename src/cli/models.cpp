@@ -1,0 +1,349 @@
+#include "artifacts/artifact_repository.h"
+#include "base/json.h"
+#include "base/text.h"
+#include "base/time.h"
+#include "cli/commands.h"
+#include "sys/terminal.h"
+#include "tracking/registry.h"
+
+#include <CLI/CLI.hpp>
+
+namespace tidemill::cli {
+namespace {
+
+using tracking::ModelVersion;
+using tracking::RegisteredModel;
+using tracking::Registry;
+
+struct Options {
+  std::string name, new_name;
+  std::string alias, stage;
+  int64_t version = 0;
+  std::string run_id, path;
+  std::string description;
+  std::vector<std::string> tags;
+  std::string filter;
+  std::vector<std::string> order_by;
+  int64_t limit = 100;
+  bool archive = false;
+};
+
+Json to_json(const std::vector<tracking::KeyValue>& tags) {
+  Json json = Json::object();
+  for (const auto& [key, value] : tags) json[key] = value;
+  return json;
+}
+
+Json to_json(const ModelVersion& version) {
+  return {{"name", version.name},
+          {"version", version.version},
+          {"stage", tracking::to_string(version.stage)},
+          {"aliases", version.aliases},
+          {"description", version.description.value_or("")},
+          {"source", version.source},
+          {"storage_location", version.storage_location},
+          {"run_id", version.run_id},
+          {"model_id", version.model_id},
+          {"creation_time", version.created},
+          {"last_update_time", version.updated},
+          {"tags", to_json(version.tags)}};
+}
+
+Json to_json(const RegisteredModel& model) {
+  Json aliases = Json::object(), latest = Json::array();
+  for (const auto& [alias, version] : model.aliases) aliases[alias] = version;
+  for (const auto& version : model.latest_versions) latest.push_back(to_json(version));
+  return {{"name", model.name},
+          {"description", model.description},
+          {"creation_time", model.created},
+          {"last_update_time", model.updated},
+          {"aliases", aliases},
+          {"tags", to_json(model.tags)},
+          {"latest_versions", latest}};
+}
+
+template <class T>
+Result<> print_json(const std::vector<T>& items) {
+  Json json = Json::array();
+  for (const auto& item : items) json.push_back(to_json(item));
+  return print(dump_json(json, 2) + "\n");
+}
+
+std::string aliases_of(const RegisteredModel& model) {
+  std::vector<std::string> all;
+  for (const auto& [alias, version] : model.aliases) all.push_back(fmt::format("{}@{}", alias, version));
+  return join(all, " ");
+}
+
+std::string newest_of(const RegisteredModel& model) {
+  int64_t newest = 0;
+  for (const auto& version : model.latest_versions) newest = std::max(newest, version.version);
+  return newest == 0 ? "" : std::to_string(newest);
+}
+
+std::string versions_table(const std::vector<ModelVersion>& versions) {
+  Table table({"VERSION", "STAGE", "ALIASES", "CREATED", "RUN", "SOURCE"});
+  for (const auto& version : versions)
+    table.add({std::to_string(version.version), std::string(tracking::to_string(version.stage)),
+               join(version.aliases, " "), format_local(version.created), version.run_id, version.source});
+  return table.to_string();
+}
+
+// Within single quotes, for the search language.
+std::string in_quotes(std::string_view text) {
+  std::string out = "'";
+  for (char c : text) out += c == '\'' ? std::string("''") : std::string(1, c);
+  return out + "'";
+}
+
+Result<int> list_models(const Context& context, const Options& options) {
+  auto store = TRY(context.open_store());
+  auto page = TRY(Registry(store).search_models({.filter = options.filter,
+                                                 .max_results = options.limit,
+                                                 .order_by = options.order_by,
+                                                 .page_token = ""}));
+  if (context.json) {
+    TRY(print_json(page.items));
+    return 0;
+  }
+  Table table({"NAME", "NEWEST", "ALIASES", "CHANGED", "DESCRIPTION"});
+  for (const auto& model : page.items)
+    table.add({model.name, newest_of(model), aliases_of(model), format_local(model.updated),
+               model.description.substr(0, model.description.find('\n'))});
+  TRY(print(table.to_string()));
+  if (page.items.empty()) fmt::print(stderr, "no models\n");
+  if (!page.next_page_token.empty()) fmt::print(stderr, "the first {}; more with --limit\n", options.limit);
+  return 0;
+}
+
+Result<int> list_versions(const Context& context, const Options& options) {
+  auto store = TRY(context.open_store());
+  Registry registry(store);
+  std::string name = TRY(registry.model(options.name)).name;
+  auto page = TRY(registry.search_versions({.filter = "name = " + in_quotes(name),
+                                            .max_results = options.limit,
+                                            .order_by = {"version_number DESC"},
+                                            .page_token = ""}));
+  if (context.json) {
+    TRY(print_json(page.items));
+    return 0;
+  }
+  TRY(print(versions_table(page.items)));
+  if (page.items.empty()) fmt::print(stderr, "{} has no versions\n", name);
+  if (!page.next_page_token.empty()) fmt::print(stderr, "the newest {}; more with --limit\n", options.limit);
+  return 0;
+}
+
+Result<int> show_model(const Context& context, const Options& options) {
+  auto store = TRY(context.open_store());
+  RegisteredModel model = TRY(Registry(store).model(options.name));
+  if (context.json) {
+    TRY(print(dump_json(to_json(model), 2) + "\n"));
+    return 0;
+  }
+  std::string out = styled(model.name, Style::kBold, use_colour(STDOUT_FILENO)) + "\n";
+  if (!model.description.empty()) out += model.description + "\n";
+  out += fmt::format("created {}, changed {}\n", format_local(model.created), format_local(model.updated));
+  Table aliases({"ALIAS", "VERSION"}), tags({"TAG", ""});
+  for (const auto& [alias, version] : model.aliases) aliases.add({alias, std::to_string(version)});
+  for (const auto& [key, value] : model.tags) tags.add({key, value});
+  for (const std::string& part :
+       {versions_table(model.latest_versions), aliases.to_string(), tags.to_string()})
+    if (!part.empty()) out += "\n" + part;
+  TRY(print(out));
+  return 0;
+}
+
+// What a command made or changed: JSON when asked for, else only the word that scripts go on with.
+Result<int> answer(const Context& context, const Json& json, const std::string& word) {
+  TRY(print(context.json ? dump_json(json, 2) + "\n" : word + "\n"));
+  return 0;
+}
+
+Result<std::vector<tracking::KeyValue>> tags_of(const Options& options) {
+  std::vector<tracking::KeyValue> tags;
+  for (const std::string& tag : options.tags) {
+    size_t equals = tag.find('=');
+    if (equals == 0 || equals == std::string::npos)
+      return fail(Code::kInvalid, "--tag {}: a tag is written KEY=VALUE", tag);
+    tags.emplace_back(tag.substr(0, equals), tag.substr(equals + 1));
+  }
+  return tags;
+}
+
+Result<int> create_model(const Context& context, const Options& options) {
+  auto tags = TRY(tags_of(options));
+  auto store = TRY(context.open_store(Create::yes));
+  auto model = TRY(Registry(store).create_model(
+      {.name = options.name, .description = options.description, .tags = std::move(tags)}));
+  return answer(context, to_json(model), model.name);
+}
+
+Result<int> rename_model(const Context& context, const Options& options) {
+  auto store = TRY(context.open_store());
+  auto model = TRY(Registry(store).rename_model(options.name, options.new_name));
+  return answer(context, to_json(model), model.name);
+}
+
+Result<int> delete_model(const Context& context, const Options& options) {
+  auto store = TRY(context.open_store());
+  Registry registry(store);
+  if (options.version > 0) {
+    TRY(registry.delete_version(options.name, options.version));
+  } else {
+    TRY(registry.delete_model(options.name));
+  }
+  return 0;
+}
+
+Result<int> set_alias(const Context& context, const Options& options) {
+  auto store = TRY(context.open_store());
+  TRY(Registry(store).set_alias(options.name, options.alias, options.version));
+  return 0;
+}
+
+Result<int> delete_alias(const Context& context, const Options& options) {
+  auto store = TRY(context.open_store());
+  TRY(Registry(store).delete_alias(options.name, options.alias));
+  return 0;
+}
+
+Result<int> transition(const Context& context, const Options& options) {
+  auto stage = TRY(tracking::parse_stage(options.stage));
+  auto store = TRY(context.open_store());
+  auto others = options.archive ? tracking::Others::kArchive : tracking::Others::kStay;
+  auto version = TRY(Registry(store).transition(options.name, options.version, stage, others));
+  return answer(context, to_json(version), std::string(tracking::to_string(version.stage)));
+}
+
+Result<int> register_version(const Context& context, const Options& options) {
+  auto tags = TRY(tags_of(options));
+  auto store = TRY(context.open_store());
+  auto run = TRY(store.run(options.run_id)).info;
+  auto files = TRY(context.artifacts_of(run));
+  std::error_code error;
+  if (!fs::exists(TRY(path_inside(files.root(), options.path)), error))
+    return fail(Code::kNotFound, "run {} has no artifact '{}'; see `tidemill artifacts list {} -r`", run.id,
+                options.path, run.id);
+  Registry registry(store);
+  auto model = registry.model(options.name);
+  if (!model && model.error().code != Code::kNotFound) return tl::unexpected<Error>(model.error());
+  if (!model) {
+    TRY(registry.create_model({.name = options.name, .description = "", .tags = {}}));
+    fmt::print(stderr, "made the model {}\n", options.name);
+  }
+  auto version = TRY(registry.create_version({.name = options.name,
+                                              .source = run.artifact_uri + "/" + options.path,
+                                              .storage_location = "",
+                                              .run_id = run.id,
+                                              .run_link = "",
+                                              .model_id = "",
+                                              .description = options.description,
+                                              .tags = std::move(tags)}));
+  return answer(context, to_json(version), std::to_string(version.version));
+}
+
+using Command = Result<int> (*)(const Context&, const Options&);
+
+// The parts that all subcommands of `models` are made of.
+class Subcommands {
+ public:
+  Subcommands(CLI::App& parent, Context& context)
+      : parent_(parent), context_(context), options_(std::make_shared<Options>()) {}
+
+  CLI::App& add(const char* name, const char* help, const char* example, Command command) {
+    CLI::App* added = parent_.add_subcommand(name, help);
+    added->footer(fmt::format("Example: tidemill models {}", example));
+    add_common_options(*added, context_);
+    added->callback([&context = context_, options = options_, command] {
+      context.action = [&context, options, command] { return command(context, *options); };
+    });
+    return *added;
+  }
+  CLI::App& add_for_model(const char* name, const char* help, const char* example, Command command) {
+    CLI::App& added = add(name, help, example, command);
+    added.add_option("NAME", options_->name, "The model's name")->required();
+    return added;
+  }
+  Options& options() { return *options_; }
+
+ private:
+  CLI::App& parent_;
+  Context& context_;
+  std::shared_ptr<Options> options_;
+};
+
+void add_limit(CLI::App& command, Options& options, int64_t most) {
+  command.add_option("-n,--limit", options.limit, "At most this many")
+      ->check(CLI::Range(int64_t{1}, most))
+      ->capture_default_str();
+}
+
+void add_reading(Subcommands& commands) {
+  Options& options = commands.options();
+  CLI::App& list =
+      commands.add("list", "All models, by name", "list -f \"tags.team = 'vision'\"", list_models);
+  list.add_option("-f,--filter", options.filter, "MLflow's search language: \"name LIKE 'cifar%'\"");
+  list.add_option("-o,--order-by", options.order_by, "\"last_updated_timestamp DESC\"");
+  add_limit(list, options, tracking::kMaxModelResults);
+  commands.add_for_model("show", "One model: its newest versions, aliases and tags", "show cifar10 --json",
+                         show_model);
+  CLI::App& versions = commands.add_for_model("versions", "Versions of a model, the newest first",
+                                              "versions cifar10 -n 5", list_versions);
+  add_limit(versions, options, tracking::kMaxVersionResults);
+}
+
+void add_description_and_tags(CLI::App& command, Options& options) {
+  command.add_option("-d,--description", options.description, "What it is");
+  command.add_option("-t,--tag", options.tags, "KEY=VALUE; may be given more than once");
+}
+
+void add_changing(Subcommands& commands) {
+  Options& options = commands.options();
+  CLI::App& create = commands.add_for_model("create", "A model without versions",
+                                            "create cifar10 -d \"ten classes\" -t team=vision", create_model);
+  add_description_and_tags(create, options);
+  CLI::App& rename = commands.add_for_model("rename", "Another name; versions, aliases and tags come along",
+                                            "rename cifar10 cifar", rename_model);
+  rename.add_option("NEW_NAME", options.new_name, "The name from now on")->required();
+  CLI::App& remove =
+      commands.add_for_model("delete", "A model with all its versions, or one version; files stay",
+                             "delete cifar10 --version 3", delete_model);
+  remove.add_option("--version", options.version, "Only this version")->check(CLI::PositiveNumber);
+  CLI::App& registering = commands.add_for_model(
+      "register", "What a run has made as the next version; prints its number",
+      "register cifar10 --run 0d9f2f5a7c5f4d1c9f5a8e7b6c5d4e3f --path model.onnx", register_version);
+  registering.add_option("--run", options.run_id, "The run's id")->required();
+  registering.add_option("--path", options.path, "A file or folder in its artifacts")->required();
+  add_description_and_tags(registering, options);
+}
+
+void add_pointing(Subcommands& commands) {
+  Options& options = commands.options();
+  CLI::App& set = commands.add_for_model("set-alias", "Points an alias at a version: models:/NAME@ALIAS",
+                                         "set-alias cifar10 champion 3", set_alias);
+  set.add_option("ALIAS", options.alias, "Letters, digits, - and _")->required();
+  set.add_option("VERSION", options.version, "The version's number")->required();
+  CLI::App& remove = commands.add_for_model("delete-alias", "Takes an alias away",
+                                            "delete-alias cifar10 champion", delete_alias);
+  remove.add_option("ALIAS", options.alias, "The alias")->required();
+  CLI::App& move =
+      commands.add_for_model("transition", "Moves a version to None, Staging, Production or Archived",
+                             "transition cifar10 3 production --archive-existing", transition);
+  move.add_option("VERSION", options.version, "The version's number")->required();
+  move.add_option("STAGE", options.stage, "The stage to enter")->required();
+  move.add_flag("--archive-existing", options.archive, "Versions that are in this stage become Archived");
+}
+
+}  // namespace
+
+void add_models(CLI::App& app, Context& context) {
+  CLI::App* models = app.add_subcommand("models", "The model registry: named models and their versions");
+  models->require_subcommand(1);
+  Subcommands commands(*models, context);
+  add_reading(commands);
+  add_changing(commands);
+  add_pointing(commands);
+}
+
+}  // namespace tidemill::cli
