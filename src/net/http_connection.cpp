@@ -115,6 +115,7 @@ void HttpConnection::close() {
 }
 
 void HttpConnection::run() {
+  (void)handed_over_.load(std::memory_order_acquire);
   std::shared_ptr<HttpConnection> self = shared_from_this();
   for (Next next = Next::kContinue; next == Next::kContinue;) {
     switch (phase_) {
@@ -140,6 +141,7 @@ HttpConnection::Next HttpConnection::wait_for(Interest interest) {
   epoll_event event{};
   event.events = (interest == Interest::kRead ? EPOLLIN | EPOLLRDHUP : EPOLLOUT) | EPOLLONESHOT;
   event.data.ptr = this;
+  handed_over_.store(true, std::memory_order_release);
   epoll_ctl(shared_->epoll.get(), EPOLL_CTL_MOD, socket_.get(), &event);
   return Next::kWait;
 }

@@ -82,6 +82,9 @@ class HttpConnection : public std::enable_shared_from_this<HttpConnection> {
   Fd socket_;
   std::string peer_;
   std::unique_ptr<TlsSession> tls_;
+  // Orders what one thread wrote before it waited with what the next one reads. The kernel orders it too, but
+  // neither C++ nor ThreadSanitizer knows that of epoll_ctl.
+  std::atomic<bool> handed_over_{false};
   Phase phase_ = Phase::kReading;
   RequestReader reader_;
   std::string pending_;   // received, not yet consumed
