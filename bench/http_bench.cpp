@@ -1,10 +1,15 @@
 // tracking_bench: what a tracking server costs: time to start, memory, requests and points a second, beside
 // MLflow's own server and FastTrackML.
+<<<<<<< HEAD
 //   tracking_bench [seconds per measurement, default 3] [--alone]
 //   tracking_bench --soak SECONDS        Tidemill alone, with 100 clients: does its memory grow?
+=======
+//   tracking_bench [seconds per measurement, default 3] [--alone] [--store URI]
+>>>>>>> 8792cde (PostgreSQL behind the database interface, and stores named by URI)
 // All three run as their users start them, on SQLite in the current folder's file system, and answer a write
 // when its data is on disk (FastTrackML and MLflow: SQLite's own commits). The rivals come from
-// scripts/python-tools; what is not there is left out, --alone leaves both out.
+// scripts/python-tools; what is not there is left out, --alone leaves both out. --store measures Tidemill on
+// another store, postgresql://user@host/database for example.
 // Two roofs are printed: what the disk and the load generator themselves allow.
 #include <fcntl.h>
 #include <unistd.h>
@@ -218,6 +223,7 @@ void print_ratio(const char* rival, const Measured& ours, const Measured& theirs
       ours.batch.load.per_second / theirs.batch.load.per_second);
 }
 
+<<<<<<< HEAD
 Result<ServerProcess> start_tidemill(const fs::path& folder) {
   return ServerProcess::start("tidemill",
                               {TIDEMILL, "server", "--port", "{port}", "--store", "{folder}/tidemill.db"},
@@ -243,6 +249,15 @@ Result<> compare(double seconds, bool alone) {
   TempDir folder = TRY(TempDir::create(fs::current_path(), "tracking-bench-"));
   std::printf("roof: a durable write of 32 KiB takes %.3f ms\n", TRY(flush_ms(folder.path())));
   Measured tidemill = TRY(measure(TRY(start_tidemill(folder.path())), seconds));
+=======
+Result<> run(double seconds, bool alone, const std::string& store) {
+  TempDir folder = TRY(TempDir::create(fs::current_path(), "tracking-bench-"));
+  std::printf("roof: a durable write of 32 KiB takes %.3f ms\n", TRY(flush_ms(folder.path())));
+  auto ours = TRY(ServerProcess::start(
+      "tidemill", {TIDEMILL, "server", "--port", "{port}", "--store", store},
+      folder.path() / "tidemill"));
+  Measured tidemill = TRY(measure(std::move(ours), seconds));
+>>>>>>> 8792cde (PostgreSQL behind the database interface, and stores named by URI)
   struct Rival {
     const char* name;
     std::vector<std::string> argv;
@@ -267,18 +282,32 @@ Result<> compare(double seconds, bool alone) {
 
 int main(int argc, char** argv) {
   double seconds = 3;
+<<<<<<< HEAD
   bool alone = false, soaks = false;
   for (int i = 1; i < argc; ++i) {
     if (std::string_view(argv[i]) == "--alone") {
       alone = true;
     } else if (std::string_view(argv[i]) == "--soak") {
       soaks = true;
+=======
+  bool alone = false;
+  std::string store = "{folder}/tidemill.db";
+  for (int i = 1; i < argc; ++i) {
+    if (std::string_view(argv[i]) == "--alone") {
+      alone = true;
+    } else if (std::string_view(argv[i]) == "--store" && i + 1 < argc) {
+      store = argv[++i];
+>>>>>>> 8792cde (PostgreSQL behind the database interface, and stores named by URI)
     } else {
       seconds = std::max(0.1, std::atof(argv[i]));
     }
   }
+<<<<<<< HEAD
   auto done = soaks ? tidemill::bench::soak(seconds) : tidemill::bench::compare(seconds, alone);
   if (!done) {
+=======
+  if (auto done = tidemill::bench::run(seconds, alone, store); !done) {
+>>>>>>> 8792cde (PostgreSQL behind the database interface, and stores named by URI)
     std::fprintf(stderr, "%s\n", done.error().message.c_str());
     return 1;
   }

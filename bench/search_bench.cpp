@@ -108,7 +108,7 @@ Result<Contents> fill(Client& client) {
 
 // The large experiment and the long metric, straight into the store's file.
 Result<> fill_large(const fs::path& file, int runs, Contents& contents) {
-  auto store = TRY(tracking::Store::open({.file = file, .default_artifact_root = "mlflow-artifacts:"}));
+  auto store = TRY(tracking::Store::open({.uri = file, .default_artifact_root = "mlflow-artifacts:"}));
   contents.large = TRY(store.ensure_experiment("large"));
   constexpr int kThreads = 16;  // they share their commits
   std::vector<std::thread> threads;

@@ -32,7 +32,7 @@ double median(std::vector<double> values) {
 
 // A store as a user has it after a while: 1 000 runs with ten metrics, parameters and tags each.
 Result<> fill_store(const fs::path& file) {
-  tracking::Store store = TRY(tracking::Store::open({.file = file, .default_artifact_root = "/nowhere"}));
+  tracking::Store store = TRY(tracking::Store::open({.uri = file, .default_artifact_root = "/nowhere"}));
   for (int i = 0; i < 1000; ++i) {
     auto run = TRY(store.create_run({}));
     tracking::Batch batch;

@@ -78,7 +78,7 @@ Figures bench_store(const fs::path& file, const std::vector<std::vector<std::vec
                     double points) {
   double seconds;
   {
-    Store store = need(Store::open({.file = file, .default_artifact_root = ""}));
+    Store store = need(Store::open({.uri = file, .default_artifact_root = ""}));
     std::vector<std::string> runs;
     for (int t = 0; t < kThreads; ++t) runs.push_back(need(store.create_run({})).info.id);
     seconds = seconds_to_write(work, [&](size_t t, const std::vector<Metric>& batch) {
@@ -196,7 +196,7 @@ void fill_runs(Store& store, int count) {
 }
 
 void bench_search(const fs::path& file) {
-  Store store = need(Store::open({.file = file, .default_artifact_root = ""}));
+  Store store = need(Store::open({.uri = file, .default_artifact_root = ""}));
   Stopwatch watch;
   fill_runs(store, kRuns);
   fmt::print("create a run + log 29 entries, one client          {:10.0f} runs/s\n", kRuns / watch.seconds());

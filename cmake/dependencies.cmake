@@ -16,6 +16,11 @@ pkg_check_modules(LIBDEFLATE REQUIRED IMPORTED_TARGET libdeflate)
 # Not by pkg-config: its -pthread keeps the precompiled header from being used.
 find_library(RE2_LIBRARY re2 REQUIRED)
 
+# Only the headers: the library is loaded when it is needed (src/db/libpq.h).
+find_path(TIDEMILL_LIBPQ_HEADERS libpq-fe.h PATH_SUFFIXES postgresql REQUIRED)
+add_library(PostgreSQL::Headers INTERFACE IMPORTED)
+target_include_directories(PostgreSQL::Headers INTERFACE ${TIDEMILL_LIBPQ_HEADERS})
+
 set(TIDEMILL_DEPS_DIR ${CMAKE_SOURCE_DIR}/.deps CACHE PATH "Where scripts/bootstrap unpacks what Debian lacks")
 set(TIDEMILL_ORT_DIR ${TIDEMILL_DEPS_DIR}/onnxruntime)
 if(NOT EXISTS ${TIDEMILL_ORT_DIR}/include/onnxruntime_c_api.h)

@@ -2,8 +2,9 @@
 #   One folder under src/ is one static library tidemill_<folder>.
 #   DEPS  other folders it may use; LIBS third-party targets, private to this folder's sources
 #   TESTS test sources that lie beside the code: one GoogleTest program <folder>_test
+#   DATABASES  the tests run on SQLite and, a second time, on PostgreSQL (tests/test_database.h)
 function(tidemill_module name)
-  cmake_parse_arguments(M "" "" "SOURCES;DEPS;LIBS;PUBLIC_LIBS;TESTS;TEST_LIBS" ${ARGN})
+  cmake_parse_arguments(M "DATABASES" "" "SOURCES;DEPS;LIBS;PUBLIC_LIBS;TESTS;TEST_LIBS" ${ARGN})
   set(target tidemill_${name})
   add_library(${target} STATIC ${M_SOURCES})
   list(TRANSFORM M_DEPS PREPEND tidemill_)
@@ -15,6 +16,12 @@ function(tidemill_module name)
   endif()
   if(M_TESTS)
     tidemill_test(${name}_test SOURCES ${M_TESTS} LIBS ${target} ${M_LIBS} ${M_TEST_LIBS})
+  endif()
+  if(M_DATABASES)
+    target_link_libraries(${name}_test PRIVATE tidemill_test_database)
+    add_test(NAME ${name}_test_postgres COMMAND ${name}_test --gtest_filter=-Sqlite*)
+    set_tests_properties(${name}_test_postgres PROPERTIES TIMEOUT 300 LABELS unit
+                         ENVIRONMENT TIDEMILL_TEST_DATABASE=postgres)
   endif()
 endfunction()
 

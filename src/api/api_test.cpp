@@ -7,6 +7,7 @@
 #include "base/json.h"
 #include "base/text.h"
 #include "net/http_client.h"
+#include "test_database.h"
 #include "tracking/store.h"
 
 namespace tidemill {
@@ -62,9 +63,9 @@ class ApiTest : public ::testing::Test {
   }
 
   TempDir dir_ = TempDir::create().value();
-  tracking::Store store_ =
-      tracking::Store::open({.file = dir_.path() / "t.db", .default_artifact_root = "mlflow-artifacts:"})
-          .value();
+  tracking::Store store_ = tracking::Store::open({.uri = test::new_database(dir_.path() / "t.db"),
+                                                  .default_artifact_root = "mlflow-artifacts:"})
+                               .value();
   std::optional<api::Endpoint> endpoint_;
   std::optional<HttpClient> client_;
   int made_ = 0;

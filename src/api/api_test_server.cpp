@@ -9,7 +9,7 @@ using namespace tidemill;
 
 static Result<> serve(const fs::path& folder) {
   auto store = TRY(
-      tracking::Store::open({.file = folder / "tidemill.db", .default_artifact_root = "mlflow-artifacts:"}));
+      tracking::Store::open({.uri = folder / "tidemill.db", .default_artifact_root = "mlflow-artifacts:"}));
   api::EndpointOptions options;
   options.artifacts_destination = folder / "artifacts";
   auto endpoint = TRY(api::Endpoint::start(store, options));

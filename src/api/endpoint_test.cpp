@@ -31,7 +31,7 @@ class EndpointTest : public ::testing::Test {
 
   TempDir dir_ = TempDir::create().value();
   tracking::Store store_ =
-      tracking::Store::open({.file = dir_.path() / "t.db", .default_artifact_root = "mlflow-artifacts:"})
+      tracking::Store::open({.uri = dir_.path() / "t.db", .default_artifact_root = "mlflow-artifacts:"})
           .value();
   std::optional<api::Endpoint> endpoint_;
   std::optional<HttpClient> client_;

@@ -7,6 +7,7 @@
 
 #include "base/files.h"
 #include "base/result.h"
+#include "db/location.h"
 #include "tracking/store.h"
 
 namespace CLI {
@@ -21,15 +22,17 @@ namespace tidemill::cli {
 enum class Create { no, yes };
 
 struct Context {
-  std::string store_file = "tidemill.db";  // --store, TIDEMILL_STORE
-  bool json = false;                       // --json
-  fs::path program;                        // the absolute path of this program
+  // --store, TIDEMILL_STORE or MLFLOW_BACKEND_STORE_URI: a path or a URI, which may hold a password.
+  std::string store = "tidemill.db";
+  bool json = false;  // --json
+  fs::path program;   // the absolute path of this program
   // The command that was chosen; set by a CLI11 callback, called by main once all of the command line is
   // read. Returns the exit status.
   std::function<Result<int>()> action;
 
-  // Where the files of runs lie: the folder mlartifacts beside the store.
-  fs::path artifact_root() const;
+  Result<db::Location> location() const { return db::parse_location(store); }
+  // Where the files of runs lie: the folder mlartifacts beside the store's file, or in the current folder.
+  Result<fs::path> artifact_root() const;
   // Opens the store and marks the runs FAILED whose runner has died.
   Result<tracking::Store> open_store(Create create = Create::no) const;
   // The run's files, where they are on this machine.

@@ -8,35 +8,41 @@
 
 namespace tidemill::cli {
 
-fs::path Context::artifact_root() const {
-  return (fs::absolute(store_file).parent_path() / "mlartifacts").lexically_normal();
+Result<fs::path> Context::artifact_root() const {
+  return (TRY(location()).folder() / "mlartifacts").lexically_normal();
 }
 
 Result<tracking::Store> Context::open_store(Create create) const {
+  db::Location where = TRY(location());
   std::error_code ignored;
-  if (create == Create::no && !fs::exists(store_file, ignored))
+  bool is_file = where.kind == db::Location::Kind::kSqlite;
+  if (create == Create::no && is_file && !fs::exists(where.file, ignored))
     return fail(Code::kNotFound, "there is no store {}; `tidemill run` makes one, --store names another",
-                store_file);
-  auto store =
-      TRY(tracking::Store::open({.file = store_file, .default_artifact_root = artifact_root().string()}));
+                where.name());
+  std::string root = TRY(artifact_root()).string();
+  auto opened = TRY(tracking::Store::open({.uri = store, .default_artifact_root = std::move(root)}));
   // A store that cannot be written can still be read.
-  if (auto marked = engine::end_orphaned_runs(store); !marked && marked.error().code == Code::kInternal)
+  if (auto marked = engine::end_orphaned_runs(opened); !marked && marked.error().code == Code::kInternal)
     return tl::unexpected<Error>(std::move(marked).error());
-  return store;
+  return opened;
 }
 
 Result<artifacts::ArtifactRepository> Context::artifacts_of(const tracking::RunInfo& run) const {
   if (auto folder = artifacts::local_folder(run.artifact_uri)) return artifacts::ArtifactRepository(*folder);
   if (auto path = artifacts::proxied_path(run.artifact_uri))
-    return artifacts::ArtifactRepository(artifact_root() / *path);
+    return artifacts::ArtifactRepository(TRY(artifact_root()) / *path);
   return fail(Code::kInvalid, "the artifacts of run {} lie in {}, which this program cannot read", run.id,
               run.artifact_uri);
 }
 
 void add_common_options(CLI::App& command, Context& context) {
-  command.add_option("--store", context.store_file, "The store's file")
-      ->envname("TIDEMILL_STORE")
-      ->capture_default_str();
+  // The value is not shown as a default: it may come from the environment, with a password.
+  command
+      .add_option(
+          "--store,--backend-store-uri", context.store,
+          "The store: a path, sqlite:///path or postgresql://user@host/database (default: tidemill.db); "
+          "also MLFLOW_BACKEND_STORE_URI")
+      ->envname("TIDEMILL_STORE");
   command.add_flag("--json", context.json, "Print JSON");
 }
 

@@ -25,8 +25,15 @@ int report(const Error& error) {
   return exit_code(error.code);
 }
 
+// Everybody on this machine can read our command line.
+void hide_secrets(int argc, char** argv) {
+  for (int i = 1; i < argc; ++i)
+    for (db::Secret secret : db::secrets_of(argv[i])) std::fill_n(argv[i] + secret.begin, secret.length, '*');
+}
+
 int run_program(int argc, char** argv) {
   Context context;
+  if (const char* uri = std::getenv("MLFLOW_BACKEND_STORE_URI"); uri && *uri) context.store = uri;
   std::error_code ignored;
   context.program = fs::read_symlink("/proc/self/exe", ignored);
   CLI::App app{"Training pipelines for machine learning, in one program that speaks MLflow.", "tidemill"};
@@ -47,6 +54,7 @@ int run_program(int argc, char** argv) {
   } catch (const CLI::ParseError& error) {
     return report_usage(app, error, argc, argv);
   }
+  hide_secrets(argc, argv);
   catch_interrupts();
   Result<int> status = context.action();
   return status ? *status : report(status.error());

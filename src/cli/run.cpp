@@ -157,8 +157,8 @@ Result<> print_summary(tracking::Store& store, const pipeline::Plan& plan, const
     table.add({step.step, std::string(engine::to_string(step.state)), time, figures});
   }
   TRY(print("\n" + table.to_string()));
-  std::string store_option =
-      context.store_file == "tidemill.db" ? "" : " --store " + shell_quote(context.store_file);
+  std::string where = TRY(context.location()).name();
+  std::string store_option = where == "tidemill.db" ? "" : " --store " + shell_quote(where);
   fmt::print(stderr,
              "\nNext:\n  tidemill runs show {}{}\n  tidemill artifacts list {} -r{}\n  tidemill server{}\n",
              outcome.run_id, store_option, outcome.run_id, store_option, store_option);
@@ -172,8 +172,9 @@ int exit_status(tracking::RunStatus status) {
 
 Result<engine::Outcome> execute(const Context& context, const RunOptions& options, const Work& work,
                                 tracking::Store& store, const engine::Listener& listener) {
-  auto endpoint = TRY(api::Endpoint::start(store, {.artifacts_destination = context.artifact_root(),
-                                                   .readable_roots = {context.artifact_root()}}));
+  fs::path files = TRY(context.artifact_root());
+  auto endpoint =
+      TRY(api::Endpoint::start(store, {.artifacts_destination = files, .readable_roots = {files}}));
   engine::Options how{.tracking_uri = endpoint.url(),
                       .program_dir = context.program.parent_path(),
                       .experiment = options.experiment,
@@ -190,7 +191,8 @@ Result<int> run(const Context& context, const RunOptions& options) {
   TRY(check_steps(work.plan, options));
   if (options.dry_run) return show_plan(context, work.plan);
   if (const char* uri = std::getenv("MLFLOW_TRACKING_URI"); uri != nullptr && *uri != '\0')
-    log_warning("MLFLOW_TRACKING_URI is not used: this run is recorded in {}", context.store_file);
+    log_warning("MLFLOW_TRACKING_URI is not used: this run is recorded in {}",
+                TRY(context.location()).name());
   auto store = TRY(context.open_store(Create::yes));
   std::optional<RunPrinter> printer;
   engine::Listener listener = [](const engine::Event& event) { (void)print(event_json(event) + "\n"); };

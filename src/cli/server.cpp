@@ -16,7 +16,7 @@ namespace {
 constexpr std::chrono::seconds kGrace{10};
 
 struct ServerFlags {
-  std::string backend_store_uri, registry_store_uri, default_artifact_root, artifacts_destination;
+  std::string registry_store_uri, default_artifact_root, artifacts_destination;
   bool serve_artifacts = true, artifacts_only = false;
   std::string host = "127.0.0.1";
   uint16_t port = 5000;
@@ -28,16 +28,6 @@ struct ServerFlags {
   std::string ssl_cert, ssl_key;
   int workers = 0;
 };
-
-// "sqlite:///dir/file.db" is relative, "sqlite:////dir/file.db" absolute, as SQLAlchemy has it; or a plain
-// path.
-Result<std::string> store_file_of(const std::string& uri) {
-  constexpr std::string_view kSqlite = "sqlite:///";
-  if (uri.starts_with(kSqlite)) return uri.substr(kSqlite.size());
-  if (uri.find("://") == std::string::npos) return uri;
-  return fail(Code::kInvalid,
-              "--backend-store-uri '{}': give sqlite:///path, or the path of the store's file", uri);
-}
 
 std::vector<std::string> list_of(const std::string& list) {
   std::vector<std::string> hosts;
@@ -53,13 +43,13 @@ void wait_for_signal() {
 }
 
 // Flags that do not go together, or ask for what is not there.
-Result<> check(const ServerFlags& flags) {
-  if (!flags.registry_store_uri.empty() && flags.registry_store_uri != flags.backend_store_uri)
+Result<> check(const ServerFlags& flags, const std::string& store) {
+  if (!flags.registry_store_uri.empty() && flags.registry_store_uri != store)
     return fail(
         Code::kInvalid,
         "--registry-store-uri '{}': models are registered in the same store as runs; leave it out, or give "
         "the value of --backend-store-uri",
-        flags.registry_store_uri);
+        db::without_secrets(flags.registry_store_uri));
   if (flags.artifacts_only && !flags.serve_artifacts)
     return fail(Code::kInvalid, "--artifacts-only and --no-serve-artifacts leave nothing to serve");
   if (flags.ssl_cert.empty() != flags.ssl_key.empty())
@@ -93,14 +83,12 @@ api::EndpointOptions options_of(const ServerFlags& flags) {
 }
 
 Result<int> serve(const Context& context, const ServerFlags& flags) {
-  TRY(check(flags));
-  std::string file =
-      TRY(store_file_of(flags.backend_store_uri.empty() ? context.store_file : flags.backend_store_uri));
+  TRY(check(flags, context.store));
   fs::path destination = flags.artifacts_destination;
-  if (destination.empty()) destination = context.artifact_root();
+  if (destination.empty()) destination = TRY(context.artifact_root());
   std::string root = flags.default_artifact_root;
   if (root.empty()) root = flags.serve_artifacts ? "mlflow-artifacts:" : destination.string();
-  auto store = TRY(tracking::Store::open({.file = file, .default_artifact_root = root}));
+  auto store = TRY(tracking::Store::open({.uri = context.store, .default_artifact_root = root}));
 
   api::EndpointOptions options = options_of(flags);
   if (flags.serve_artifacts) options.artifacts_destination = destination;
@@ -109,17 +97,13 @@ Result<int> serve(const Context& context, const ServerFlags& flags) {
   if (flags.no_auth && !api::is_loopback(flags.host))
     log_warning("--no-auth: everybody who reaches {} can read, change and delete all runs", endpoint.url());
   TRY(print(fmt::format("Tracking server at {}{}, store {}, artifacts in {}\n", endpoint.url(),
-                        flags.static_prefix, file, destination.string())));
+                        flags.static_prefix, TRY(context.location()).name(), destination.string())));
   wait_for_signal();
   endpoint.stop(kGrace);
   return 0;
 }
 
 void add_storage_flags(CLI::App& command, ServerFlags& flags) {
-  command
-      .add_option("--backend-store-uri", flags.backend_store_uri,
-                  "The store: sqlite:///path or a path (default: --store)")
-      ->envname("MLFLOW_BACKEND_STORE_URI");
   command
       .add_option("--registry-store-uri", flags.registry_store_uri,
                   "Accepted when it is the same as --backend-store-uri: there is one store")
@@ -193,6 +177,7 @@ void add_server(CLI::App& app, Context& context) {
   command->footer(
       "Examples:\n"
       "  tidemill server\n"
+      "  tidemill server --backend-store-uri postgresql://mlflow@db.example.org/mlflow\n"
       "  tidemill server --host 0.0.0.0 --no-auth --allowed-hosts 'mlflow.example.org'\n"
       "  tidemill server --ssl-cert cert.pem --ssl-key key.pem --access-log access.jsonl\n"
       "  MLFLOW_TRACKING_URI=http://127.0.0.1:5000 python train.py");

@@ -2,24 +2,17 @@
 
 namespace tidemill::db {
 
-Result<> Statement::run() {
-  while (TRY(step())) {
-  }
-  return {};
-}
-
 Result<Transaction> Transaction::begin(Connection& connection, TransactionMode mode) {
-  TRY(connection.run(mode == TransactionMode::kWrite ? "BEGIN IMMEDIATE" : "BEGIN"));
+  TRY(connection.begin(mode));
   return Transaction(connection);
 }
 
 Transaction::~Transaction() {
-  // Fails only where the database has rolled back already, as SQLite does when the disk is full.
-  if (connection_) (void)connection_->run("ROLLBACK");
+  if (connection_) connection_->roll_back();
 }
 
 Result<> Transaction::commit() {
-  TRY(connection_->run("COMMIT"));
+  TRY(connection_->commit());
   connection_ = nullptr;
   return {};
 }

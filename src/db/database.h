@@ -29,6 +29,7 @@ class Cursor {
   virtual void bind_text(int position, std::string_view text) = 0;
   virtual void bind_blob(int position, std::string_view bytes) = 0;
   virtual Result<bool> step() = 0;  // true: there is a row
+  virtual Result<> run() = 0;       // to the end, without its rows
   virtual bool is_null(int column) = 0;
   virtual int64_t integer(int column) = 0;
   virtual double real(int column) = 0;
@@ -59,8 +60,9 @@ class Statement {
     return *this;
   }
   Result<bool> step() { return cursor_->step(); }
-  // Steps to the end and ignores rows.
-  Result<> run();
+  // Executes to the end and ignores rows. Inside a transaction the database may execute it later: its error
+  // is then that of a later call, at the latest of the commit.
+  Result<> run() { return cursor_->run(); }
 
   bool is_null(int column) const { return cursor_->is_null(column); }
   int64_t integer(int column) const { return cursor_->integer(column); }
@@ -93,6 +95,8 @@ class Statement {
   int bound_ = 0;
 };
 
+enum class TransactionMode { kRead, kWrite };  // kWrite takes the write lock at once
+
 class Connection {
  public:
   virtual ~Connection() = default;
@@ -102,9 +106,18 @@ class Connection {
   // Runs a script of statements without parameters.
   virtual Result<> execute(const std::string& script) = 0;
   // Rows changed by the last INSERT, UPDATE or DELETE.
-  virtual int64_t changes() = 0;
-  // Changes when another connection, of this or another process, has committed. Read inside a transaction.
+  virtual Result<int64_t> changes() = 0;
+  // Changes when another connection, of this or another process, has committed a write transaction. Read
+  // inside one.
   virtual Result<int64_t> data_version() = 0;
+
+  // See Transaction. A connection to a server that was lost is made again by begin().
+  virtual Result<> begin(TransactionMode mode) = 0;
+  virtual Result<> commit() = 0;
+  virtual void roll_back() = 0;
+  // The transaction failed because the connection to the server was lost, and certainly left nothing: it may
+  // be done again.
+  virtual bool may_retry() const = 0;
 
   // The schema's version and whose schema it is (application 0 and version 0: an empty database).
   struct SchemaMark {
@@ -125,8 +138,6 @@ class Connection {
     return statement.bind(values...).run();
   }
 };
-
-enum class TransactionMode { kRead, kWrite };  // kWrite takes the write lock at once
 
 // Rolls back unless committed.
 class Transaction {

@@ -4,7 +4,9 @@
 #include <unistd.h>
 
 #include "base/files.h"
+#include "db/location.h"
 #include "db/sqlite.h"
+#include "test_database.h"
 
 namespace tidemill::db {
 namespace {
@@ -18,6 +20,19 @@ struct DbTest : testing::Test {
   TempDir folder = TempDir::create().value();
   fs::path file = folder.path() / "x.db";
 
+  std::string uri = test::new_database(file);
+
+  Result<std::unique_ptr<Connection>> open() { return db::open(parse_location(uri).value()); }
+  std::unique_ptr<Connection> opened() {
+    auto connection = open();
+    EXPECT_TRUE(connection) << connection.error().message;
+    EXPECT_TRUE(migrate(**connection, kSchema));
+    return std::move(*connection);
+  }
+};
+
+// What only files have.
+struct SqliteTest : DbTest {
   Result<std::unique_ptr<Connection>> open() { return open_sqlite({.file = file, .busy_timeout_ms = 2000}); }
   std::unique_ptr<Connection> opened() {
     auto connection = open();
@@ -116,13 +131,13 @@ TEST_F(DbTest, migration_goes_on_where_an_older_program_stopped) {
   EXPECT_EQ(count(*db), 1);
 }
 
-TEST_F(DbTest, a_file_of_a_newer_program_is_refused_by_name) {
+TEST_F(DbTest, a_database_of_a_newer_program_is_refused_by_name) {
   opened();
   auto db = open().value();
   auto old = migrate(*db, {.application = 4711, .steps = std::span(kSteps).first(1)});
   ASSERT_FALSE(old);
   EXPECT_EQ(old.error().code, Code::kConflict);
-  EXPECT_NE(old.error().message.find("x.db"), std::string::npos);
+  EXPECT_NE(old.error().message.find(parse_location(uri)->name()), std::string::npos);
   EXPECT_NE(old.error().message.find("newer"), std::string::npos);
 }
 
@@ -141,7 +156,7 @@ TEST_F(DbTest, a_failing_migration_changes_nothing) {
   EXPECT_TRUE(db->schema_mark().value().empty);
 }
 
-TEST_F(DbTest, a_file_that_is_no_database_is_refused_by_name) {
+TEST_F(SqliteTest, a_file_that_is_no_database_is_refused_by_name) {
   ASSERT_TRUE(write_file_atomic(file, std::string(8192, 'x'), Durable::no));
   auto db = open();
   ASSERT_FALSE(db);
@@ -150,7 +165,7 @@ TEST_F(DbTest, a_file_that_is_no_database_is_refused_by_name) {
   EXPECT_EQ(fs::file_size(file), 8192u);
 }
 
-TEST_F(DbTest, a_folder_that_does_not_exist_is_named) {
+TEST_F(SqliteTest, a_folder_that_does_not_exist_is_named) {
   auto db = open_sqlite({.file = folder.path() / "none" / "x.db"});
   ASSERT_FALSE(db);
   EXPECT_EQ(db.error().code, Code::kDenied);
@@ -160,11 +175,20 @@ TEST_F(DbTest, a_folder_that_does_not_exist_is_named) {
 TEST_F(DbTest, another_connections_commit_changes_the_data_version) {
   auto a = opened();
   auto b = opened();
-  int64_t before = a->data_version().value();
-  ASSERT_TRUE(a->run("INSERT INTO t(name) VALUES ('own')"));
-  EXPECT_EQ(a->data_version().value(), before);
-  ASSERT_TRUE(b->run("INSERT INTO t(name) VALUES ('other')"));
-  EXPECT_NE(a->data_version().value(), before);
+  // Commits, and returns the version that it saw.
+  auto write = [](Connection& connection) {
+    auto transaction = Transaction::begin(connection, TransactionMode::kWrite).value();
+    int64_t version = connection.data_version().value();
+    EXPECT_TRUE(connection.run("INSERT INTO t(name) VALUES ('row')"));
+    EXPECT_TRUE(transaction.commit());
+    return version;
+  };
+  int64_t before = write(*a);
+  EXPECT_EQ(write(*a), before);
+  write(*b);
+  int64_t after = write(*a);
+  EXPECT_NE(after, before);
+  EXPECT_EQ(write(*a), after);
 }
 
 TEST_F(DbTest, two_processes_write_one_file) {
@@ -173,7 +197,7 @@ TEST_F(DbTest, two_processes_write_one_file) {
   pid_t child = fork();
   ASSERT_GE(child, 0);
   auto insert = [&] {
-    auto db = open_sqlite({.file = file});
+    auto db = open();
     if (!db) return 1;
     for (int i = 0; i < kRows; ++i) {
       auto transaction = Transaction::begin(**db, TransactionMode::kWrite);
@@ -203,7 +227,7 @@ struct SmallDisk {
   }
 };
 
-TEST_F(DbTest, a_full_disk_is_named_and_keeps_what_was_committed) {
+TEST_F(SqliteTest, a_full_disk_is_named_and_keeps_what_was_committed) {
   SmallDisk disk(folder.path() / "small", "size=512k");
   if (!disk.mounted) GTEST_SKIP() << "mounting a small tmpfs needs root";
   file = disk.path / "x.db";
@@ -218,7 +242,7 @@ TEST_F(DbTest, a_full_disk_is_named_and_keeps_what_was_committed) {
   EXPECT_EQ(count(*db), written);
 }
 
-TEST_F(DbTest, a_read_only_file_system_is_refused_by_name) {
+TEST_F(SqliteTest, a_read_only_file_system_is_refused_by_name) {
   SmallDisk disk(folder.path() / "small", "size=1m");
   if (!disk.mounted) GTEST_SKIP() << "mounting a small tmpfs needs root";
   file = disk.path / "x.db";

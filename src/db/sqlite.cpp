@@ -91,6 +91,11 @@ class SqliteCursor final : public Cursor {
     if (code == SQLITE_DONE) return false;
     return tl::unexpected<Error>(error_of(handle_, file_, code));
   }
+  Result<> run() override {
+    while (TRY(step())) {
+    }
+    return {};
+  }
   bool is_null(int column) override { return sqlite3_column_type(statement_, column) == SQLITE_NULL; }
   int64_t integer(int column) override { return sqlite3_column_int64(statement_, column); }
   double real(int column) override { return sqlite3_column_double(statement_, column); }
@@ -165,8 +170,16 @@ class SqliteConnection final : public Connection {
     return {};
   }
 
-  int64_t changes() override { return sqlite3_changes64(handle_); }
+  Result<int64_t> changes() override { return sqlite3_changes64(handle_); }
   Result<int64_t> data_version() override { return first_integer("PRAGMA data_version"); }
+
+  Result<> begin(TransactionMode mode) override {
+    return run(mode == TransactionMode::kWrite ? "BEGIN IMMEDIATE" : "BEGIN");
+  }
+  Result<> commit() override { return run("COMMIT"); }
+  // Fails only where SQLite has rolled back already, as it does when the disk is full.
+  void roll_back() override { (void)run("ROLLBACK"); }
+  bool may_retry() const override { return false; }
 
   Result<SchemaMark> schema_mark() override {
     return SchemaMark{.application = TRY(first_integer("PRAGMA application_id")),

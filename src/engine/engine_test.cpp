@@ -27,7 +27,7 @@ class Engine : public testing::Test {
   void open_store() {
     store_.reset();
     auto opened = tracking::Store::open(
-        {.file = dir_.path() / "tidemill.db", .default_artifact_root = (dir_.path() / "artifacts").string()});
+        {.uri = dir_.path() / "tidemill.db", .default_artifact_root = (dir_.path() / "artifacts").string()});
     ASSERT_TRUE(opened) << opened.error().message;
     store_.emplace(std::move(*opened));
   }

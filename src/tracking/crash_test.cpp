@@ -21,7 +21,7 @@ struct Report {
 // The child: logs points one batch after the other and says so after each.
 [[noreturn]] void write_until_killed(const fs::path& file, const std::string& run_id, int64_t first_step,
                                      int out) {
-  auto store = Store::open({.file = file, .default_artifact_root = ""});
+  auto store = Store::open({.uri = file, .default_artifact_root = ""});
   if (!store) _exit(1);
   for (int64_t step = first_step;; ++step) {
     Batch batch;
@@ -34,12 +34,12 @@ struct Report {
   }
 }
 
-TEST(Crash, every_acknowledged_write_survives_kill_9) {
+TEST(SqliteCrash, every_acknowledged_write_survives_kill_9) {
   TempDir folder = TempDir::create().value();
   fs::path file = folder.path() / "tidemill.db";
   std::string id;
   {
-    Store store = Store::open({.file = file, .default_artifact_root = ""}).value();
+    Store store = Store::open({.uri = file, .default_artifact_root = ""}).value();
     id = store.create_run({}).value().info.id;
   }
   std::mt19937 random(std::random_device{}());
@@ -71,7 +71,7 @@ TEST(Crash, every_acknowledged_write_survives_kill_9) {
     ASSERT_EQ(waitpid(child, &status, 0), child);
     ASSERT_TRUE(WIFSIGNALED(status)) << "the child failed by itself";
 
-    auto store = Store::open({.file = file, .default_artifact_root = ""});
+    auto store = Store::open({.uri = file, .default_artifact_root = ""});
     ASSERT_TRUE(store) << store.error().message;
     auto points = store->metric_history(id, "m3").value().items;
     // All that was acknowledged, and perhaps the one that was on its way.
@@ -99,11 +99,11 @@ struct SmallDisk {
   }
 };
 
-TEST(DiskFull, the_refused_batch_is_named_and_all_before_it_is_there) {
+TEST(SqliteDiskFull, the_refused_batch_is_named_and_all_before_it_is_there) {
   TempDir folder = TempDir::create().value();
   SmallDisk disk(folder.path() / "small");
   if (!disk.mounted) GTEST_SKIP() << "mounting a small tmpfs needs root";
-  Store store = Store::open({.file = disk.path / "tidemill.db", .default_artifact_root = ""}).value();
+  Store store = Store::open({.uri = disk.path / "tidemill.db", .default_artifact_root = ""}).value();
   std::string id = store.create_run({}).value().info.id;
   std::mt19937_64 random(1);
   int64_t stored = 0;

@@ -11,7 +11,7 @@ using namespace tidemill::tracking;
 static Store& store() {
   static TempDir folder = TempDir::create().value();
   static Store opened = [] {
-    Store made = Store::open({.file = folder.path() / "fuzz.db", .default_artifact_root = ""}).value();
+    Store made = Store::open({.uri = folder.path() / "fuzz.db", .default_artifact_root = ""}).value();
     std::string id = made.create_run({}).value().info.id;
     if (!made.log_batch(id, {.metrics = {{"m", 1, 1, 1}}, .params = {{"p", "1"}}, .tags = {{"t", "1"}}}))
       std::abort();

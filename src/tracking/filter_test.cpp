@@ -6,6 +6,7 @@
 #include <cmath>
 
 #include "base/files.h"
+#include "test_database.h"
 #include "tracking/lineage.h"
 #include "tracking/page_token.h"
 #include "tracking/store.h"
@@ -21,8 +22,9 @@ using testing::UnorderedElementsAre;
 // Three runs: "one" (oldest), "two", "three".
 struct SearchTest : testing::Test {
   TempDir folder = TempDir::create().value();
-  Store store =
-      Store::open({.file = folder.path() / "x.db", .default_artifact_root = "mlflow-artifacts:"}).value();
+  Store store = Store::open({.uri = test::new_database(folder.path() / "x.db"),
+                             .default_artifact_root = "mlflow-artifacts:"})
+                    .value();
   std::vector<std::string> ids;
 
   void SetUp() override {

@@ -7,6 +7,8 @@ namespace tidemill::tracking {
 using Clock = std::chrono::steady_clock;
 
 constexpr size_t kMaxGroup = 256;
+// A request that makes the server fall over shall not do so for ever.
+constexpr int kMaxRetries = 2;
 constexpr std::chrono::microseconds kMaxGathering{1000};
 
 void GroupCommit::enqueue(std::shared_ptr<Request> request) {
@@ -96,7 +98,11 @@ void GroupCommit::commit_next(std::unique_lock<std::mutex>& lock) {
 }
 
 void GroupCommit::commit(std::span<const std::shared_ptr<Request>> group) {
-  auto kept = try_commit(group);
+  Result<> kept = try_commit(group);
+  for (int again = 0; !kept && connection_->may_retry() && again < kMaxRetries; ++again) {
+    observer_.undone();
+    kept = try_commit(group);
+  }
   if (kept) return;
   observer_.undone();
   if (group.size() == 1) {
@@ -119,7 +125,9 @@ Result<> GroupCommit::try_commit(std::span<const std::shared_ptr<Request>> group
   data_version_ = version;
   bool any_kept = false;
   for (const auto& request : group) any_kept |= TRY(perform(*request));
-  if (!any_kept) return {};
+  // A group of which nothing is left is committed too: the database may tell only now that a request which
+  // looked good has failed, and with it those after it.
+  if (!any_kept && group.size() == 1) return {};
   TRY(transaction.commit());
   ++commits_;
   requests_ += group.size();

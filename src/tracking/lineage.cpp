@@ -25,7 +25,7 @@ static Result<> put_dataset(db::Connection& connection, const RunRow& run, const
   int64_t dataset = TRY(dataset_row(connection, run.experiment, input.dataset));
   TRY(connection.run("INSERT INTO run_datasets (run, dataset) VALUES (?, ?) ON CONFLICT DO NOTHING", run.row,
                      dataset));
-  if (connection.changes() == 0) return {};
+  if (TRY(connection.changes()) == 0) return {};
   for (const auto& [key, value] : input.tags)
     TRY(
         connection.run("INSERT INTO run_dataset_tags (run, dataset, key, value) VALUES (?, ?, ?, ?) "
@@ -74,7 +74,7 @@ Result<std::vector<DatasetSummary>> Lineage::datasets(const std::vector<std::str
       "t.key = ? WHERE d.experiment IN ",
       std::string(kContextTag));
   query.add_list(experiments);
-  query.add(" ORDER BY d.experiment, d.name, d.digest, t.value LIMIT ?", kMaxSummaries);
+  query.add(" ORDER BY d.experiment, d.name, d.digest, t.value NULLS FIRST LIMIT ?", kMaxSummaries);
   return state_.read<std::vector<DatasetSummary>>([&](Reader& reader) -> Result<std::vector<DatasetSummary>> {
     std::vector<DatasetSummary> summaries;
     db::Statement row = TRY(query.prepare(*reader.connection));

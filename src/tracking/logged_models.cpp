@@ -100,7 +100,7 @@ Result<> put_params(db::Connection& connection, int64_t model, std::string_view 
         connection.run("INSERT INTO logged_model_params (model, key, value) VALUES (?, ?, ?) "
                        "ON CONFLICT DO NOTHING",
                        model, key, value));
-    if (connection.changes() > 0) continue;
+    if (TRY(connection.changes()) > 0) continue;
     db::Statement old =
         TRY(connection.prepare("SELECT value FROM logged_model_params WHERE model = ? AND key = ?"));
     TRY(old.bind(model, key).step());
@@ -353,7 +353,7 @@ Result<> LoggedModels::delete_tag(std::string_view model_id, std::string_view ke
   return state_.commits.run([&](db::Connection& connection) -> Result<> {
     TRY(connection.run("DELETE FROM logged_model_tags WHERE model = ? AND key = ?",
                        TRY(row_of(connection, model_id)), key));
-    if (connection.changes() > 0) return {};
+    if (TRY(connection.changes()) > 0) return {};
     return fail(Code::kNotFound, "No tag with key {} found for model with ID {}.", python_repr(key),
                 python_repr(model_id));
   });

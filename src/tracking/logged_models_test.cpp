@@ -7,6 +7,7 @@
 #include <limits>
 
 #include "base/files.h"
+#include "test_database.h"
 #include "tracking/lineage.h"
 
 namespace tidemill::tracking {
@@ -17,8 +18,9 @@ using testing::HasSubstr;
 
 struct LoggedModelsTest : testing::Test {
   TempDir folder = TempDir::create().value();
-  Store store =
-      Store::open({.file = folder.path() / "t.db", .default_artifact_root = "mlflow-artifacts:"}).value();
+  Store store = Store::open({.uri = test::new_database(folder.path() / "t.db"),
+                             .default_artifact_root = "mlflow-artifacts:"})
+                    .value();
   LoggedModels models{store};
   Lineage lineage{store};
 

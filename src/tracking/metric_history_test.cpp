@@ -9,7 +9,8 @@
 #include <random>
 
 #include "base/files.h"
-#include "db/sqlite.h"
+#include "db/location.h"
+#include "test_database.h"
 
 namespace tidemill::tracking {
 namespace {
@@ -18,8 +19,8 @@ constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
 
 struct MetricHistoryTest : testing::Test {
   TempDir folder = TempDir::create().value();
-  fs::path file = folder.path() / "t.db";
-  Store store = Store::open({.file = file, .default_artifact_root = "a"}).value();
+  std::string uri = test::new_database(folder.path() / "t.db");
+  Store store = Store::open({.uri = uri, .default_artifact_root = "a"}).value();
   std::string run = store.create_run({}).value().info.id;
   MetricHistory histories{store};
 
@@ -168,8 +169,10 @@ TEST_F(MetricHistoryTest, chunks_of_an_older_program_are_read_without_summaries)
   std::vector<Metric> points = curve(30'000);
   log({points.begin(), points.begin() + 15'000});
   {
-    auto connection = db::open_sqlite({.file = file}).value();
+    auto connection = db::open(db::parse_location(uri).value()).value();
+    auto transaction = db::Transaction::begin(*connection, db::TransactionMode::kWrite).value();
     ASSERT_TRUE(connection->run("DELETE FROM metric_summaries"));
+    ASSERT_TRUE(transaction.commit());
   }
   log({points.begin() + 15'000, points.end()});
   expect_same(paged(25'000), points);
@@ -179,8 +182,8 @@ TEST_F(MetricHistoryTest, chunks_of_an_older_program_are_read_without_summaries)
 TEST_F(MetricHistoryTest, damaged_summaries_are_named) {
   log(curve(3000));
   {
-    auto connection = db::open_sqlite({.file = file}).value();
-    ASSERT_TRUE(connection->run("UPDATE metric_summaries SET data = x'0102'"));
+    auto connection = db::open(db::parse_location(uri).value()).value();
+    ASSERT_TRUE(connection->run("UPDATE metric_summaries SET data = ?", db::Blob{"\x01\x02"}));
   }
   auto found = histories.sampled({run}, "m", 10, {});
   ASSERT_FALSE(found);

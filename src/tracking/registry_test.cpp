@@ -6,7 +6,7 @@
 #include <thread>
 
 #include "base/files.h"
-#include "db/sqlite.h"
+#include "test_database.h"
 
 namespace tidemill::tracking {
 namespace {
@@ -17,8 +17,8 @@ using testing::UnorderedElementsAre;
 
 struct RegistryTest : testing::Test {
   TempDir folder = TempDir::create().value();
-  fs::path file = folder.path() / "tidemill.db";
-  Store store = Store::open({.file = file}).value();
+  std::string uri = test::new_database(folder.path() / "tidemill.db");
+  Store store = Store::open({.uri = uri}).value();
   Registry registry{store};
 
   ModelVersion add_version(std::string name, std::string run_id = "", std::vector<KeyValue> tags = {}) {
@@ -428,7 +428,7 @@ TEST_F(RegistryTest, what_was_answered_is_in_a_second_process) {
   add_model("m");
   add_version("m");
   ASSERT_TRUE(registry.set_alias("m", "champion", 1));
-  Store other = Store::open({.file = file}).value();
+  Store other = Store::open({.uri = uri}).value();
   EXPECT_EQ(Registry(other).version_by_alias("m", "champion")->version, 1);
 }
 

@@ -1,7 +1,6 @@
 #include "tracking/store.h"
 
 #include "base/time.h"
-#include "db/sqlite.h"
 #include "tracking/schema.h"
 #include "tracking/store_state.h"
 #include "tracking/validate.h"
@@ -44,7 +43,7 @@ Result<std::unique_ptr<Reader>> Store::State::take_reader() {
     }
   }
   auto reader = std::make_unique<Reader>();
-  reader->connection = TRY(db::open_sqlite({.file = options.file}));
+  reader->connection = TRY(db::open(location));
   return reader;
 }
 
@@ -80,15 +79,16 @@ static Result<> add_default_experiment(db::Connection& connection, const std::st
 }
 
 Result<Store> Store::open(StoreOptions options) {
-  options.file = fs::absolute(options.file).lexically_normal();
-  if (options.default_artifact_root.empty())
-    options.default_artifact_root = (options.file.parent_path() / "artifacts").string();
-  while (options.default_artifact_root.size() > 1 && options.default_artifact_root.ends_with('/'))
-    options.default_artifact_root.pop_back();
-  auto connection = TRY(db::open_sqlite({.file = options.file}));
+  db::Location location = TRY(db::parse_location(options.uri));
+  if (location.kind == db::Location::Kind::kSqlite)
+    location.file = fs::absolute(location.file).lexically_normal();
+  std::string root = options.default_artifact_root;
+  if (root.empty()) root = (location.folder() / "artifacts").string();
+  while (root.size() > 1 && root.ends_with('/')) root.pop_back();
+  auto connection = TRY(db::open(location));
   TRY(db::migrate(*connection, store_schema()));
-  TRY(add_default_experiment(*connection, options.default_artifact_root));
-  return Store(std::make_unique<State>(std::move(options), std::move(connection)));
+  TRY(add_default_experiment(*connection, root));
+  return Store(std::make_unique<State>(std::move(location), std::move(root), std::move(connection)));
 }
 
 Store::Store(std::unique_ptr<State> state) : state_(std::move(state)) {}

@@ -83,15 +83,18 @@ struct Page {
 };
 
 struct StoreOptions {
-  fs::path file = "tidemill.db";
+  // A path, sqlite:///path or postgresql://user@host/db; see db/location.h.
+  std::string uri = "tidemill.db";
   // Where new experiments keep their artifacts: a folder or a URI; "/<experiment id>" is appended.
-  // "": the folder "artifacts" beside the file.
+  // "": the folder "artifacts" beside the file, or in the current folder when there is no file.
   std::string default_artifact_root;
 };
 
 class Store {
  public:
-  // Opens or creates the file and brings its schema up to date. kConflict when a newer Tidemill wrote it.
+  // Opens the store, creates it in a new file or an empty database, and brings its schema up to date. kConflict
+  // when a newer Tidemill wrote it. PostgreSQL: several processes may use one database; after a restart of the
+  // server a write is repeated where it certainly left nothing, and else fails with an error that says so.
   static Result<Store> open(StoreOptions options);
   Store(Store&&) noexcept;
   Store& operator=(Store&&) noexcept;

@@ -122,7 +122,7 @@ Result<std::string> Store::create_experiment(std::string_view name, std::string_
   int64_t id = 0;
   TRY(state_->commits.run([&](db::Connection& connection) -> Result<> {
     TRY(check_name_free(connection, name));
-    id = TRY(insert_experiment(connection, name, artifact_location, state_->options.default_artifact_root));
+    id = TRY(insert_experiment(connection, name, artifact_location, state_->default_artifact_root));
     for (const auto& [key, value] : tags) TRY(put_tag(connection, id, key, value));
     return {};
   }));
@@ -159,7 +159,7 @@ Result<std::string> Store::ensure_experiment(std::string_view name) {
   TRY(state_->commits.run([&](db::Connection& connection) -> Result<> {
     db::Statement row = TRY(connection.prepare("SELECT id, lifecycle FROM experiments WHERE name = ?"));
     if (!TRY(row.bind(name).step())) {
-      id = TRY(insert_experiment(connection, name, "", state_->options.default_artifact_root));
+      id = TRY(insert_experiment(connection, name, "", state_->default_artifact_root));
       return {};
     }
     id = row.integer(0);

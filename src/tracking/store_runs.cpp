@@ -316,7 +316,7 @@ Result<> Store::delete_tag(std::string_view run_id, std::string_view key) {
     RunRow run = TRY(state_->cache.active_run(connection, run_id));
     TRY(connection.run("DELETE FROM tags WHERE run = ? AND key = (SELECT id FROM keys WHERE name = ?)",
                        run.row, key));
-    if (connection.changes() == 0)
+    if (TRY(connection.changes()) == 0)
       return fail(Code::kNotFound, "No tag with name: {} in run with id {}", key, run_id);
     return {};
   });

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "db/database.h"
+#include "db/location.h"
 #include "tracking/group_commit.h"
 #include "tracking/key_ids.h"
 #include "tracking/metric_writer.h"
@@ -53,19 +54,24 @@ struct Reader {
 };
 
 struct Store::State {
-  explicit State(StoreOptions store_options, std::unique_ptr<db::Connection> write)
-      : options(std::move(store_options)), commits(std::move(write), cache) {}
+  State(db::Location where, std::string artifact_root, std::unique_ptr<db::Connection> write)
+      : location(std::move(where)),
+        default_artifact_root(std::move(artifact_root)),
+        commits(std::move(write), cache) {}
 
-  // Lends an idle reader (or opens one) to read(reader), inside one transaction.
+  // Lends an idle reader (or opens one) to read(reader), inside one transaction; read() is called a second
+  // time when the connection was lost.
   template <class T, class Read>
   Result<T> read(Read&& read) {
     std::unique_ptr<Reader> reader = TRY(take_reader());
     Result<T> result = in_transaction<T>(*reader, read);
+    if (!result && reader->connection->may_retry()) result = in_transaction<T>(*reader, read);
     give_back(std::move(reader));
     return result;
   }
 
-  StoreOptions options;
+  const db::Location location;
+  const std::string default_artifact_root;
   WriteCache cache;
   GroupCommit commits;
 

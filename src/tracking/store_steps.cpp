@@ -6,19 +6,24 @@ namespace tidemill::tracking {
 Result<> put_step(db::Connection& connection, WriteCache& cache, const StepRecord& step) {
   RunRow run = TRY(cache.active_run(connection, step.run_id));
   return connection.run(
-      "INSERT OR REPLACE INTO steps (run, name, state, attempt, step_run, key, reason) "
-      "VALUES (?, ?, ?, ?, ?, ?, ?)",
+      "INSERT INTO steps (run, name, state, attempt, step_run, key, reason) VALUES (?, ?, ?, ?, ?, ?, ?) "
+      "ON CONFLICT (run, name) DO UPDATE SET state = excluded.state, attempt = excluded.attempt, "
+      "step_run = excluded.step_run, key = excluded.key, reason = excluded.reason",
       run.row, step.step, step.state, step.attempt, step.step_run, step.key, step.reason);
 }
 
 Result<> put_step(db::Connection& connection, WriteCache&, const StepResult& result) {
-  return connection.run("INSERT OR REPLACE INTO step_results (key, run, outputs) VALUES (?, ?, ?)",
-                        result.key, result.run_id, result.outputs);
+  return connection.run(
+      "INSERT INTO step_results (key, run, outputs) VALUES (?, ?, ?) "
+      "ON CONFLICT (key) DO UPDATE SET run = excluded.run, outputs = excluded.outputs",
+      result.key, result.run_id, result.outputs);
 }
 
 Result<> put_step(db::Connection& connection, WriteCache&, const StepKey& key) {
   return connection.run(
-      "INSERT OR REPLACE INTO step_keys (pipeline, step, key, ingredients, step_run) VALUES (?, ?, ?, ?, ?)",
+      "INSERT INTO step_keys (pipeline, step, key, ingredients, step_run) VALUES (?, ?, ?, ?, ?) "
+      "ON CONFLICT (pipeline, step) DO UPDATE SET key = excluded.key, ingredients = excluded.ingredients, "
+      "step_run = excluded.step_run",
       key.pipeline, key.step, key.key, key.ingredients, key.step_run);
 }
 

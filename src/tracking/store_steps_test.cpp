@@ -1,6 +1,7 @@
 #include <gmock/gmock.h>
 
 #include "base/files.h"
+#include "test_database.h"
 #include "tracking/store.h"
 
 namespace tidemill::tracking {
@@ -9,7 +10,7 @@ namespace {
 class Steps : public testing::Test {
  protected:
   TempDir dir_ = TempDir::create().value();
-  Store store_ = Store::open({.file = dir_.path() / "t.db"}).value();
+  Store store_ = Store::open({.uri = test::new_database(dir_.path() / "t.db")}).value();
 
   tracking::Run new_run(const std::string& name) { return Store::make_run({.name = name}).value(); }
 };

@@ -8,7 +8,8 @@
 #include <thread>
 
 #include "base/files.h"
-#include "db/sqlite.h"
+#include "db/location.h"
+#include "test_database.h"
 
 namespace tidemill::tracking {
 namespace {
@@ -17,12 +18,10 @@ using testing::HasSubstr;
 
 struct StoreTest : testing::Test {
   TempDir folder = TempDir::create().value();
-  fs::path file = folder.path() / "tidemill.db";
+  std::string uri = test::new_database(folder.path() / "tidemill.db");
   Store store = opened();
 
-  Store opened() {
-    return Store::open({.file = file, .default_artifact_root = "mlflow-artifacts:/"}).value();
-  }
+  Store opened() { return Store::open({.uri = uri, .default_artifact_root = "mlflow-artifacts:/"}).value(); }
 
   std::string new_run(std::string name = "", std::string experiment = "0") {
     CreateRun create;
@@ -413,26 +412,30 @@ TEST_F(StoreTest, artifacts_are_indexed_by_path) {
 }
 
 TEST_F(StoreTest, a_store_of_a_newer_program_is_refused) {
-  ASSERT_TRUE(db::open_sqlite({.file = file}).value()->execute("PRAGMA user_version = 999"));
-  auto newer = Store::open({.file = file, .default_artifact_root = ""});
+  ASSERT_TRUE(db::open(db::parse_location(uri).value()).value()->set_schema_mark(0x54696465, 999));
+  auto newer = Store::open({.uri = uri, .default_artifact_root = ""});
   ASSERT_FALSE(newer);
   EXPECT_EQ(newer.error().code, Code::kConflict);
-  EXPECT_THAT(newer.error().message, HasSubstr("tidemill.db"));
+  EXPECT_THAT(newer.error().message, HasSubstr(db::parse_location(uri).value().name()));
 }
 
 TEST_F(StoreTest, a_damaged_chunk_is_named_and_harms_no_other_metric) {
   std::string id = new_run();
   ASSERT_TRUE(store.log_metric(id, {"bad", 1, 1, 0}));
   ASSERT_TRUE(store.log_metric(id, {"good", 1, 1, 0}));
-  ASSERT_TRUE(db::open_sqlite({.file = file})
-                  .value()
-                  ->execute("UPDATE metric_tails SET data = x'0101' WHERE id = (SELECT m.tail FROM metrics m "
-                            "JOIN keys k ON k.id = m.key "
-                            "WHERE k.name = 'bad')"));
+  {
+    auto connection = db::open(db::parse_location(uri).value()).value();
+    auto transaction = db::Transaction::begin(*connection, db::TransactionMode::kWrite).value();
+    ASSERT_TRUE(
+        connection->run("UPDATE metric_tails SET data = ? WHERE id = (SELECT m.tail FROM metrics m "
+                        "JOIN keys k ON k.id = m.key WHERE k.name = 'bad')",
+                        db::Blob{"\x01\x01"}));
+    ASSERT_TRUE(transaction.commit());
+  }
   auto read = store.metric_history(id, "bad");
   ASSERT_FALSE(read);
   EXPECT_EQ(read.error().code, Code::kInternal);
-  EXPECT_THAT(read.error().message, HasSubstr("tidemill.db"));
+  EXPECT_THAT(read.error().message, HasSubstr(db::parse_location(uri).value().name()));
   EXPECT_FALSE(store.log_metric(id, {"bad", 2, 2, 1}));
   EXPECT_TRUE(store.log_metric(id, {"good", 2, 2, 1}));
   EXPECT_EQ(history(id, "good").size(), 2u);
