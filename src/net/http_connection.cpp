@@ -141,8 +141,10 @@ HttpConnection::Next HttpConnection::wait_for(Interest interest) {
   epoll_event event{};
   event.events = (interest == Interest::kRead ? EPOLLIN | EPOLLRDHUP : EPOLLOUT) | EPOLLONESHOT;
   event.data.ptr = this;
+  int epoll = shared_->epoll.get();
+  int socket = socket_.get();
   handed_over_.store(true, std::memory_order_release);
-  epoll_ctl(shared_->epoll.get(), EPOLL_CTL_MOD, socket_.get(), &event);
+  epoll_ctl(epoll, EPOLL_CTL_MOD, socket, &event);
   return Next::kWait;
 }
 
