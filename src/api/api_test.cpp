@@ -84,6 +84,9 @@ TEST_F(ApiTest, ExperimentsHaveMlflowsShape) {
   EXPECT_EQ(experiment["tags"], Json::parse(R"([{"key": "k", "value": "v"}])"));
   EXPECT_TRUE(experiment["creation_time"].is_number_integer());
   EXPECT_EQ(get("experiments/get-by-name?experiment_name=g3")["experiment"], experiment);
+  std::string tag = fmt::format(R"({{"experiment_id": "{}", "key": "k"}})", id);
+  EXPECT_EQ(post("experiments/delete-experiment-tag", tag), Json::object());
+  EXPECT_EQ(json_int(post("experiments/delete-experiment-tag", tag), "status"), 404);
   EXPECT_EQ(post("experiments/update", fmt::format(R"({{"experiment_id": "{}", "new_name": "g4"}})", id)),
             Json::object());
   EXPECT_EQ(get("experiments/search?max_results=1&filter=name%20LIKE%20%27g%25%27")["experiments"][0]["name"],

@@ -48,6 +48,7 @@ const std::unordered_map<std::string_view, Route>& routes() {
       {"experiments/delete", {.post = delete_experiment}},
       {"experiments/restore", {.post = restore_experiment}},
       {"experiments/set-experiment-tag", {.post = set_experiment_tag}},
+      {"experiments/delete-experiment-tag", {.post = delete_experiment_tag}},
       {"runs/create", {.log = create_run}},
       {"runs/get", {.get = get_run}},
       {"runs/update", {.post = update_run}},

@@ -66,6 +66,12 @@ Result<std::string> restore_experiment(Service& service, const Params& params) {
   return "{}";
 }
 
+Result<std::string> delete_experiment_tag(Service& service, const Params& params) {
+  std::string id = TRY(params.required_text("experiment_id"));
+  TRY(service.store.delete_experiment_tag(id, TRY(params.required_text("key"))));
+  return "{}";
+}
+
 Result<std::string> set_experiment_tag(Service& service, const Params& params) {
   std::string id = TRY(params.required_text("experiment_id"));
   std::string key = TRY(params.required_text("key"));

@@ -36,6 +36,7 @@ Result<std::string> update_experiment(Service&, const Params&);
 Result<std::string> delete_experiment(Service&, const Params&);
 Result<std::string> restore_experiment(Service&, const Params&);
 Result<std::string> set_experiment_tag(Service&, const Params&);
+Result<std::string> delete_experiment_tag(Service&, const Params&);
 
 void create_run(Service&, const Params&, Reply);
 void log_metric(Service&, const Params&, Reply);

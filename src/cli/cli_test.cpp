@@ -10,6 +10,7 @@
 #include "base/json.h"
 #include "base/text.h"
 #include "sys/process.h"
+#include "tracking/store.h"
 
 namespace tidemill {
 namespace {
@@ -358,6 +359,36 @@ TEST_F(Cli, RefusesToRegisterWhatIsNotThere) {
   EXPECT_THAT(in_store({"models", "show", "none"}).errors, HasSubstr("name=none not found"));
   EXPECT_EQ(in_store({"models", "transition", "m", "1", "nowhere"}).exit.status, 2);
   EXPECT_EQ(in_store({"models", "set-alias", "m", "champion"}).exit.status, 2);
+}
+
+TEST_F(Cli, CollectsWhatWasDeletedWithItsFiles) {
+  std::string gone, kept;
+  {
+    auto opened =
+        tracking::Store::open({.uri = store(), .default_artifact_root = path("mlartifacts").string()});
+    ASSERT_TRUE(opened) << opened.error().message;
+    for (std::string* id : {&gone, &kept}) {
+      auto run = opened->create_run({}).value();
+      *id = run.info.id;
+      ASSERT_TRUE(make_dirs(run.info.artifact_uri));
+      ASSERT_TRUE(write_file_atomic(fs::path(run.info.artifact_uri) / "model.bin", "x", Durable::no));
+    }
+    ASSERT_TRUE(opened->delete_run(gone));
+  }
+  EXPECT_THAT(in_store({"gc", "--older-than", "1d"}).errors, HasSubstr("nothing to remove"));
+  Captured dry = in_store({"gc", "--dry-run"});
+  EXPECT_EQ(dry.output, fmt::format("run {} would be removed\n", gone));
+  EXPECT_TRUE(fs::exists(path("mlartifacts/0") / gone / "artifacts/model.bin"));
+  Captured refused = in_store({"gc", "--run-ids", kept});
+  EXPECT_EQ(refused.exit.status, 2);
+  EXPECT_THAT(refused.errors, HasSubstr(kept + " is not deleted"));
+  EXPECT_EQ(in_store({"gc", "--older-than", "1x"}).exit.status, 2);
+  Json removed = parse_json(in_store({"gc", "--older-than", "0s", "--json"}).output).value_or(Json());
+  EXPECT_EQ(removed["runs"], Json::array({gone}));
+  EXPECT_FALSE(fs::exists(path("mlartifacts/0") / gone));
+  EXPECT_TRUE(fs::exists(path("mlartifacts/0") / kept / "artifacts/model.bin"));
+  EXPECT_EQ(in_store({"runs", "show", gone}).exit.status, 1);
+  EXPECT_EQ(in_store({"runs", "show", kept}).exit.status, 0);
 }
 
 }  // namespace

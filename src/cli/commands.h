@@ -45,6 +45,7 @@ void add_runs(CLI::App& app, Context& context);
 void add_experiments(CLI::App& app, Context& context);
 void add_artifacts(CLI::App& app, Context& context);
 void add_models(CLI::App& app, Context& context);
+void add_gc(CLI::App& app, Context& context);
 void add_server(CLI::App& app, Context& context);
 void add_image(CLI::App& app, Context& context);
 void add_serve(CLI::App& app, Context& context);

@@ -46,6 +46,7 @@ int run_program(int argc, char** argv) {
   add_experiments(app, context);
   add_artifacts(app, context);
   add_models(app, context);
+  add_gc(app, context);
   add_server(app, context);
   add_serve(app, context);
   add_image(app, context);

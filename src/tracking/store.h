@@ -109,6 +109,7 @@ class Store {
   Result<std::string> ensure_experiment(std::string_view name);
   Result<Page<Experiment>> search_experiments(const SearchExperiments& search);
   Result<> set_experiment_tag(std::string_view id, std::string_view key, std::string_view value);
+  Result<> delete_experiment_tag(std::string_view id, std::string_view key);
   Result<> rename_experiment(std::string_view id, std::string_view name);
   Result<> delete_experiment(std::string_view id);
   Result<> restore_experiment(std::string_view id);

@@ -70,9 +70,13 @@ Result<int64_t> insert_experiment(db::Connection& connection, std::string_view n
 Result<> change_lifecycle(db::Connection& connection, int64_t id, Lifecycle from, Lifecycle to) {
   if (TRY(lifecycle_of(connection, id)) != from)
     return tl::unexpected<Error>(no_experiment(std::to_string(id)));
+  int64_t now = now_ms();
   TRY(connection.run("UPDATE experiments SET lifecycle = ?, updated = ? WHERE id = ?", static_cast<int>(to),
-                     now_ms(), id));
-  return connection.run("UPDATE runs SET lifecycle = ? WHERE experiment = ?", static_cast<int>(to), id);
+                     now, id));
+  std::optional<int64_t> deleted_time =
+      to == Lifecycle::kDeleted ? std::optional<int64_t>(now) : std::nullopt;
+  return connection.run("UPDATE runs SET lifecycle = ?, deleted_time = ? WHERE experiment = ?",
+                        static_cast<int>(to), deleted_time, id);
 }
 
 std::string_view experiment_column(std::string_view attribute) {
@@ -202,6 +206,17 @@ Result<> Store::set_experiment_tag(std::string_view id, std::string_view key, st
     if (TRY(lifecycle_of(connection, number)) != Lifecycle::kActive)
       return tl::unexpected<Error>(not_active("experiment", id));
     return put_tag(connection, number, key, value);
+  });
+}
+
+Result<> Store::delete_experiment_tag(std::string_view id, std::string_view key) {
+  int64_t number = TRY(parse_experiment_id(id));
+  return state_->commits.run([&](db::Connection& connection) -> Result<> {
+    if (TRY(lifecycle_of(connection, number)) != Lifecycle::kActive)
+      return tl::unexpected<Error>(not_active("experiment", id));
+    TRY(connection.run("DELETE FROM experiment_tags WHERE experiment = ? AND key = ?", number, key));
+    if (TRY(connection.changes()) > 0) return {};
+    return fail(Code::kNotFound, "No tag with name: {} in experiment with id {}", key, id);
   });
 }
 

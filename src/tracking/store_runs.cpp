@@ -226,7 +226,7 @@ Result<> Store::delete_run(std::string_view run_id) {
   return state_->commits.run([&](db::Connection& connection) -> Result<> {
     RunRow run = TRY(state_->cache.run(connection, run_id));
     state_->cache.forget_runs();
-    return connection.run("UPDATE runs SET lifecycle = 1 WHERE id = ?", run.row);
+    return connection.run("UPDATE runs SET lifecycle = 1, deleted_time = ? WHERE id = ?", now_ms(), run.row);
   });
 }
 
@@ -234,7 +234,7 @@ Result<> Store::restore_run(std::string_view run_id) {
   return state_->commits.run([&](db::Connection& connection) -> Result<> {
     RunRow run = TRY(state_->cache.run(connection, run_id));
     state_->cache.forget_runs();
-    return connection.run("UPDATE runs SET lifecycle = 0 WHERE id = ?", run.row);
+    return connection.run("UPDATE runs SET lifecycle = 0, deleted_time = NULL WHERE id = ?", run.row);
   });
 }
 
