@@ -516,5 +516,47 @@ TEST_F(ApiTest, ForeignHostsAndOriginsAreRefused) {
       << "max_results is missing, but it is let in";
 }
 
+TEST_F(ApiTest, RegisteredModelsHaveMlflowsShape) {
+  Json model = post("registered-models/create", R"({"name": "m"})")["registered_model"];
+  EXPECT_EQ(model.size(), 3u) << model;  // no description, tags, versions
+  EXPECT_TRUE(model["creation_timestamp"].is_number_integer());
+  Json version = post("model-versions/create",
+                      R"({"name": "m", "source": "s3://b/x", "tags": [{"key": "k", "value": "v"}]})");
+  version = version["model_version"];
+  version.erase("creation_timestamp");
+  version.erase("last_updated_timestamp");
+  EXPECT_EQ(version, Json::parse(R"({"name": "m", "version": "1", "current_stage": "None", "description": "",
+    "source": "s3://b/x", "run_id": "", "status": "READY", "run_link": "", "tags": [{"key": "k", "value": "v"}]})"));
+  EXPECT_EQ(post("registered-models/alias", R"({"name": "m", "alias": "a", "version": "1"})"),
+            Json::object());
+  model = get("registered-models/get?name=m")["registered_model"];
+  EXPECT_EQ(model["aliases"], Json::parse(R"([{"alias": "a", "version": "1"}])"));
+  EXPECT_EQ(model["latest_versions"][0]["aliases"], Json::array({"a"}));
+  EXPECT_EQ(get("registered-models/alias?name=m&alias=a")["model_version"]["version"], "1");
+  EXPECT_EQ(get("model-versions/get-download-uri?name=m&version=1")["artifact_uri"], "s3://b/x");
+  EXPECT_EQ(get("registered-models/search")["registered_models"].size(), 1u);
+  EXPECT_EQ(get("model-versions/search?filter=name%3D%27none%27"), Json::object());
+}
+
+TEST_F(ApiTest, RegistryErrorsAreMlflows) {
+  post("registered-models/create", R"({"name": "m"})");
+  expect_error(post("registered-models/create", R"({"name": "m"})"), 400, "RESOURCE_ALREADY_EXISTS",
+               "Registered Model (name=m) already exists.");
+  expect_error(get("registered-models/get?name=x"), 404, "RESOURCE_DOES_NOT_EXIST",
+               "Registered Model with name=x not found");
+  expect_invalid(get("model-versions/get?name=m&version=abc"),
+                 "Parameter 'version' must be an integer, got 'abc'.");
+  expect_invalid(get("registered-models/alias?name=m&alias=x"), "Registered model alias x not found.");
+  expect_invalid(
+      get("model-versions/search?max_results=200001"),
+      fmt::format(
+          "Invalid value \"200001\" for parameter 'max_results' supplied:  Hint: Value was of type 'str'. {}",
+          kDocs));
+  expect_invalid(
+      post("model-versions/create", R"({"name": "m", "source": "s3://b", "tags": 5})"),
+      fmt::format("Invalid value 5 for parameter 'tags' supplied:  Hint: Value was of type 'int'. {}",
+                  kDocs));
+}
+
 }  // namespace
 }  // namespace tidemill
