@@ -1,11 +1,7 @@
 // tracking_bench: what a tracking server costs: time to start, memory, requests and points a second, beside
 // MLflow's own server and FastTrackML.
-<<<<<<< HEAD
-//   tracking_bench [seconds per measurement, default 3] [--alone]
-//   tracking_bench --soak SECONDS        Tidemill alone, with 100 clients: does its memory grow?
-=======
 //   tracking_bench [seconds per measurement, default 3] [--alone] [--store URI]
->>>>>>> 8792cde (PostgreSQL behind the database interface, and stores named by URI)
+//   tracking_bench --soak SECONDS [--store URI]   Tidemill alone, with 100 clients: does its memory grow?
 // All three run as their users start them, on SQLite in the current folder's file system, and answer a write
 // when its data is on disk (FastTrackML and MLflow: SQLite's own commits). The rivals come from
 // scripts/python-tools; what is not there is left out, --alone leaves both out. --store measures Tidemill on
@@ -223,18 +219,16 @@ void print_ratio(const char* rival, const Measured& ours, const Measured& theirs
       ours.batch.load.per_second / theirs.batch.load.per_second);
 }
 
-<<<<<<< HEAD
-Result<ServerProcess> start_tidemill(const fs::path& folder) {
-  return ServerProcess::start("tidemill",
-                              {TIDEMILL, "server", "--port", "{port}", "--store", "{folder}/tidemill.db"},
+Result<ServerProcess> start_tidemill(const fs::path& folder, const std::string& store) {
+  return ServerProcess::start("tidemill", {TIDEMILL, "server", "--port", "{port}", "--store", store},
                               folder / "tidemill");
 }
 
 // 100 clients for long: rates and memory every ten seconds.
-Result<> soak(double seconds) {
+Result<> soak(double seconds, const std::string& store) {
   constexpr double kStep = 10;
   TempDir folder = TRY(TempDir::create(fs::current_path(), "tracking-bench-"));
-  ServerProcess server = TRY(start_tidemill(folder.path()));
+  ServerProcess server = TRY(start_tidemill(folder.path(), store));
   std::printf("100 connections, log-metric; memory at the start %.1f MiB\n", server.pss_mib());
   for (double done = 0; done < seconds; done += kStep) {
     LoadFigures load = TRY(measure_log_metric(server.port(), 100, std::min(kStep, seconds - done)));
@@ -245,19 +239,10 @@ Result<> soak(double seconds) {
   return {};
 }
 
-Result<> compare(double seconds, bool alone) {
+Result<> compare(double seconds, bool alone, const std::string& store) {
   TempDir folder = TRY(TempDir::create(fs::current_path(), "tracking-bench-"));
   std::printf("roof: a durable write of 32 KiB takes %.3f ms\n", TRY(flush_ms(folder.path())));
-  Measured tidemill = TRY(measure(TRY(start_tidemill(folder.path())), seconds));
-=======
-Result<> run(double seconds, bool alone, const std::string& store) {
-  TempDir folder = TRY(TempDir::create(fs::current_path(), "tracking-bench-"));
-  std::printf("roof: a durable write of 32 KiB takes %.3f ms\n", TRY(flush_ms(folder.path())));
-  auto ours = TRY(ServerProcess::start(
-      "tidemill", {TIDEMILL, "server", "--port", "{port}", "--store", store},
-      folder.path() / "tidemill"));
-  Measured tidemill = TRY(measure(std::move(ours), seconds));
->>>>>>> 8792cde (PostgreSQL behind the database interface, and stores named by URI)
+  Measured tidemill = TRY(measure(TRY(start_tidemill(folder.path(), store)), seconds));
   struct Rival {
     const char* name;
     std::vector<std::string> argv;
@@ -282,32 +267,21 @@ Result<> run(double seconds, bool alone, const std::string& store) {
 
 int main(int argc, char** argv) {
   double seconds = 3;
-<<<<<<< HEAD
   bool alone = false, soaks = false;
+  std::string store = "{folder}/tidemill.db";
   for (int i = 1; i < argc; ++i) {
     if (std::string_view(argv[i]) == "--alone") {
       alone = true;
     } else if (std::string_view(argv[i]) == "--soak") {
       soaks = true;
-=======
-  bool alone = false;
-  std::string store = "{folder}/tidemill.db";
-  for (int i = 1; i < argc; ++i) {
-    if (std::string_view(argv[i]) == "--alone") {
-      alone = true;
     } else if (std::string_view(argv[i]) == "--store" && i + 1 < argc) {
       store = argv[++i];
->>>>>>> 8792cde (PostgreSQL behind the database interface, and stores named by URI)
     } else {
       seconds = std::max(0.1, std::atof(argv[i]));
     }
   }
-<<<<<<< HEAD
-  auto done = soaks ? tidemill::bench::soak(seconds) : tidemill::bench::compare(seconds, alone);
+  auto done = soaks ? tidemill::bench::soak(seconds, store) : tidemill::bench::compare(seconds, alone, store);
   if (!done) {
-=======
-  if (auto done = tidemill::bench::run(seconds, alone, store); !done) {
->>>>>>> 8792cde (PostgreSQL behind the database interface, and stores named by URI)
     std::fprintf(stderr, "%s\n", done.error().message.c_str());
     return 1;
   }
