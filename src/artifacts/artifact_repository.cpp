@@ -159,6 +159,12 @@ std::optional<fs::path> local_folder(std::string_view artifact_uri) {
   return fs::path(artifact_uri);
 }
 
+std::optional<fs::path> local_folder(std::string_view artifact_uri, const fs::path& destination) {
+  auto proxied = proxied_path(artifact_uri);
+  if (!proxied) return local_folder(artifact_uri);
+  return destination.empty() ? std::nullopt : std::optional(destination / *proxied);
+}
+
 std::optional<std::string> proxied_path(std::string_view artifact_uri) {
   constexpr std::string_view kScheme = "mlflow-artifacts:";
   if (!artifact_uri.starts_with(kScheme)) return std::nullopt;

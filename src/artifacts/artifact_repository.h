@@ -52,6 +52,9 @@ bool lies_in(const fs::path& path, const fs::path& root);
 
 // The local folder that an artifact URI names: a path or file:///path; nullopt for every other scheme.
 std::optional<fs::path> local_folder(std::string_view artifact_uri);
+// The same, and for mlflow-artifacts:/ URIs the place in the folder that lies behind them ("": there is
+// none).
+std::optional<fs::path> local_folder(std::string_view artifact_uri, const fs::path& destination);
 // "7/ab/artifacts" of mlflow-artifacts:/7/ab/artifacts or mlflow-artifacts://host/7/ab/artifacts.
 std::optional<std::string> proxied_path(std::string_view artifact_uri);
 

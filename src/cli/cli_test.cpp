@@ -96,7 +96,7 @@ TEST_F(Cli, NamesTheNearestCommandAndOption) {
   Captured option = tidemill({"runs", "list", "--experimnt", "x"});
   EXPECT_EQ(option.exit.status, 2);
   EXPECT_THAT(option.errors, HasSubstr("there is no option '--experimnt' (did you mean '--experiment'?)"));
-  EXPECT_THAT(tidemill({}).errors, HasSubstr("a command is missing: one of run, runs"));
+  EXPECT_THAT(tidemill({}).errors, HasSubstr("a command is missing: one of run, why, runs"));
   EXPECT_EQ(tidemill({"runs", "list", "--limit", "many"}).exit.status, 2);
 }
 
@@ -196,9 +196,26 @@ TEST_F(Cli, ADryRunRecordsNothing) {
   write("pipeline.yaml", "steps:\n  a: {project: a}\n");
   Captured run = in_store({"run", dir_.path().string(), "--dry-run"});
   EXPECT_EQ(run.exit.status, 0) << run.errors;
-  EXPECT_THAT(run.output, HasSubstr("touch"));
+  EXPECT_THAT(run.output, HasSubstr("it has not run before"));
   EXPECT_FALSE(fs::exists(path("ran")));
   EXPECT_FALSE(fs::exists(store()));
+}
+
+TEST_F(Cli, TellsWhyAStepRanOrWouldRun) {
+  write_project("a", "true");
+  write("pipeline.yaml", "name: p\nsteps:\n  a: {project: a}\n");
+  std::string folder = dir_.path().string();
+  EXPECT_EQ(in_store({"run", folder}).exit.status, 0);
+  EXPECT_EQ(in_store({"why", "a"}).output, "finished: it has not run before\n");
+  EXPECT_THAT(in_store({"why", "a", folder}).output,
+              HasSubstr("would reuse: nothing has changed since run "));
+  EXPECT_THAT(in_store({"run", folder}).errors, HasSubstr("reused: nothing has changed since run "));
+  write("a/script", "new");
+  EXPECT_THAT(in_store({"why", "a", folder}).output, HasSubstr("would run: code script is new"));
+  EXPECT_THAT(in_store({"run", folder, "--dry-run"}).output, HasSubstr("code script is new"));
+  Captured unknown = in_store({"why", "b"});
+  EXPECT_EQ(unknown.exit.status, 1);
+  EXPECT_THAT(unknown.errors, HasSubstr("has no step 'b'"));
 }
 
 // A pipeline whose step starts a grandchild and waits; the grandchild's id is in the file "pid".

@@ -2,12 +2,15 @@
 #pragma once
 
 #include <functional>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "base/files.h"
 #include "base/result.h"
+#include "config/mlproject.h"
 #include "db/location.h"
+#include "engine/engine.h"
 #include "tracking/store.h"
 
 namespace CLI {
@@ -33,6 +36,8 @@ struct Context {
   Result<db::Location> location() const { return db::parse_location(store); }
   // Where the files of runs lie: the folder mlartifacts beside the store's file, or in the current folder.
   Result<fs::path> artifact_root() const;
+  // What the engine needs to know of this program and the store.
+  Result<engine::Options> engine_options() const;
   // Opens the store and marks the runs FAILED whose runner has died.
   Result<tracking::Store> open_store(Create create = Create::no) const;
   // The run's files, where they are on this machine.
@@ -41,6 +46,7 @@ struct Context {
 
 // Each adds its command with options, help and examples to the program.
 void add_run(CLI::App& app, Context& context);
+void add_why(CLI::App& app, Context& context);
 void add_runs(CLI::App& app, Context& context);
 void add_experiments(CLI::App& app, Context& context);
 void add_artifacts(CLI::App& app, Context& context);
@@ -52,6 +58,10 @@ void add_serve(CLI::App& app, Context& context);
 
 // What every command understands: --store and --json.
 void add_common_options(CLI::App& command, Context& context);
+// Of -P NAME=VALUE.
+Result<config::Arguments> read_params(const std::vector<std::string>& texts);
+// The pipeline's file, when the target is one or a folder with one.
+std::optional<fs::path> pipeline_file(const fs::path& target);
 // To stdout; a closed or full output is an error (kUnavailable).
 Result<> print(std::string_view text);
 

@@ -12,6 +12,14 @@ Result<fs::path> Context::artifact_root() const {
   return (TRY(location()).folder() / "mlartifacts").lexically_normal();
 }
 
+Result<engine::Options> Context::engine_options() const {
+  engine::Options options;
+  options.artifact_root = TRY(artifact_root());
+  options.state_dir = options.artifact_root / ".tidemill";
+  options.program_dir = program.parent_path();
+  return options;
+}
+
 Result<tracking::Store> Context::open_store(Create create) const {
   db::Location where = TRY(location());
   std::error_code ignored;
@@ -28,9 +36,8 @@ Result<tracking::Store> Context::open_store(Create create) const {
 }
 
 Result<artifacts::ArtifactRepository> Context::artifacts_of(const tracking::RunInfo& run) const {
-  if (auto folder = artifacts::local_folder(run.artifact_uri)) return artifacts::ArtifactRepository(*folder);
-  if (auto path = artifacts::proxied_path(run.artifact_uri))
-    return artifacts::ArtifactRepository(TRY(artifact_root()) / *path);
+  if (auto folder = artifacts::local_folder(run.artifact_uri, TRY(artifact_root())))
+    return artifacts::ArtifactRepository(*folder);
   return fail(Code::kInvalid, "the artifacts of run {} lie in {}, which this program cannot read", run.id,
               run.artifact_uri);
 }

@@ -13,6 +13,7 @@ namespace {
 
 constexpr std::string_view kExamples = R"(Examples:
   tidemill run examples/cifar10 -P epochs=2     run a pipeline
+  tidemill why train                            why that step ran, or did not
   tidemill runs list                            what has run
   tidemill runs show RUN                        parameters, metrics and tags of one run
   tidemill server                               MLflow's REST interface on http://127.0.0.1:5000
@@ -42,6 +43,7 @@ int run_program(int argc, char** argv) {
   app.require_subcommand(1);
   app.get_formatter()->column_width(32);
   add_run(app, context);
+  add_why(app, context);
   add_runs(app, context);
   add_experiments(app, context);
   add_artifacts(app, context);

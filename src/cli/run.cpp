@@ -28,6 +28,9 @@ struct RunOptions {
   std::string env_manager;
   int max_parallel = 0;
   bool dry_run = false;
+  bool force = false;
+  bool no_cache = false;
+  std::vector<std::string> forced_steps;
 };
 
 enum class Kind { kPipeline, kProject };
@@ -35,29 +38,6 @@ struct Work {
   Kind kind;
   pipeline::Plan plan;
 };
-
-Result<config::Arguments> read_params(const std::vector<std::string>& texts) {
-  config::Arguments arguments;
-  for (const auto& text : texts) {
-    size_t equals = text.find('=');
-    if (equals == std::string::npos || equals == 0)
-      return fail(Code::kInvalid, "Invalid format for -P parameter: '{}'. Use -P name=value.", text);
-    std::string name = text.substr(0, equals);
-    for (const auto& [given, value] : arguments)
-      if (given == name) return fail(Code::kInvalid, "Repeated parameter: '{}'", name);
-    arguments.emplace_back(std::move(name), text.substr(equals + 1));
-  }
-  return arguments;
-}
-
-// The pipeline's file, when the target is one or a folder with one.
-std::optional<fs::path> pipeline_file(const fs::path& target) {
-  std::error_code ignored;
-  if (fs::is_regular_file(target, ignored)) return target;
-  for (const char* name : {"pipeline.yaml", "pipeline.yml"})
-    if (fs::is_regular_file(target / name, ignored)) return target / name;
-  return std::nullopt;
-}
 
 Result<Work> load_work(const RunOptions& options) {
   std::error_code ignored;
@@ -90,33 +70,61 @@ Result<> check_steps(const pipeline::Plan& plan, const RunOptions& options) {
   return {};
 }
 
-Result<int> show_plan(const Context& context, const pipeline::Plan& plan) {
+Result<engine::CachePolicy> cache_policy(const pipeline::Plan& plan, const RunOptions& options) {
+  engine::CachePolicy policy;
+  std::vector<std::string> names;
+  for (const auto& step : plan.steps) names.push_back(step.name);
+  for (const auto& name : options.forced_steps) {
+    if (!plan.index(name))
+      return fail(Code::kInvalid, "--force-step: there is no step '{}'{}", name, did_you_mean(name, names));
+    policy.forced.insert(name);
+  }
+  if (options.force) policy.forced.insert(names.begin(), names.end());
+  if (options.no_cache) policy.read = policy.write = engine::CachePolicy::Use::kNo;
+  return policy;
+}
+
+std::string needs_of(const pipeline::Plan& plan, const pipeline::PlannedStep& step) {
+  std::vector<std::string> names;
+  for (size_t need : step.needs) names.push_back(plan.steps[need].name);
+  return join(names, ", ");
+}
+
+Json plan_json(const pipeline::Plan& plan, const std::vector<engine::Foreseen>& foreseen) {
+  Json steps = Json::array();
+  for (size_t i = 0; i < plan.steps.size(); ++i) {
+    const auto& step = plan.steps[i];
+    Json needs = Json::array();
+    for (size_t need : step.needs) needs.push_back(plan.steps[need].name);
+    steps.push_back({{"step", step.name},
+                     {"project", step.project.folder.string()},
+                     {"entry_point", step.entry.name},
+                     {"needs", needs},
+                     {"command", step.entry.command},
+                     {"would", engine::to_string(foreseen[i].what)},
+                     {"reason", foreseen[i].reason}});
+  }
+  Json params = Json::object();
+  for (const auto& [name, value] : plan.params) params[name] = value;
+  return {{"name", plan.name}, {"experiment", plan.experiment}, {"params", params}, {"steps", steps}};
+}
+
+Result<int> show_plan(const Context& context, const Work& work, const RunOptions& options) {
+  const pipeline::Plan& plan = work.plan;
+  auto store = context.open_store();
+  if (!store && store.error().code != Code::kNotFound) return tl::unexpected<Error>(store.error());
+  engine::Options how = TRY(context.engine_options());
+  how.cache = TRY(cache_policy(plan, options));
+  if (work.kind == Kind::kProject) how.cache.read = engine::CachePolicy::Use::kNo;
+  auto foreseen = TRY(engine::foresee(plan, store ? &*store : nullptr, how));
   if (context.json) {
-    Json steps = Json::array();
-    for (const auto& step : plan.steps) {
-      Json needs = Json::array();
-      for (size_t need : step.needs) needs.push_back(plan.steps[need].name);
-      steps.push_back({{"step", step.name},
-                       {"project", step.project.folder.string()},
-                       {"entry_point", step.entry.name},
-                       {"needs", needs},
-                       {"command", step.entry.command}});
-    }
-    Json params = Json::object();
-    for (const auto& [name, value] : plan.params) params[name] = value;
-    TRY(print(
-        dump_json(
-            Json{{"name", plan.name}, {"experiment", plan.experiment}, {"params", params}, {"steps", steps}},
-            2) +
-        "\n"));
+    TRY(print(dump_json(plan_json(plan, foreseen), 2) + "\n"));
     return 0;
   }
-  Table table({"STEP", "NEEDS", "ENTRY POINT", "COMMAND"});
-  for (const auto& step : plan.steps) {
-    std::vector<std::string> needs;
-    for (size_t need : step.needs) needs.push_back(plan.steps[need].name);
-    table.add({step.name, join(needs, ", "), step.entry.name, step.entry.command});
-  }
+  Table table({"STEP", "NEEDS", "ENTRY POINT", "WOULD", "BECAUSE"});
+  for (size_t i = 0; i < plan.steps.size(); ++i)
+    table.add({plan.steps[i].name, needs_of(plan, plan.steps[i]), plan.steps[i].entry.name,
+               std::string(engine::to_string(foreseen[i].what)), foreseen[i].reason});
   TRY(print(table.to_string()));
   return 0;
 }
@@ -152,8 +160,9 @@ Result<> print_summary(tracking::Store& store, const pipeline::Plan& plan, const
     const auto& step = outcome.steps[i];
     std::string figures;
     if (!step.run_id.empty())
-      if (auto run = store.run(step.run_id)) figures = figures_of(*run, plan.steps[i].figures);
-    std::string time = step.state == engine::StepState::kSkipped ? "" : human_duration(step.seconds);
+      if (auto run = store.run(step.run_id)) figures = figures_of(*run, plan.steps[i].settings.figures);
+    bool ran = step.state != engine::StepState::kSkipped && step.state != engine::StepState::kReused;
+    std::string time = ran ? human_duration(step.seconds) : "";
     table.add({step.step, std::string(engine::to_string(step.state)), time, figures});
   }
   TRY(print("\n" + table.to_string()));
@@ -172,16 +181,15 @@ int exit_status(tracking::RunStatus status) {
 
 Result<engine::Outcome> execute(const Context& context, const RunOptions& options, const Work& work,
                                 tracking::Store& store, const engine::Listener& listener) {
-  fs::path files = TRY(context.artifact_root());
-  auto endpoint =
-      TRY(api::Endpoint::start(store, {.artifacts_destination = files, .readable_roots = {files}}));
-  engine::Options how{.tracking_uri = endpoint.url(),
-                      .program_dir = context.program.parent_path(),
-                      .experiment = options.experiment,
-                      .run_name = options.run_name,
-                      .max_parallel = options.max_parallel,
-                      .environment = environment_manager(options),
-                      .extra_env = {}};
+  engine::Options how = TRY(context.engine_options());
+  auto endpoint = TRY(api::Endpoint::start(
+      store, {.artifacts_destination = how.artifact_root, .readable_roots = {how.artifact_root}}));
+  how.tracking_uri = endpoint.url();
+  how.experiment = options.experiment;
+  how.run_name = options.run_name;
+  how.max_parallel = options.max_parallel;
+  how.environment = environment_manager(options);
+  how.cache = TRY(cache_policy(work.plan, options));
   return work.kind == Kind::kPipeline ? engine::execute(work.plan, store, how, listener)
                                       : engine::execute_project(work.plan, store, how, listener);
 }
@@ -189,7 +197,8 @@ Result<engine::Outcome> execute(const Context& context, const RunOptions& option
 Result<int> run(const Context& context, const RunOptions& options) {
   Work work = TRY(load_work(options));
   TRY(check_steps(work.plan, options));
-  if (options.dry_run) return show_plan(context, work.plan);
+  TRY(cache_policy(work.plan, options));
+  if (options.dry_run) return show_plan(context, work, options);
   if (const char* uri = std::getenv("MLFLOW_TRACKING_URI"); uri != nullptr && *uri != '\0')
     log_warning("MLFLOW_TRACKING_URI is not used: this run is recorded in {}",
                 TRY(context.location()).name());
@@ -207,6 +216,28 @@ Result<int> run(const Context& context, const RunOptions& options) {
 }
 
 }  // namespace
+
+Result<config::Arguments> read_params(const std::vector<std::string>& texts) {
+  config::Arguments arguments;
+  for (const auto& text : texts) {
+    size_t equals = text.find('=');
+    if (equals == std::string::npos || equals == 0)
+      return fail(Code::kInvalid, "Invalid format for -P parameter: '{}'. Use -P name=value.", text);
+    std::string name = text.substr(0, equals);
+    for (const auto& [given, value] : arguments)
+      if (given == name) return fail(Code::kInvalid, "Repeated parameter: '{}'", name);
+    arguments.emplace_back(std::move(name), text.substr(equals + 1));
+  }
+  return arguments;
+}
+
+std::optional<fs::path> pipeline_file(const fs::path& target) {
+  std::error_code ignored;
+  if (fs::is_regular_file(target, ignored)) return target;
+  for (const char* name : {"pipeline.yaml", "pipeline.yml"})
+    if (fs::is_regular_file(target / name, ignored)) return target / name;
+  return std::nullopt;
+}
 
 void add_run(CLI::App& app, Context& context) {
   CLI::App* command = app.add_subcommand("run", "Run a pipeline, or a single MLflow Project");
@@ -227,12 +258,17 @@ void add_run(CLI::App& app, Context& context) {
       ->add_option("--max-parallel", options->max_parallel,
                    "Steps at a time (default: the pipeline's, or one a core)")
       ->check(CLI::Range(1, 1024));
-  command->add_flag("-n,--dry-run", options->dry_run, "Only check, and show what would run");
+  command->add_flag("-n,--dry-run", options->dry_run, "Only check, and show what would run and why");
+  command->add_flag("-f,--force", options->force, "Run every step, also when nothing has changed");
+  command->add_option("--force-step", options->forced_steps, "Run this step in any case; repeatable")
+      ->allow_extra_args(false);
+  command->add_flag("--no-cache", options->no_cache, "Neither reuse earlier results nor keep these");
   add_common_options(*command, context);
   command->footer(
       "Examples:\n"
       "  tidemill run examples/cifar10 -P epochs=2 -P batch_size=64\n"
       "  tidemill run examples/cifar10 --dry-run\n"
+      "  tidemill run examples/cifar10 --force-step train\n"
       "  tidemill run examples/cifar10/train -P data=/data/cifar10");
   command->callback(
       [&context, options] { context.action = [&context, options] { return run(context, *options); }; });

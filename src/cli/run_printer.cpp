@@ -20,8 +20,13 @@ Json json_of(const engine::RunStarted& e) {
 }
 
 Json json_of(const engine::StepStarted& e) {
-  return {{"event", "step_started"}, {"step", e.step},        {"run_id", e.run_id},
-          {"command", e.command},    {"log", e.log.string()}, {"artifacts", e.artifacts.string()}};
+  return {{"event", "step_started"},
+          {"step", e.step},
+          {"run_id", e.run_id},
+          {"reason", e.reason},
+          {"command", e.command},
+          {"log", e.log.string()},
+          {"artifacts", e.artifacts.string()}};
 }
 
 Json json_of(const engine::StepProgress& e) {
@@ -36,6 +41,7 @@ Json json_of(const engine::StepFinished& e) {
             {"state", engine::to_string(e.state)},
             {"seconds", e.seconds}};
   if (!e.reason.empty()) json["reason"] = e.reason;
+  if (!e.reused_run.empty()) json["reused_run"] = e.reused_run;
   if (e.state == StepState::kFailed) {
     json["command"] = e.command;
     json["log"] = e.log.string();
@@ -57,6 +63,8 @@ std::string mark_of(StepState state, bool colour) {
   switch (state) {
     case StepState::kFinished:
       return styled("✓", Style::kGreen, colour);
+    case StepState::kReused:
+      return styled("=", Style::kGreen, colour);
     case StepState::kFailed:
       return styled("✗", Style::kRed, colour);
     case StepState::kKilled:
@@ -112,10 +120,11 @@ void RunPrinter::show(const engine::StepStarted& started) {
   Running running;
   running.step = started.step;
   running_.push_back(std::move(running));
+  std::string why = started.reason.empty() ? "" : ": " + started.reason;
   if (terminal_) {
     redraw("");
   } else {
-    print(fmt::format("  {}  started\n", padded(started.step, name_width_)));
+    print(fmt::format("  {}  started{}\n", padded(started.step, name_width_), why));
   }
 }
 
@@ -129,12 +138,12 @@ void RunPrinter::show(const engine::StepProgress& progress) {
 
 void RunPrinter::show(const engine::StepFinished& finished) {
   std::erase_if(running_, [&](const Running& running) { return running.step == finished.step; });
+  bool ran = finished.state != StepState::kSkipped && finished.state != StepState::kReused;
   std::string text =
       fmt::format("{} {}  {}", mark_of(finished.state, colour_), padded(finished.step, name_width_),
-                  finished.state == StepState::kSkipped ? "" : human_duration(finished.seconds));
+                  ran ? human_duration(finished.seconds) : "");
   if (finished.state != StepState::kFinished)
-    text += fmt::format("{}{}", finished.state == StepState::kSkipped ? "" : "  ",
-                        engine::to_string(finished.state));
+    text += fmt::format("{}{}", ran ? "  " : "", engine::to_string(finished.state));
   if (!finished.reason.empty()) text += ": " + finished.reason;
   if (finished.artifact_count > 0)
     text +=

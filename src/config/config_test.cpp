@@ -111,7 +111,7 @@ TEST_F(PipelineFile, ReadsStepsInOrder) {
       "'${steps.prepare.artifacts}'}, timeout: 60}\n");
   ASSERT_TRUE(pipeline) << pipeline.error().message;
   EXPECT_EQ(pipeline->steps[1].name, "train");
-  EXPECT_EQ(pipeline->steps[1].timeout->count(), 60);
+  EXPECT_EQ(pipeline->steps[1].settings.timeout->count(), 60);
   EXPECT_EQ(pipeline->steps[1].arguments[0].value.references()[0],
             (Reference{"steps", "prepare", "artifacts"}));
 }
@@ -126,7 +126,7 @@ TEST_F(PipelineFile, TakesItsNameFromTheFolderHoweverTheFolderIsWritten) {
 TEST_F(PipelineFile, ReadsTheFiguresToShow) {
   auto pipeline = load("steps:\n  train: {project: train, figures: [accuracy, loss]}\n");
   ASSERT_TRUE(pipeline) << pipeline.error().message;
-  EXPECT_EQ(pipeline->steps[0].figures, (std::vector<std::string>{"accuracy", "loss"}));
+  EXPECT_EQ(pipeline->steps[0].settings.figures, (std::vector<std::string>{"accuracy", "loss"}));
   EXPECT_THAT(error_of("steps:\n  train: {project: train, figures: accuracy}\n"),
               HasSubstr("figures must be a list"));
 }

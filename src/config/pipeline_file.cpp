@@ -44,8 +44,9 @@ Result<Step> read_step(const Node::Entry& entry, const fs::path& folder) {
   if (!is_step_name(entry.key))
     return fail_at(entry.place, "'{}' cannot be a step's name: letters, digits, '_' and '-' only", entry.key);
   if (!entry.value.is_map()) return fail_at(entry.place, "step '{}' must be a map with a project", entry.key);
-  TRY(check_keys(entry.value, {"project", "entry_point", "params", "needs", "timeout", "figures"},
-                 fmt::format("step '{}'", entry.key)));
+  std::vector<std::string> known = {"project", "entry_point", "params", "needs"};
+  known.insert(known.end(), setting_names().begin(), setting_names().end());
+  TRY(check_keys(entry.value, known, fmt::format("step '{}'", entry.key)));
   Step step{.name = entry.key, .place = entry.place};
 
   const Node* project = entry.value.find("project");
@@ -64,12 +65,7 @@ Result<Step> read_step(const Node::Entry& entry, const fs::path& folder) {
 
   if (const Node* params = entry.value.find("params")) TRY(read_arguments(*params, step));
   if (const Node* needs = entry.value.find("needs")) TRY(read_needs(*needs, step));
-  if (const Node* timeout = entry.value.find("timeout"))
-    step.timeout = std::chrono::seconds(TRY(as_int(*timeout, "timeout (seconds)", 1, 30 * 24 * 3600)));
-  if (const Node* figures = entry.value.find("figures")) {
-    if (figures->kind != Node::Kind::kList) return fail_at(figures->place, "figures must be a list of names");
-    for (const auto& item : figures->items) step.figures.push_back(TRY(as_text(item, "a figure")));
-  }
+  step.settings = TRY(read_settings(entry.value));
   return step;
 }
 

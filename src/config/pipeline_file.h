@@ -1,13 +1,12 @@
 // pipeline.yaml: a name, parameters, and steps that are MLflow Projects (docs/pipeline.md).
 #pragma once
 
-#include <chrono>
-#include <optional>
 #include <string>
 #include <vector>
 
 #include "config/mlproject.h"
 #include "config/reference.h"
+#include "config/step_settings.h"
 
 namespace tidemill::config {
 
@@ -28,8 +27,7 @@ struct Step {
   EntryPoint entry;
   std::vector<StepArgument> arguments;
   std::vector<Need> needs;  // as written; references add more
-  std::optional<std::chrono::seconds> timeout;
-  std::vector<std::string> figures;  // names of metrics, tags or parameters to show when the run has ended
+  StepSettings settings;
   Place place;
 };
 

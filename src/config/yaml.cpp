@@ -143,6 +143,13 @@ Result<std::string> as_text(const Node& node, std::string_view what) {
   return node.text;
 }
 
+Result<bool> as_bool(const Node& node, std::string_view what) {
+  std::string text = TRY(as_text(node, what));
+  if (text == "true" || text == "True" || text == "TRUE") return true;
+  if (text == "false" || text == "False" || text == "FALSE") return false;
+  return fail_at(node.place, "{} must be true or false, not '{}'", what, text);
+}
+
 Result<int64_t> as_int(const Node& node, std::string_view what, int64_t least, int64_t most) {
   std::string text = TRY(as_text(node, what));
   int64_t value = 0;

@@ -57,6 +57,7 @@ Result<Node> load_yaml(const fs::path& path);
 Result<> check_keys(const Node& map, const std::vector<std::string>& known, std::string_view what);
 // The value as text; fails for lists and maps. Null is "".
 Result<std::string> as_text(const Node& node, std::string_view what);
+Result<bool> as_bool(const Node& node, std::string_view what);  // true or false, as YAML 1.2 writes them
 Result<int64_t> as_int(const Node& node, std::string_view what, int64_t least, int64_t most);
 
 }  // namespace tidemill::config

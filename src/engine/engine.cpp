@@ -6,9 +6,11 @@
 
 #include "base/text.h"
 #include "base/time.h"
-#include "engine/artifact_index.h"
+#include "engine/file_tree.h"
+#include "engine/key_locks.h"
 #include "engine/record.h"
 #include "engine/scheduler.h"
+#include "engine/step_cache.h"
 #include "engine/step_check.h"
 #include "engine/supervisor.h"
 #include "sys/signals.h"
@@ -36,6 +38,7 @@ std::vector<std::string> last_lines(const fs::path& log, size_t count) {
 RunStatus run_status(StepState state) {
   switch (state) {
     case StepState::kFinished:
+    case StepState::kReused:
       return RunStatus::kFinished;
     case StepState::kKilled:
       return RunStatus::kKilled;
@@ -49,10 +52,16 @@ size_t most_parallel(const pipeline::Plan& plan, const Options& options) {
   return limit > 0 ? static_cast<size_t>(limit) : std::max(1u, std::thread::hardware_concurrency());
 }
 
+fs::path hash_folder(const Options& options) {
+  return options.state_dir.empty() ? fs::path() : options.state_dir / "hashes";
+}
+
 // A step that is recorded as running.
 struct Attempt {
   StepRun run;
+  Decision decision;
   std::string command;
+  std::map<std::string, std::string> variables;
   fs::path log, progress_file;
   double shown_seconds = -1;
 };
@@ -67,6 +76,8 @@ class Execution {
         listener_(listener),
         scheduler_(plan, most_parallel(plan, options)),
         record_(plan, store, options, listener, shape),
+        hashes_(hash_folder(options)),
+        cache_(plan, store, hashes_, options),
         results_(plan.steps.size()) {
     for (const auto& step : plan.steps) outcome_.steps.push_back({step.name, "", StepState::kWaiting, 0});
   }
@@ -75,6 +86,8 @@ class Execution {
     for (const auto& step : plan_.steps) TRY(check_step(plan_, step, options_));
     supervisor_.emplace(TRY(Supervisor::start(options_.kill_grace)));
     scratch_.emplace(TRY(TempDir::create()));
+    locks_.emplace(
+        TRY(KeyLocks::open((options_.state_dir.empty() ? scratch_->path() : options_.state_dir) / "locks")));
     TRY(record_.begin());
     auto done = loop();
     if (!done) abandon();
@@ -90,9 +103,9 @@ class Execution {
   Result<> loop() {
     for (;;) {
       std::vector<size_t> starting = TRY(begin_ready_steps());
-      TRY(record_.commit());
+      TRY(commit());
       for (size_t step : starting) TRY(launch(step));
-      if (scheduler_.running() == 0) break;
+      if (scheduler_.running() == 0 && waiting_for_key_.empty()) break;
       for (const Ended& ended : supervisor_->wait(kTick)) TRY(finish_step(ended));
       if (interrupted() && !stopping_) stop_all();
       report_progress();
@@ -103,6 +116,7 @@ class Execution {
   void stop_all() {
     stopping_ = true;
     scheduler_.halt();
+    waiting_for_key_.clear();
     supervisor_->stop_all();
   }
 
@@ -153,37 +167,93 @@ class Execution {
             }};
   }
 
-  // Records that steps run, and returns those that are to be launched once that is on disk.
+  // Records what is reused and what runs, and returns the steps that are to be launched once that is on disk.
   Result<std::vector<size_t>> begin_ready_steps() {
+    for (size_t step : std::exchange(waiting_for_key_, {})) scheduler_.enqueue(step);
     std::vector<size_t> starting;
-    while (auto step = scheduler_.next())
+    TRY(reuse_what_is_known());
+    while (auto step = scheduler_.next()) {
       if (TRY(begin_step(*step))) starting.push_back(*step);
+      TRY(reuse_what_is_known());
+    }
     return starting;
   }
 
+  Result<> reuse_what_is_known() {
+    for (auto ready = scheduler_.take_ready(); !ready.empty(); ready = scheduler_.take_ready()) {
+      std::vector<Decision> decisions = TRY(cache_.decide(ready));
+      for (size_t i = 0; i < ready.size(); ++i) {
+        if (decisions[i].what == Decision::What::kReuse) {
+          TRY(reuse_step(ready[i], decisions[i]));
+        } else {
+          scheduler_.enqueue(ready[i]);
+        }
+      }
+    }
+    return {};
+  }
+
+  // Whether the step is to be launched; it may also have become known meanwhile, or be made by another run
+  // just now, or be impossible.
   Result<bool> begin_step(size_t index) {
-    const auto& step = plan_.steps[index];
-    Attempt attempt{.run = TRY(record_.new_step_run(index))};
+    Decision decision = cache_.key_now(index);
+    if (!decision.key.empty() && !locks_->try_lock(decision.key)) {
+      scheduler_.put_back(index);
+      waiting_for_key_.push_back(index);
+      return false;
+    }
+    TRY(cache_.decide(index, decision));
+    if (decision.what == Decision::What::kReuse) {
+      locks_->unlock(decision.key);
+      TRY(reuse_step(index, decision));
+      return false;
+    }
+    Attempt attempt{.run = TRY(record_.begin_step(index, decision)), .decision = std::move(decision)};
     outcome_.steps[index].run_id = attempt.run.id;
-    record_.set_state(index, StepState::kRunning);
-    results_[index] = {attempt.run.id, attempt.run.artifacts.string(),
-                       [this, id = attempt.run.id](const std::string& key) -> std::optional<std::string> {
-                         auto logged = store_.run(id);
-                         auto value = logged ? logged->metric(key) : std::nullopt;
-                         return value ? std::optional(fmt::format("{}", *value)) : std::nullopt;
-                       }};
-    attempt.log = record_.artifacts() / "logs" / (step.name + ".log");
+    attempt.log = record_.artifacts() / "logs" / (plan_.steps[index].name + ".log");
     attempt.progress_file = scratch_->path() / fmt::format("{}.progress", index);
     TRY(make_dirs(attempt.log.parent_path()));
-    auto command = prepare(step, results_[index]);
+    auto command = prepare(plan_.steps[index], result_of(index, attempt.run.id, attempt.run.artifacts));
     if (!command) {
       TRY(settle_unstarted(index, attempt, command.error()));
       return false;
     }
     attempt.command = std::move(*command);
-    record_.tell(StepStarted{step.name, attempt.run.id, attempt.command, attempt.log, attempt.run.artifacts});
+    if (auto variables = resolve_variables(index, attempt)) {
+      attempt.variables = std::move(*variables);
+    } else {
+      TRY(settle_unstarted(index, attempt, variables.error()));
+      return false;
+    }
+    record_.tell(StepStarted{plan_.steps[index].name, attempt.run.id, attempt.decision.reason,
+                             attempt.command, attempt.log, attempt.run.artifacts});
     attempts_.emplace(index, std::move(attempt));
     return true;
+  }
+
+  Result<> reuse_step(size_t index, const Decision& decision) {
+    outcome_.steps[index].run_id = TRY(record_.reuse_step(index, decision));
+    learn(index, decision.result);
+    scheduler_.settle(index, StepState::kReused);
+    record_.tell(StepFinished{.step = plan_.steps[index].name,
+                              .run_id = outcome_.steps[index].run_id,
+                              .state = StepState::kReused,
+                              .reason = decision.reason,
+                              .reused_run = decision.result.run_id,
+                              .command = {},
+                              .log = {},
+                              .last_lines = {}});
+    return {};
+  }
+
+  pipeline::StepResult result_of(size_t index, const std::string& run_id, const fs::path& artifacts) const {
+    return {run_id, artifacts.string(),
+            [this, index](const std::string& key) { return cache_.metric(index, key); }};
+  }
+
+  void learn(size_t index, KnownResult result) {
+    results_[index] = result_of(index, result.run_id, result.artifacts);
+    cache_.learn(index, std::move(result));
   }
 
   // Resolves references, logs the parameters, and makes the command.
@@ -196,6 +266,15 @@ class Execution {
     return command;
   }
 
+  Result<std::map<std::string, std::string>> resolve_variables(size_t index, const Attempt& attempt) {
+    std::map<std::string, std::string> variables;
+    for (const auto& variable : plan_.steps[index].settings.environment)
+      if (variable.value)
+        variables[variable.name] = TRY(pipeline::resolve(
+            plan_, *variable.value, result_of(index, attempt.run.id, attempt.run.artifacts), scope()));
+    return variables;
+  }
+
   ProcessOptions process_options(size_t index, const Attempt& attempt) const {
     const auto& step = plan_.steps[index];
     const char* path = std::getenv("PATH");
@@ -205,6 +284,7 @@ class Execution {
                            .unset_env = {"MLFLOW_EXPERIMENT_NAME", "TIDEMILL_PROGRESS"},
                            .output_file = attempt.log};
     auto& env = process.extra_env;
+    for (const auto& [name, value] : attempt.variables) env[name] = value;
     env["MLFLOW_TRACKING_URI"] = options_.tracking_uri;
     env["MLFLOW_RUN_ID"] = attempt.run.id;
     env["MLFLOW_EXPERIMENT_ID"] = record_.experiment_id();
@@ -219,7 +299,8 @@ class Execution {
 
   Result<> launch(size_t index) {
     const Attempt& attempt = attempts_.at(index);
-    auto launched = supervisor_->launch(index, process_options(index, attempt), plan_.steps[index].timeout);
+    auto launched =
+        supervisor_->launch(index, process_options(index, attempt), plan_.steps[index].settings.timeout);
     if (launched) return {};
     Attempt failed = attempt;
     attempts_.erase(index);
@@ -227,13 +308,15 @@ class Execution {
   }
 
   Result<> settle_unstarted(size_t index, const Attempt& attempt, const Error& error) {
-    return settle(index, {.step = plan_.steps[index].name,
-                          .run_id = attempt.run.id,
-                          .state = StepState::kFailed,
-                          .reason = error.message,
-                          .command = {},
-                          .log = attempt.log,
-                          .last_lines = {}});
+    return settle(index, attempt,
+                  {.step = plan_.steps[index].name,
+                   .run_id = attempt.run.id,
+                   .state = StepState::kFailed,
+                   .reason = error.message,
+                   .reused_run = {},
+                   .command = {},
+                   .log = attempt.log,
+                   .last_lines = {}});
   }
 
   Result<> finish_step(const Ended& ended) {
@@ -242,6 +325,7 @@ class Execution {
                        .run_id = attempt.run.id,
                        .seconds = ended.seconds,
                        .reason = {},
+                       .reused_run = {},
                        .command = {},
                        .log = attempt.log,
                        .last_lines = {}};
@@ -250,10 +334,19 @@ class Execution {
       event.command = attempt.command;
       event.last_lines = last_lines(attempt.log, 20);
     }
-    TRY(record_outputs(attempt, event));
+    std::string outputs = TRY(record_outputs(attempt, event));
     record_.add(tracking::LogBatch{
         event.run_id, {.metrics = usage_metrics(ended.exit, event.seconds), .params = {}, .tags = {}}});
-    return settle(ended.step, std::move(event));
+    if (event.state == StepState::kFinished) keep_result(ended.step, attempt, std::move(outputs));
+    return settle(ended.step, attempt, std::move(event));
+  }
+
+  void keep_result(size_t index, const Attempt& attempt, std::string outputs) {
+    // What was changed while the step ran may have been read before or after: its result belongs to no key.
+    const std::string& key = attempt.decision.key;
+    if (!key.empty() && options_.cache.write == CachePolicy::Use::kYes && cache_.key_now(index).key == key)
+      record_.add(tracking::StepResult{key, attempt.run.id, outputs});
+    learn(index, {attempt.run.id, attempt.run.artifacts, "", std::move(outputs)});
   }
 
   // How it ended, and why.
@@ -263,8 +356,8 @@ class Execution {
       event.reason = "interrupted";
     } else if (ended.stopped == StopCause::kTimeout) {
       event.state = StepState::kFailed;
-      event.reason =
-          fmt::format("did not end within its timeout of {} s", plan_.steps[ended.step].timeout->count());
+      event.reason = fmt::format("did not end within its timeout of {} s",
+                                 plan_.steps[ended.step].settings.timeout->count());
     } else if (!ended.exit.ok()) {
       event.state = StepState::kFailed;
       event.reason = ended.exit.describe();
@@ -283,15 +376,16 @@ class Execution {
     return {};
   }
 
-  Result<> record_outputs(const Attempt& attempt, StepFinished& event) {
-    auto files = index_artifacts(attempt.run.artifacts);
-    if (!files)
-      return fail(files.error().code, "the outputs of step '{}' cannot be recorded: {}", event.step,
-                  files.error().message);
-    event.artifact_count = files->size();
-    for (const auto& file : *files) event.artifact_bytes += file.size;
-    record_.add(tracking::RecordArtifacts{event.run_id, std::move(*files)});
-    return {};
+  // Returns the digest of what it has written.
+  Result<std::string> record_outputs(const Attempt& attempt, StepFinished& event) {
+    auto tree = hashes_.tree(attempt.run.artifacts);
+    if (!tree)
+      return fail(tree.error().code, "the outputs of step '{}' cannot be recorded: {}", event.step,
+                  tree.error().message);
+    event.artifact_count = tree->files.size();
+    event.artifact_bytes = tree->bytes();
+    record_.add(tracking::RecordArtifacts{event.run_id, std::move(tree->files)});
+    return std::move(tree->digest);
   }
 
   static std::vector<tracking::Metric> usage_metrics(const Exit& exit, double seconds) {
@@ -301,33 +395,39 @@ class Execution {
             {"system/step_memory_megabytes", static_cast<double>(exit.max_resident_bytes) / 1e6, now, 0}};
   }
 
-  Result<> settle(size_t index, StepFinished event) {
+  Result<> settle(size_t index, const Attempt& attempt, StepFinished event) {
     outcome_.steps[index].seconds = event.seconds;
     if (!event.reason.empty())
       record_.add(tracking::LogBatch{
           event.run_id, {.metrics = {}, .params = {}, .tags = {{"tidemill.failure", event.reason}}}});
     record_.add(tracking::UpdateRun{
         .run_id = event.run_id, .status = run_status(event.state), .end_time = now_ms(), .name = {}});
-    mark(index, event.state);
+    record_.set_state(index, event.state, attempt.run.id, attempt.decision);
+    scheduler_.settle(index, event.state);
     if (event.state == StepState::kFailed) scheduler_.halt();
+    if (!attempt.decision.key.empty()) settled_keys_.push_back(attempt.decision.key);
     record_.tell(std::move(event));
     return {};
   }
 
-  void mark(size_t index, StepState state) {
-    scheduler_.settle(index, state);
-    record_.set_state(index, state);
+  // Those who wait for a key may look only after its result is on disk.
+  Result<> commit() {
+    TRY(record_.commit());
+    for (const auto& key : std::exchange(settled_keys_, {})) locks_->unlock(key);
+    return {};
   }
 
   Result<> skip_the_rest() {
     for (size_t i = 0; i < plan_.steps.size(); ++i) {
       if (scheduler_.state(i) != StepState::kWaiting) continue;
       std::string reason = stopping_ ? "interrupted" : scheduler_.skip_reason(i);
-      mark(i, StepState::kSkipped);
+      scheduler_.settle(i, StepState::kSkipped);
+      record_.set_state(i, StepState::kSkipped, "", {.reason = reason});
       record_.tell(StepFinished{.step = plan_.steps[i].name,
                                 .run_id = "",
                                 .state = StepState::kSkipped,
                                 .reason = std::move(reason),
+                                .reused_run = {},
                                 .command = {},
                                 .log = {},
                                 .last_lines = {}});
@@ -341,6 +441,11 @@ class Execution {
   const Listener& listener_;
   Scheduler scheduler_;
   Record record_;
+  FileHashes hashes_;
+  StepCache cache_;
+  std::optional<KeyLocks> locks_;
+  std::vector<std::string> settled_keys_;  // of what has ended since the last commit
+  std::vector<size_t> waiting_for_key_;    // another run, or another step, makes the same just now
   Stopwatch watch_;
   Outcome outcome_;
   std::vector<pipeline::StepResult> results_;
@@ -359,7 +464,35 @@ Result<Outcome> execute(const pipeline::Plan& plan, tracking::Store& store, cons
 
 Result<Outcome> execute_project(const pipeline::Plan& plan, tracking::Store& store, const Options& options,
                                 const Listener& listener) {
-  return Execution(plan, store, options, listener, Shape::kProject).run();
+  Options always = options;
+  always.cache = {.read = CachePolicy::Use::kNo, .write = CachePolicy::Use::kNo, .forced = {}};
+  return Execution(plan, store, always, listener, Shape::kProject).run();
+}
+
+Result<std::vector<Foreseen>> foresee(const pipeline::Plan& plan, tracking::Store* store,
+                                      const Options& options) {
+  using What = Foreseen::What;
+  std::vector<Foreseen> all;
+  FileHashes hashes(hash_folder(options));
+  std::optional<StepCache> cache;
+  if (store != nullptr) cache.emplace(plan, *store, hashes, options);
+  for (size_t i = 0; i < plan.steps.size(); ++i) {
+    const auto& step = plan.steps[i];
+    auto unknown = std::find_if(step.needs.begin(), step.needs.end(),
+                                [&](size_t need) { return all[need].what != What::kReuse; });
+    if (!cache) {
+      all.push_back({step.name, What::kRun, "it has not run before"});
+    } else if (unknown != step.needs.end()) {
+      all.push_back(
+          {step.name, What::kDepends, fmt::format("depends on what {} makes", plan.steps[*unknown].name)});
+    } else {
+      Decision decision = TRY(cache->decide({i}))[0];
+      bool reused = decision.what == Decision::What::kReuse;
+      all.push_back({step.name, reused ? What::kReuse : What::kRun, decision.reason});
+      if (reused) cache->learn(i, decision.result);
+    }
+  }
+  return all;
 }
 
 }  // namespace tidemill::engine

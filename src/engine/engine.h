@@ -4,6 +4,7 @@
 
 #include <chrono>
 #include <map>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -19,16 +20,28 @@ namespace tidemill::engine {
 // it is.
 enum class EnvironmentManager { kDeclared, kLocal };
 
+// What earlier results are good for in this run.
+struct CachePolicy {
+  enum class Use { kYes, kNo };
+  Use read = Use::kYes;          // reuse earlier results
+  Use write = Use::kYes;         // keep results for later runs
+  std::set<std::string> forced;  // steps that run in any case
+};
+
 struct Options {
   std::string tracking_uri;  // MLflow REST endpoint over the same store: http://127.0.0.1:PORT
   fs::path artifact_root;    // the folder behind mlflow-artifacts:/ URIs; "" when there is none
-  fs::path program_dir;      // put first in the steps' PATH; "" for none
-  std::string experiment;    // name; "": the plan's
-  std::string run_name;      // "": the plan's name
-  int max_parallel = 0;      // 0: the plan's, else one for each core
+  // Where the engine keeps what it knows of files, and locks: shared by all runs on the same store. "": what
+  // it knows is forgotten, and other processes are not waited for.
+  fs::path state_dir;
+  fs::path program_dir;                          // put first in the steps' PATH; "" for none
+  std::string experiment;                        // name; "": the plan's
+  std::string run_name;                          // "": the plan's name
+  int max_parallel = 0;                          // 0: the plan's, else one for each core
   std::chrono::milliseconds kill_grace{10'000};  // between SIGTERM and SIGKILL
   EnvironmentManager environment = EnvironmentManager::kDeclared;
   std::map<std::string, std::string> extra_env;
+  CachePolicy cache;
 };
 
 struct StepOutcome {
@@ -53,6 +66,18 @@ Result<Outcome> execute(const pipeline::Plan& plan, tracking::Store& store, cons
 // A single project run as `mlflow run` does it: one run, without a parent, of this name and experiment.
 Result<Outcome> execute_project(const pipeline::Plan& plan, tracking::Store& store, const Options& options,
                                 const Listener& listener);
+
+// What execute() would do with a step, as far as can be said before anything has run.
+struct Foreseen {
+  enum class What { kReuse, kRun, kDepends };  // kDepends: on what a step before it makes
+  std::string step;
+  What what = What::kRun;
+  std::string reason;
+};
+std::string_view to_string(Foreseen::What what);  // "run", "reuse", "depend"
+// In the plan's order. store: nullptr when there is none yet.
+Result<std::vector<Foreseen>> foresee(const pipeline::Plan& plan, tracking::Store* store,
+                                      const Options& options);
 
 // Ends as FAILED every RUNNING run whose runner (a process of this machine, since its last boot) is no more.
 // Returns the ids. Call it when a store is opened.

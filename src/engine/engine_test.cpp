@@ -1,6 +1,5 @@
-#include "engine/engine.h"
+#include "engine/engine_fixture.h"
 
-#include <gmock/gmock.h>
 #include <signal.h>
 #include <sys/wait.h>
 
@@ -8,8 +7,6 @@
 
 #include "base/hash.h"
 #include "base/time.h"
-#include "config/pipeline_file.h"
-#include "engine/artifact_index.h"
 #include "engine/provenance.h"
 #include "sys/signals.h"
 
@@ -19,58 +16,7 @@ namespace {
 using testing::HasSubstr;
 using tracking::RunStatus;
 
-// Pipelines of small shell steps in a folder of their own, run against a real store.
-class Engine : public testing::Test {
- protected:
-  void SetUp() override { open_store(); }
-
-  void open_store() {
-    store_.reset();
-    auto opened = tracking::Store::open(
-        {.uri = dir_.path() / "tidemill.db", .default_artifact_root = (dir_.path() / "artifacts").string()});
-    ASSERT_TRUE(opened) << opened.error().message;
-    store_.emplace(std::move(*opened));
-  }
-
-  void add_step(const std::string& name, const std::string& command, const std::string& parameters = "{}") {
-    ASSERT_TRUE(make_dirs(dir_.path() / name));
-    ASSERT_TRUE(write_file_atomic(
-        dir_.path() / name / "MLproject",
-        fmt::format("entry_points:\n  main:\n    parameters: {}\n    command: |\n      {}\n", parameters,
-                    command)));
-  }
-
-  pipeline::Plan plan(const std::string& yaml) {
-    EXPECT_TRUE(write_file_atomic(dir_.path() / "pipeline.yaml", yaml));
-    auto loaded = config::load_pipeline(dir_.path() / "pipeline.yaml");
-    EXPECT_TRUE(loaded) << loaded.error().message;
-    auto made = pipeline::make_plan(*loaded, {});
-    EXPECT_TRUE(made) << made.error().message;
-    return *made;
-  }
-
-  Result<Outcome> run(const std::string& yaml, int max_parallel = 0) {
-    events_.clear();
-    return execute(plan(yaml), *store_, {.tracking_uri = "http://127.0.0.1:9", .max_parallel = max_parallel},
-                   [this](const Event& event) { events_.push_back(event); });
-  }
-
-  const StepFinished* finished(const std::string& step) const {
-    for (const auto& event : events_)
-      if (const auto* done = std::get_if<StepFinished>(&event); done != nullptr && done->step == step)
-        return done;
-    return nullptr;
-  }
-
-  std::string text_of(const fs::path& relative) {
-    return read_file(dir_.path() / relative).value_or("(missing)");
-  }
-  RunStatus status_of(const std::string& run_id) { return store_->run(run_id)->info.status; }
-
-  TempDir dir_ = TempDir::create().value();
-  std::optional<tracking::Store> store_;
-  std::vector<Event> events_;
-};
+using Engine = EngineTest;
 
 constexpr const char* kTwoSteps =
     "name: demo\nsteps:\n  a: {project: a}\n  b: {project: b, params: {input: "
@@ -87,7 +33,7 @@ TEST_F(Engine, RecordsOneParentAndAChildForEachStepAndPassesOutputsOn) {
   tracking::Run parent = store_->run(outcome->run_id).value();
   EXPECT_EQ(parent.info.status, RunStatus::kFinished);
   EXPECT_EQ(parent.info.name, "demo");
-  EXPECT_EQ(parent.tag("tidemill.step.b"), "finished");
+  EXPECT_EQ(store_->step_records(parent.info.id).value()[1].state, "finished");
   tracking::Run a = store_->run(outcome->steps[0].run_id).value(),
                 b = store_->run(outcome->steps[1].run_id).value();
   EXPECT_EQ(text_of("a/id"), a.info.id + "\n");
@@ -119,7 +65,7 @@ TEST_F(Engine, AFailingStepIsShownWithItsLastLinesAndTheRestIsSkipped) {
   EXPECT_EQ(finished("b")->state, StepState::kSkipped);
   EXPECT_EQ(finished("b")->reason, "needs a, which failed");
   EXPECT_FALSE(fs::exists(dir_.path() / "b/ran"));
-  EXPECT_EQ(store_->run(outcome->run_id)->tag("tidemill.step.b"), "skipped");
+  EXPECT_EQ(store_->step_records(outcome->run_id).value()[1].state, "skipped");
 }
 
 TEST_F(Engine, IndependentStepsRunAtTheSameTime) {
@@ -182,7 +128,7 @@ bool is_running(pid_t pid) {
   return stat && stat->find(") Z") == std::string::npos;
 }
 
-class EngineInterrupted : public Engine {
+class EngineInterrupted : public EngineTest {
  protected:
   void SetUp() override { add_step("a", "sleep 1000 & echo $! > pid; echo ready > ready; wait"); }
 
@@ -234,21 +180,6 @@ TEST_F(Engine, RunsOfALivingRunnerAreNotOrphans) {
   ASSERT_TRUE(run);
   EXPECT_TRUE(end_orphaned_runs(*store_)->empty());
   EXPECT_FALSE(runner_is_alive("another-boot:1:1"));
-}
-
-TEST(ArtifactIndex, ListsRegularFilesWithHashesAndLeavesLinksOut) {
-  TempDir dir = TempDir::create().value();
-  ASSERT_TRUE(make_dirs(dir.path() / "sub"));
-  ASSERT_TRUE(write_file_atomic(dir.path() / "sub/b", std::string(1 << 20, 'x')));
-  ASSERT_TRUE(write_file_atomic(dir.path() / "a", ""));
-  fs::create_symlink("/etc/passwd", dir.path() / "link");
-  auto files = index_artifacts(dir.path()).value();
-  ASSERT_EQ(files.size(), 2u);
-  EXPECT_EQ(files[0].path, "a");
-  EXPECT_EQ(files[1].path, "sub/b");
-  EXPECT_EQ(files[1].size, 1u << 20);
-  EXPECT_EQ(files[1].sha256, sha256_hex(std::string(1 << 20, 'x')));
-  EXPECT_TRUE(index_artifacts(dir.path() / "missing")->empty());
 }
 
 }  // namespace

@@ -1,4 +1,4 @@
-#include "engine/events.h"
+#include "engine/engine.h"
 
 namespace tidemill::engine {
 
@@ -10,12 +10,26 @@ std::string_view to_string(StepState state) {
       return "running";
     case StepState::kFinished:
       return "finished";
+    case StepState::kReused:
+      return "reused";
     case StepState::kFailed:
       return "failed";
     case StepState::kSkipped:
       return "skipped";
     case StepState::kKilled:
       return "killed";
+  }
+  return "";
+}
+
+std::string_view to_string(Foreseen::What what) {
+  switch (what) {
+    case Foreseen::What::kRun:
+      return "run";
+    case Foreseen::What::kReuse:
+      return "reuse";
+    case Foreseen::What::kDepends:
+      return "depend";
   }
   return "";
 }

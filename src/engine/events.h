@@ -11,10 +11,12 @@
 
 namespace tidemill::engine {
 
-enum class StepState { kWaiting, kRunning, kFinished, kFailed, kSkipped, kKilled };
+enum class StepState { kWaiting, kRunning, kFinished, kReused, kFailed, kSkipped, kKilled };
 std::string_view to_string(StepState state);  // "waiting", ...
 // Whether steps that need this one may run.
-inline bool succeeded(StepState state) { return state == StepState::kFinished; }
+inline bool succeeded(StepState state) {
+  return state == StepState::kFinished || state == StepState::kReused;
+}
 
 // What a listener (terminal, JSON lines) is told, in order, on the thread that calls execute().
 
@@ -24,6 +26,7 @@ struct RunStarted {
 };
 struct StepStarted {
   std::string step, run_id;
+  std::string reason;  // why it runs
   std::string command;
   fs::path log, artifacts;
 };
@@ -38,8 +41,10 @@ struct StepFinished {
   std::string step, run_id;  // run_id is "" for a skipped step
   StepState state = StepState::kFinished;
   double seconds = 0;
-  std::string reason;   // "exit status 3", "needs train, which failed"; "" when it finished
-  std::string command;  // of a failed step
+  // "exit status 3", "needs train, which failed", "nothing has changed since run 1a2b3c4d"; "" when finished
+  std::string reason;
+  std::string reused_run;  // of a reused step: the run that made its result
+  std::string command;     // of a failed step
   fs::path log;
   std::vector<std::string> last_lines;  // of a failed step's log, at most 20
   size_t artifact_count = 0;

@@ -3,7 +3,7 @@
 #include "artifacts/artifact_repository.h"
 #include "base/text.h"
 #include "base/time.h"
-#include "engine/artifact_index.h"
+#include "engine/file_tree.h"
 #include "engine/provenance.h"
 
 namespace tidemill::engine {
@@ -41,7 +41,8 @@ Result<> Record::begin() {
 
 Result<> Record::end(tracking::RunStatus status, double seconds) {
   if (is_pipeline()) {
-    if (auto files = index_artifacts(artifacts_)) add(tracking::RecordArtifacts{run_id_, std::move(*files)});
+    if (auto tree = FileHashes().tree(artifacts_))
+      add(tracking::RecordArtifacts{run_id_, std::move(tree->files)});
     add(tracking::UpdateRun{.run_id = run_id_, .status = status, .end_time = now_ms(), .name = {}});
   }
   tell(RunFinished{run_id_, status, seconds});
@@ -59,9 +60,7 @@ Result<tracking::Run> Record::make_run(const std::string& name, std::vector<KeyV
 }
 
 Result<fs::path> Record::folder_of(const tracking::Run& run) const {
-  auto folder = artifacts::local_folder(run.info.artifact_uri);
-  auto proxied = artifacts::proxied_path(run.info.artifact_uri);
-  if (proxied && !options_.artifact_root.empty()) folder = options_.artifact_root / *proxied;
+  auto folder = artifacts::local_folder(run.info.artifact_uri, options_.artifact_root);
   if (!folder)
     return fail(Code::kInvalid,
                 "experiment {} keeps its artifacts at {}, which is not a folder of this machine; choose "
@@ -77,29 +76,57 @@ const std::vector<KeyValue>& Record::tags_of(const fs::path& folder) {
   return found->second;
 }
 
-Result<StepRun> Record::new_step_run(size_t index) {
+Result<tracking::Run> Record::make_step_run(size_t index) {
   const auto& step = plan_.steps[index];
   std::vector<KeyValue> tags = tags_of(step.project.folder);
   tags.emplace_back("mlflow.project.entryPoint", step.entry.name);
   tags.emplace_back("tidemill.step", step.name);
   if (is_pipeline()) tags.emplace_back("mlflow.parentRunId", run_id_);
-  auto run = TRY(make_run(is_pipeline() ? step.name : options_.run_name, std::move(tags)));
+  return make_run(is_pipeline() ? step.name : options_.run_name, std::move(tags));
+}
+
+Result<StepRun> Record::begin_step(size_t index, const Decision& decision) {
+  auto run = TRY(make_step_run(index));
+  if (is_pipeline()) run.tags.emplace_back("tidemill.reason", decision.reason);
   StepRun made{run.info.id, TRY(folder_of(run))};
   if (!is_pipeline()) {
     run_id_ = made.id;
     artifacts_ = made.artifacts;
   }
   add(tracking::NewRun{std::move(run)});
+  set_state(index, StepState::kRunning, made.id, decision);
   return made;
 }
 
-void Record::set_state(size_t step, StepState state) {
+Result<std::string> Record::reuse_step(size_t index, const Decision& decision) {
+  auto run = TRY(make_step_run(index));
+  std::string id = run.info.id;
+  run.tags.emplace_back("tidemill.reason", decision.reason);
+  run.tags.emplace_back("tidemill.reused_run", decision.result.run_id);
+  run.info.artifact_uri = decision.result.artifact_uri;
+  run.info.status = tracking::RunStatus::kFinished;
+  run.info.end_time = run.info.start_time;
+  add(tracking::NewRun{std::move(run), decision.result.run_id});
+  set_state(index, StepState::kReused, id, decision);
+  return id;
+}
+
+void Record::set_state(size_t step, StepState state, const std::string& step_run, const Decision& decision) {
   if (!is_pipeline()) return;
-  add(tracking::LogBatch{
-      run_id_,
-      {.metrics = {},
-       .params = {},
-       .tags = {{"tidemill.step." + plan_.steps[step].name, std::string(to_string(state))}}}});
+  const std::string& name = plan_.steps[step].name;
+  add(tracking::StepRecord{.run_id = run_id_,
+                           .step = name,
+                           .state = std::string(to_string(state)),
+                           .attempt = 1,
+                           .step_run = step_run,
+                           .key = decision.key,
+                           .reason = decision.reason});
+  if (!decision.key.empty() && (state == StepState::kRunning || state == StepState::kReused))
+    add(tracking::StepKey{.pipeline = plan_.name,
+                          .step = name,
+                          .key = decision.key,
+                          .ingredients = pipeline::ingredients_to_json(decision.ingredients),
+                          .step_run = step_run});
 }
 
 Result<> Record::commit() {

@@ -8,6 +8,7 @@
 
 #include "engine/engine.h"
 #include "engine/events.h"
+#include "engine/step_cache.h"
 #include "pipeline/plan.h"
 #include "tracking/store.h"
 
@@ -31,8 +32,10 @@ class Record {
   Result<> end(tracking::RunStatus status, double seconds);
 
   // A run for the step, with its folder on this machine.
-  Result<StepRun> new_step_run(size_t step);
-  void set_state(size_t step, StepState state);
+  Result<StepRun> begin_step(size_t step, const Decision& decision);
+  // A run that points at the artifacts of the one whose result is reused. Returns its id.
+  Result<std::string> reuse_step(size_t step, const Decision& decision);
+  void set_state(size_t step, StepState state, const std::string& step_run, const Decision& decision);
   void add(tracking::Change change) { changes_.push_back(std::move(change)); }
   // Told to the listener once what has been added is on disk.
   void tell(Event event) { events_.push_back(std::move(event)); }
@@ -45,6 +48,7 @@ class Record {
 
  private:
   Result<fs::path> folder_of(const tracking::Run& run) const;
+  Result<tracking::Run> make_step_run(size_t step);
   Result<tracking::Run> make_run(const std::string& name, std::vector<tracking::KeyValue> tags) const;
   const std::vector<tracking::KeyValue>& tags_of(const fs::path& folder);
 

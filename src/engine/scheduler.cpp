@@ -1,5 +1,7 @@
 #include "engine/scheduler.h"
 
+#include <algorithm>
+
 namespace tidemill::engine {
 
 Scheduler::Scheduler(const pipeline::Plan& plan, size_t most_parallel)
@@ -11,17 +13,28 @@ Scheduler::Scheduler(const pipeline::Plan& plan, size_t most_parallel)
   for (size_t i = 0; i < plan.steps.size(); ++i) {
     open_needs_[i] = plan.steps[i].needs.size();
     for (size_t need : plan.steps[i].needs) dependents_[need].push_back(i);
-    if (open_needs_[i] == 0) ready_.push(i);
+    if (open_needs_[i] == 0) ready_.push_back(i);
   }
 }
 
+std::vector<size_t> Scheduler::take_ready() {
+  if (halted_) return {};
+  std::sort(ready_.begin(), ready_.end());
+  return std::exchange(ready_, {});
+}
+
 std::optional<size_t> Scheduler::next() {
-  if (halted_ || ready_.empty() || running_ >= most_parallel_) return std::nullopt;
-  size_t step = ready_.top();
-  ready_.pop();
+  if (halted_ || queue_.empty() || running_ >= most_parallel_) return std::nullopt;
+  size_t step = queue_.top();
+  queue_.pop();
   states_[step] = StepState::kRunning;
   ++running_;
   return step;
+}
+
+void Scheduler::put_back(size_t step) {
+  states_[step] = StepState::kWaiting;
+  --running_;
 }
 
 void Scheduler::settle(size_t step, StepState state) {
@@ -29,7 +42,7 @@ void Scheduler::settle(size_t step, StepState state) {
   states_[step] = state;
   if (!succeeded(state)) return;
   for (size_t dependent : dependents_[step])
-    if (--open_needs_[dependent] == 0) ready_.push(dependent);
+    if (--open_needs_[dependent] == 0) ready_.push_back(dependent);
 }
 
 std::string Scheduler::skip_reason(size_t step) const {

@@ -16,9 +16,15 @@ class Scheduler {
  public:
   Scheduler(const pipeline::Plan& plan, size_t most_parallel);
 
-  // The next step, in the plan's order, whose needs are met while there is room for it; it counts as running
-  // from now on.
+  // Steps whose needs are met and that have not been returned before, in the plan's order. Each is to be
+  // settled or enqueued.
+  std::vector<size_t> take_ready();
+  // The step is to run when there is room for it.
+  void enqueue(size_t step) { queue_.push(step); }
+  // The next step to run; it counts as running from now on.
   std::optional<size_t> next();
+  // It waits again, outside the queue.
+  void put_back(size_t step);
   // It has ended: finished or reused steps make way for those that need them.
   void settle(size_t step, StepState state);
   // Nothing starts any more.
@@ -35,7 +41,8 @@ class Scheduler {
   std::vector<StepState> states_;
   std::vector<size_t> open_needs_;               // of each step: how many of its needs are not met
   std::vector<std::vector<size_t>> dependents_;  // of each step
-  std::priority_queue<size_t, std::vector<size_t>, std::greater<>> ready_;
+  std::vector<size_t> ready_;
+  std::priority_queue<size_t, std::vector<size_t>, std::greater<>> queue_;
   size_t running_ = 0;
   bool halted_ = false;
 };

@@ -39,12 +39,12 @@ Result<Arguments> pipeline_params(const Pipeline& pipeline, const Arguments& giv
 // The nodes of the graph are the steps in the order of the file.
 struct Graph {
   std::vector<std::string> names;
+  std::unordered_map<std::string, size_t> positions;
   std::vector<std::vector<size_t>> needs;
 
-  std::optional<size_t> index(std::string_view name) const {
-    auto at = std::find(names.begin(), names.end(), name);
-    if (at == names.end()) return std::nullopt;
-    return static_cast<size_t>(at - names.begin());
+  std::optional<size_t> index(const std::string& name) const {
+    auto at = positions.find(name);
+    return at != positions.end() ? std::optional(at->second) : std::nullopt;
   }
 };
 
@@ -77,9 +77,22 @@ Result<std::optional<size_t>> check_reference(const Reference& reference, const 
   return graph.index(reference[1]);
 }
 
+// Everything of a step that may hold references.
+std::vector<const config::Template*> templates_of(const Step& step) {
+  std::vector<const config::Template*> found;
+  for (const auto& argument : step.arguments) found.push_back(&argument.value);
+  for (const auto& input : step.settings.inputs) found.push_back(&input);
+  for (const auto& variable : step.settings.environment)
+    if (variable.value) found.push_back(&*variable.value);
+  return found;
+}
+
 Result<Graph> make_graph(const Pipeline& pipeline) {
   Graph graph;
-  for (const Step& step : pipeline.steps) graph.names.push_back(step.name);
+  for (const Step& step : pipeline.steps) {
+    graph.positions.emplace(step.name, graph.names.size());
+    graph.names.push_back(step.name);
+  }
   for (const Step& step : pipeline.steps) {
     std::set<size_t> needs;
     for (const auto& need : step.needs) {
@@ -89,10 +102,9 @@ Result<Graph> make_graph(const Pipeline& pipeline) {
                        did_you_mean(need.step, graph.names));
       needs.insert(*index);
     }
-    for (const auto& argument : step.arguments)
-      for (const auto& reference : argument.value.references())
-        if (auto index = TRY(check_reference(reference, pipeline, graph, argument.value.place)))
-          needs.insert(*index);
+    for (const config::Template* value : templates_of(step))
+      for (const auto& reference : value->references())
+        if (auto index = TRY(check_reference(reference, pipeline, graph, value->place))) needs.insert(*index);
     graph.needs.emplace_back(needs.begin(), needs.end());
   }
   return graph;
@@ -189,7 +201,7 @@ Result<Plan> make_plan(const Pipeline& pipeline, const Arguments& given) {
   for (size_t i = 0; i < order.size(); ++i) position[order[i]] = i;
   for (size_t index : order) {
     const Step& step = pipeline.steps[index];
-    PlannedStep planned{step.name, step.project, step.entry, step.arguments, {}, step.timeout, step.figures};
+    PlannedStep planned{step.name, step.project, step.entry, step.arguments, {}, step.settings};
     for (size_t need : graph.needs[index]) planned.needs.push_back(position[need]);
     plan.positions.emplace(step.name, plan.steps.size());
     plan.steps.push_back(std::move(planned));
@@ -217,20 +229,24 @@ std::optional<size_t> Plan::index(const std::string& step) const {
   return found != positions.end() ? std::optional(found->second) : std::nullopt;
 }
 
+Result<std::string> resolve(const Plan& plan, const config::Template& value, const StepResult& self,
+                            const Scope& scope) {
+  std::string text;
+  for (const auto& part : value.parts) {
+    if (const auto* literal = std::get_if<std::string>(&part)) {
+      text += *literal;
+    } else {
+      text += TRY(value_of(std::get<Reference>(part), plan, self, scope, value.place));
+    }
+  }
+  return text;
+}
+
 Result<Arguments> resolve(const Plan& plan, const PlannedStep& step, const StepResult& self,
                           const Scope& scope) {
   Arguments resolved;
-  for (const auto& argument : step.arguments) {
-    std::string text;
-    for (const auto& part : argument.value.parts) {
-      if (const auto* literal = std::get_if<std::string>(&part)) {
-        text += *literal;
-      } else {
-        text += TRY(value_of(std::get<Reference>(part), plan, self, scope, argument.value.place));
-      }
-    }
-    resolved.emplace_back(argument.name, std::move(text));
-  }
+  for (const auto& argument : step.arguments)
+    resolved.emplace_back(argument.name, TRY(resolve(plan, argument.value, self, scope)));
   return resolved;
 }
 

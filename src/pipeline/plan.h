@@ -1,7 +1,6 @@
 // The plan of a pipeline run. Pure: structs in, structs out; no clock, no disk, no process.
 #pragma once
 
-#include <chrono>
 #include <functional>
 #include <optional>
 #include <string>
@@ -18,8 +17,7 @@ struct PlannedStep {
   config::EntryPoint entry;
   std::vector<config::StepArgument> arguments;
   std::vector<size_t> needs;  // indexes into Plan::steps, all smaller than this step's own
-  std::optional<std::chrono::seconds> timeout;
-  std::vector<std::string> figures;  // see config::Step
+  config::StepSettings settings;
 };
 
 struct Plan {
@@ -62,5 +60,7 @@ struct Scope {
 // that is referred to was not logged.
 Result<config::Arguments> resolve(const Plan& plan, const PlannedStep& step, const StepResult& self,
                                   const Scope& scope);
+Result<std::string> resolve(const Plan& plan, const config::Template& value, const StepResult& self,
+                            const Scope& scope);
 
 }  // namespace tidemill::pipeline

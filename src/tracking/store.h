@@ -49,6 +49,9 @@ struct Batch {
 // The kinds of change that can be made together; see Store::apply.
 struct NewRun {
   Run run;  // of make_run()
+  // It also gets this run's parameters, latest metrics (but system/...) and own tags (not mlflow. or
+  // tidemill.). "": nothing.
+  std::string data_of = {};
 };
 struct LogBatch {
   std::string run_id;

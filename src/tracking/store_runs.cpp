@@ -113,11 +113,11 @@ Result<> insert_run(db::Connection& connection, KeyIds& keys, Run& run) {
   if (run.info.artifact_uri.empty())
     run.info.artifact_uri = fmt::format("{}/{}/artifacts", parent.text(0), run.info.id);
   db::Statement insert = TRY(
-      connection.prepare("INSERT INTO runs (uuid, experiment, lifecycle, status, start_time, name, user_id, "
-                         "artifact_uri) VALUES (?, ?, 0, ?, ?, ?, ?, ?) RETURNING id"));
+      connection.prepare("INSERT INTO runs (uuid, experiment, lifecycle, status, start_time, end_time, name, "
+                         "user_id, artifact_uri) VALUES (?, ?, 0, ?, ?, ?, ?, ?, ?) RETURNING id"));
   TRY(insert
           .bind(run.info.id, experiment, static_cast<int>(run.info.status), run.info.start_time,
-                run.info.name, run.info.user, run.info.artifact_uri)
+                run.info.end_time, run.info.name, run.info.user, run.info.artifact_uri)
           .step());
   int64_t row = insert.integer(0);
   for (const auto& [key, value] : run.tags)
@@ -126,6 +126,32 @@ Result<> insert_run(db::Connection& connection, KeyIds& keys, Run& run) {
                        "ON CONFLICT (run, key) DO UPDATE SET value = excluded.value",
                        row, TRY(keys.id(connection, key)), cut(value, kMaxTagChars)));
   return {};
+}
+
+Result<> copy_data(db::Connection& connection, WriteCache& cache, std::string_view from, int64_t to) {
+  RunRow source = TRY(cache.active_run(connection, from));
+  TRY(
+      connection.run("INSERT INTO params (run, key, value) SELECT ?, key, value FROM params WHERE run = ? "
+                     "ON CONFLICT (run, key) DO NOTHING",
+                     to, source.row));
+  TRY(
+      connection.run("INSERT INTO tags (run, key, value) SELECT ?, t.key, t.value FROM tags t JOIN keys k "
+                     "ON k.id = t.key WHERE t.run = ? AND k.name NOT LIKE 'mlflow.%' AND k.name NOT LIKE "
+                     "'tidemill.%' ON CONFLICT (run, key) DO NOTHING",
+                     to, source.row));
+  std::vector<Metric> metrics;
+  {
+    db::Statement row = TRY(connection.prepare(
+        "SELECT k.name, m.value, m.is_nan, m.timestamp, m.step FROM metrics m JOIN keys k ON k.id = m.key "
+        "WHERE m.run = ? AND k.name NOT LIKE 'system/%'"));
+    row.bind(source.row);
+    while (TRY(row.step()))
+      metrics.push_back({std::string(row.text(0)),
+                         row.integer(2) ? std::numeric_limits<double>::quiet_NaN() : row.real(1),
+                         row.integer(3), row.integer(4)});
+  }
+  TRY(cache.metrics.append(connection, cache.keys, to, metrics));
+  return cache.metrics.seal(connection, to);
 }
 
 Result<RunInfo> change_run(db::Connection& connection, WriteCache& cache, const UpdateRun& update) {
@@ -154,7 +180,11 @@ struct Maker {
   db::Connection& connection;
   WriteCache& cache;
 
-  Result<> operator()(NewRun& change) const { return insert_run(connection, cache.keys, change.run); }
+  Result<> operator()(NewRun& change) const {
+    TRY(insert_run(connection, cache.keys, change.run));
+    if (change.data_of.empty()) return {};
+    return copy_data(connection, cache, change.data_of, TRY(cache.run(connection, change.run.info.id)).row);
+  }
   Result<> operator()(const UpdateRun& change) const {
     return change_run(connection, cache, change).map([](const RunInfo&) {});
   }

@@ -44,6 +44,24 @@ TEST_F(Steps, ARunCanPointAtTheArtifactsOfAnother) {
   EXPECT_EQ(store_.run(reused.info.id)->info.artifact_uri, made.info.artifact_uri);
 }
 
+TEST_F(Steps, ARunCanTakeOverWhatAnotherHasLogged) {
+  tracking::Run made = store_.create_run({.tags = {{"digest", "d"}, {"tidemill.step", "a"}}}).value();
+  ASSERT_TRUE(store_.log_batch(
+      made.info.id,
+      {.metrics = {{"accuracy", 0.5, 1, 1}, {"accuracy", 0.9, 2, 2}, {"system/step_seconds", 3, 2, 0}},
+       .params = {{"lr", "0.1"}},
+       .tags = {}}));
+  tracking::Run reused = new_run("reused");
+  std::vector<Change> changes = {NewRun{reused, made.info.id}};
+  ASSERT_TRUE(store_.apply(changes));
+  tracking::Run read = store_.run(reused.info.id).value();
+  EXPECT_EQ(read.metric("accuracy"), 0.9);
+  EXPECT_EQ(read.metrics.size(), 1u);
+  EXPECT_EQ(read.param("lr"), "0.1");
+  EXPECT_EQ(read.tag("digest"), "d");
+  EXPECT_EQ(read.tag("tidemill.step"), "");
+}
+
 TEST_F(Steps, AResultIsFoundByItsKeyUntilItsRunIsDeleted) {
   tracking::Run run = store_.create_run({}).value();
   std::vector<Change> changes = {StepResult{"key", run.info.id, "digest"},

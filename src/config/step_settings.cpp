@@ -1,0 +1,82 @@
+#include "config/step_settings.h"
+
+#include "base/text.h"
+
+namespace tidemill::config {
+namespace {
+
+Result<std::vector<std::string>> read_names(const Node* node, std::string_view what) {
+  std::vector<std::string> names;
+  if (node == nullptr || node->kind == Node::Kind::kNull) return names;
+  if (node->kind == Node::Kind::kScalar) return std::vector{node->text};
+  if (node->kind != Node::Kind::kList) return fail_at(node->place, "{} must be a list", what);
+  for (const auto& item : node->items) {
+    names.push_back(TRY(as_text(item, what)));
+    if (names.back().empty()) return fail_at(item.place, "an entry of {} is empty", what);
+  }
+  return names;
+}
+
+Result<std::vector<Template>> read_templates(const Node* node, std::string_view what) {
+  std::vector<Template> templates;
+  if (node == nullptr || node->kind == Node::Kind::kNull) return templates;
+  if (node->kind != Node::Kind::kList) return fail_at(node->place, "{} must be a list", what);
+  for (const auto& item : node->items)
+    templates.push_back(TRY(parse_template(TRY(as_text(item, what)), item.place)));
+  return templates;
+}
+
+Result<std::vector<std::string>> read_code(const Node* node) {
+  auto paths = TRY(read_names(node, "code"));
+  for (const auto& path : paths)
+    for (const auto& part : split(path, '/'))
+      if (path.starts_with('/') || part == "..")
+        return fail_at(node->place,
+                       "code '{}' leads out of the project's folder; use inputs for what lies "
+                       "elsewhere",
+                       path);
+  return paths;
+}
+
+// NAME: value for variables that are set, NAME: with nothing for those of the caller that count.
+Result<std::vector<Variable>> read_environment(const Node* node) {
+  std::vector<Variable> variables;
+  if (node == nullptr || node->kind == Node::Kind::kNull) return variables;
+  if (!node->is_map())
+    return fail_at(node->place,
+                   "environment must be a map of variables; leave a value empty to take the "
+                   "caller's");
+  for (const auto& entry : node->entries) {
+    if (entry.key.empty() || entry.key.find('=') != std::string::npos)
+      return fail_at(entry.place, "'{}' cannot be the name of a variable", entry.key);
+    Variable variable{entry.key, std::nullopt};
+    if (entry.value.kind != Node::Kind::kNull)
+      variable.value = TRY(parse_template(TRY(as_text(entry.value, entry.key)), entry.value.place));
+    variables.push_back(std::move(variable));
+  }
+  return variables;
+}
+
+}  // namespace
+
+const std::vector<std::string>& setting_names() {
+  static const std::vector<std::string> names = {"cache",       "inputs",  "code",   "programs",
+                                                 "environment", "timeout", "figures"};
+  return names;
+}
+
+Result<StepSettings> read_settings(const Node& step) {
+  StepSettings settings;
+  if (const Node* cache = step.find("cache"))
+    settings.cache = TRY(as_bool(*cache, "cache")) ? Caching::kOn : Caching::kOff;
+  settings.inputs = TRY(read_templates(step.find("inputs"), "inputs"));
+  settings.code = TRY(read_code(step.find("code")));
+  settings.programs = TRY(read_names(step.find("programs"), "programs"));
+  settings.environment = TRY(read_environment(step.find("environment")));
+  if (const Node* timeout = step.find("timeout"))
+    settings.timeout = std::chrono::seconds(TRY(as_int(*timeout, "timeout (seconds)", 1, 30 * 24 * 3600)));
+  settings.figures = TRY(read_names(step.find("figures"), "figures"));
+  return settings;
+}
+
+}  // namespace tidemill::config

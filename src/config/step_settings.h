@@ -1,0 +1,39 @@
+// How a step of pipeline.yaml is to be run, apart from what it runs (docs/pipeline.md, "Settings of a step").
+#pragma once
+
+#include <chrono>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "config/reference.h"
+#include "config/yaml.h"
+
+namespace tidemill::config {
+
+enum class Caching { kOn, kOff };
+
+// A variable of the step's environment; without a value it is the caller's.
+struct Variable {
+  std::string name;
+  std::optional<Template> value;
+};
+
+struct StepSettings {
+  // --- What decides whether an earlier result can be used again ---
+  Caching cache = Caching::kOn;
+  std::vector<Template> inputs;       // files and folders that it reads, beside parameters of type path
+  std::vector<std::string> code;      // below the project's folder; empty: all of it
+  std::vector<std::string> programs;  // that it runs, beside the first word of its command
+  std::vector<Variable> environment;
+
+  std::optional<std::chrono::seconds> timeout;
+  std::vector<std::string> figures;  // names of metrics, tags or parameters to show when the run has ended
+};
+
+// The keys of a step that are settings.
+const std::vector<std::string>& setting_names();
+// `step` is the step's map.
+Result<StepSettings> read_settings(const Node& step);
+
+}  // namespace tidemill::config

@@ -1,0 +1,250 @@
+// Which steps run again after a change, and what is said about it.
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+
+#include <fstream>
+#include <set>
+
+#include "engine/engine_fixture.h"
+
+namespace tidemill::engine {
+namespace {
+
+using testing::HasSubstr;
+using tracking::RunStatus;
+
+// prepare -> train(rate) -> report; each counts how often it has run, outside of its project.
+class Cache : public EngineTest {
+ protected:
+  void SetUp() override {
+    EngineTest::SetUp();
+    add_step("prepare", "echo run >> ../count.prepare; sort {source} > $TIDEMILL_OUTPUT_DIR/data.txt",
+             "{source: path}");
+    add_step("train",
+             "echo run >> ../count.train; cat {data} script > $TIDEMILL_OUTPUT_DIR/model; echo {rate} "
+             ">> $TIDEMILL_OUTPUT_DIR/model",
+             "{data: path, rate: float}");
+    add_step("report", "echo run >> ../count.report; cat {model}/model > $TIDEMILL_OUTPUT_DIR/report",
+             "{model: path}");
+    write("train/script", "v1\n");
+    write("raw", "b\na\n");
+  }
+
+  static constexpr const char* kSteps =
+      "name: p\nparams: {rate: {type: float, default: 0.1}}\nsteps:\n"
+      "  prepare: {project: prepare, params: {source: '${pipeline.folder}/raw'}}\n"
+      "  train: {project: train, params: {data: '${steps.prepare.artifacts}/data.txt', rate: "
+      "'${params.rate}'}}\n"
+      "  report: {project: report, params: {model: '${steps.train.artifacts}'}}\n";
+
+  // The names of the steps that ran, separated by spaces.
+  std::string ran(const config::Arguments& params = {}, const std::string& yaml = kSteps) {
+    auto outcome = run(plan(yaml, params));
+    EXPECT_TRUE(outcome) << outcome.error().message;
+    EXPECT_EQ(outcome->status, RunStatus::kFinished);
+    last_ = *outcome;
+    std::string names;
+    for (const auto& step : outcome->steps)
+      if (step.state == StepState::kFinished) names += (names.empty() ? "" : " ") + step.step;
+    return names;
+  }
+  fs::path artifacts_of(const std::string& step) {
+    for (const auto& outcome : last_.steps)
+      if (outcome.step == step) return store_->run(outcome.run_id)->info.artifact_uri;
+    return {};
+  }
+  Outcome last_;
+};
+
+TEST_F(Cache, NothingRunsTwiceAndTheReusedRunsPointAtWhatIsThere) {
+  EXPECT_EQ(ran(), "prepare train report");
+  fs::path made = artifacts_of("train");
+  EXPECT_EQ(started("train"), "it has not run before");
+  EXPECT_EQ(ran(), "");
+  EXPECT_EQ(finished("train")->state, StepState::kReused);
+  EXPECT_THAT(finished("train")->reason, HasSubstr("nothing has changed since run "));
+  EXPECT_EQ(artifacts_of("train"), made);
+  tracking::Run reused = store_->run(last_.steps[1].run_id).value();
+  EXPECT_EQ(reused.info.status, RunStatus::kFinished);
+  EXPECT_EQ(reused.tag("mlflow.parentRunId"), last_.run_id);
+  EXPECT_EQ(reused.param("rate"), "0.1");
+  EXPECT_EQ(text_of("count.train"), "run\n");
+}
+
+TEST_F(Cache, AParameterRunsOnlyWhatUsesItAndIsToldWithBothValues) {
+  ran();
+  EXPECT_EQ(ran({{"rate", "0.2"}}), "train report");
+  EXPECT_EQ(started("train"), "parameter rate: 0.1 -> 0.2");
+  EXPECT_THAT(started("report"), HasSubstr("input model: "));
+  EXPECT_EQ(ran({{"rate", "0.1"}}), "");
+}
+
+TEST_F(Cache, CodeOfAStepRunsItAgainAndAnUndeclaredFileDoesNot) {
+  ran();
+  write("train/script", "v2\n");
+  write("unrelated", "x");
+  EXPECT_EQ(ran(), "train report");
+  EXPECT_THAT(started("train"), HasSubstr("code script: "));
+}
+
+TEST_F(Cache, OnlyDeclaredCodeCounts) {
+  std::string yaml = std::string(kSteps) +
+                     "  extra: {project: train, code: [script], params: {data: "
+                     "'${pipeline.folder}/raw', rate: 1}}\n";
+  ran({}, yaml);
+  write("train/notes", "x");
+  EXPECT_EQ(ran({}, yaml), "train");
+  write("train/script", "v2\n");
+  EXPECT_EQ(ran({}, yaml), "train report extra");
+}
+
+TEST_F(Cache, TheSameOutputAgainStopsTheChange) {
+  ran();
+  write("raw", "a\nb\n");  // sorted, it is the same
+  EXPECT_EQ(ran(), "prepare");
+}
+
+TEST_F(Cache, AnotherTimeIsNoChange) {
+  ran();
+  timespec times[2] = {{5, 5}, {5, 5}};
+  ASSERT_EQ(utimensat(AT_FDCWD, (dir_.path() / "raw").c_str(), times, 0), 0);
+  ASSERT_EQ(utimensat(AT_FDCWD, (dir_.path() / "train/script").c_str(), times, 0), 0);
+  EXPECT_EQ(ran(), "");
+}
+
+TEST_F(Cache, OtherBytesOfTheSameSizeAndTimeAreAChange) {
+  ran();
+  struct stat info{};
+  ASSERT_EQ(stat((dir_.path() / "raw").c_str(), &info), 0);
+  std::ofstream(dir_.path() / "raw") << "d\nc\n";
+  timespec times[2] = {info.st_atim, info.st_mtim};
+  ASSERT_EQ(utimensat(AT_FDCWD, (dir_.path() / "raw").c_str(), times, 0), 0);
+  EXPECT_EQ(ran(), "prepare train report");
+}
+
+TEST_F(Cache, DeletedAndDamagedOutputsAreMadeAgain) {
+  ran();
+  fs::remove_all(artifacts_of("train"));
+  EXPECT_EQ(ran(), "train");  // what it makes is the same: the report stays
+  EXPECT_THAT(started("train"), HasSubstr("were deleted"));
+  std::ofstream(artifacts_of("prepare") / "data.txt") << "other";
+  EXPECT_EQ(ran(), "prepare");
+  EXPECT_THAT(started("prepare"), HasSubstr("changed or damaged"));
+}
+
+TEST_F(Cache, ADeletedRunIsNotReused) {
+  ran();
+  ASSERT_TRUE(store_->delete_run(last_.steps[2].run_id));
+  EXPECT_EQ(ran(), "report");
+  EXPECT_THAT(started("report"), HasSubstr("has left no result"));
+}
+
+TEST_F(Cache, AnotherPipelineAndAnotherStepNameReuseTheSameResult) {
+  ran();
+  EXPECT_EQ(ran({},
+                "name: other\nsteps:\n  sorted: {project: prepare, params: {source: "
+                "'${pipeline.folder}/raw'}}\n"),
+            "");
+}
+
+TEST_F(Cache, CanBeSwitchedOffInTheFileAndOnTheCommandLine) {
+  std::string yaml = kSteps;
+  yaml.replace(yaml.find("  train: {"), 10, "  train: {cache: false, ");
+  ran({}, yaml);
+  EXPECT_EQ(ran({}, yaml), "train");
+  EXPECT_EQ(started("train"), "cache: false");
+  options_.cache.forced = {"report"};
+  EXPECT_EQ(ran({}, kSteps), "train report");
+  options_.cache = {.read = CachePolicy::Use::kNo, .write = CachePolicy::Use::kNo, .forced = {}};
+  EXPECT_EQ(ran({{"rate", "0.7"}}), "prepare train report");
+  options_.cache = {};
+  EXPECT_EQ(ran({{"rate", "0.7"}}), "train report");
+}
+
+TEST_F(Cache, AFailedStepLeavesNoResult) {
+  add_step("prepare", "echo half > $TIDEMILL_OUTPUT_DIR/data.txt; exit 1", "{source: path}");
+  EXPECT_EQ(run(plan(kSteps))->status, RunStatus::kFailed);
+  EXPECT_EQ(run(plan(kSteps))->status, RunStatus::kFailed);
+  EXPECT_THAT(started("prepare"), HasSubstr("has left no result"));
+}
+
+TEST_F(Cache, WhatAStepReadsFromItsEnvironmentCountsWhenDeclared) {
+  add_step("env", "echo $SHADE > $TIDEMILL_OUTPUT_DIR/shade");
+  std::string yaml = "name: e\nsteps:\n  env: {project: env, environment: {SHADE: }}\n";
+  ASSERT_EQ(setenv("SHADE", "red", 1), 0);
+  EXPECT_EQ(ran({}, yaml), "env");
+  EXPECT_EQ(ran({}, yaml), "");
+  ASSERT_EQ(setenv("SHADE", "blue", 1), 0);
+  EXPECT_EQ(ran({}, yaml), "env");
+  EXPECT_EQ(started("env"), "variable SHADE: red -> blue");
+  EXPECT_EQ(ran({}, "name: e\nsteps:\n  env: {project: env, environment: {SHADE: green}}\n"), "env");
+  EXPECT_EQ(read_file(artifacts_of("env") / "shade").value(), "green\n");
+}
+
+TEST_F(Cache, AStepThatRefersToTheParentRunIsNeverReused) {
+  add_step("note", "true", "{run: string}");
+  std::string yaml = "name: n\nsteps:\n  note: {project: note, params: {run: '${run.id}'}}\n";
+  ran({}, yaml);
+  EXPECT_EQ(ran({}, yaml), "note");
+}
+
+TEST_F(Cache, CodeThatChangesWhileItRunsLeavesNoResult) {
+  add_step("self", "echo x >> notes");
+  std::string yaml = "name: s\nsteps:\n  self: {project: self}\n";
+  ran({}, yaml);
+  EXPECT_EQ(ran({}, yaml), "self");
+  EXPECT_THAT(started("self"), HasSubstr("code notes"));
+}
+
+TEST_F(Cache, EqualStepsOfOneRunAreRunOnce) {
+  std::string yaml =
+      "name: two\nmax_parallel: 2\nsteps:\n"
+      "  a: {project: prepare, params: {source: '${pipeline.folder}/raw'}}\n"
+      "  b: {project: prepare, params: {source: '${pipeline.folder}/raw'}}\n";
+  EXPECT_EQ(ran({}, yaml), "a");
+  EXPECT_EQ(text_of("count.prepare"), "run\n");
+}
+
+TEST_F(Cache, TwoRunsAtOnceDoTheWorkOnce) {
+  add_step("slow", "echo run >> ../count.slow; sleep 0.3; echo done > $TIDEMILL_OUTPUT_DIR/x");
+  pipeline::Plan slow = plan("name: s\nsteps:\n  slow: {project: slow}\n");
+  options_.tracking_uri = "http://127.0.0.1:9";
+  options_.state_dir = dir_.path() / "state";
+  // Each with a store of its own, as two processes have.
+  auto run_once = [&] {
+    auto store = tracking::Store::open(
+        {.uri = dir_.path() / "tidemill.db", .default_artifact_root = (dir_.path() / "artifacts").string()});
+    return execute(slow, *store, options_, [](const Event&) {})->steps[0].state;
+  };
+  std::multiset<StepState> states;
+  std::vector<pid_t> runners;
+  for (int i = 0; i < 2; ++i) {
+    runners.push_back(fork());
+    if (runners.back() == 0) _exit(static_cast<int>(run_once()));
+  }
+  for (pid_t runner : runners) {
+    int status = 0;
+    waitpid(runner, &status, 0);
+    states.insert(static_cast<StepState>(WEXITSTATUS(status)));
+  }
+  EXPECT_EQ(states, (std::multiset<StepState>{StepState::kFinished, StepState::kReused}));
+  EXPECT_EQ(text_of("count.slow"), "run\n");
+}
+
+TEST_F(Cache, WhatWouldRunIsForeseen) {
+  pipeline::Plan steps = plan(kSteps);
+  options_.state_dir = dir_.path() / "state";
+  EXPECT_EQ(foresee(steps, nullptr, options_).value()[0].reason, "it has not run before");
+  ran();
+  for (const auto& step : foresee(steps, &*store_, options_).value())
+    EXPECT_EQ(step.what, Foreseen::What::kReuse) << step.step;
+  auto foreseen = foresee(plan(kSteps, {{"rate", "0.3"}}), &*store_, options_).value();
+  EXPECT_EQ(foreseen[0].what, Foreseen::What::kReuse);
+  EXPECT_EQ(foreseen[1].what, Foreseen::What::kRun);
+  EXPECT_EQ(foreseen[1].reason, "parameter rate: 0.1 -> 0.3");
+  EXPECT_EQ(foreseen[2].what, Foreseen::What::kDepends);
+}
+
+}  // namespace
+}  // namespace tidemill::engine

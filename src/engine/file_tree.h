@@ -1,0 +1,61 @@
+// What lies below a folder, by content: every regular file with its size and hash, and one digest of all.
+#pragma once
+
+#include <functional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/files.h"
+#include "base/result.h"
+#include "tracking/entities.h"
+
+namespace tidemill::engine {
+
+struct FileTree {
+  std::vector<tracking::ArtifactEntry> files;  // by path
+  std::string digest;                          // of paths, executable bits and contents; never of times
+
+  uint64_t bytes() const;
+  // Of the file or folder at this place in the tree; nullopt when there is none. "" is all of it.
+  std::optional<std::string> digest_of(std::string_view path) const;
+};
+
+// Remembers hashes by (path, size, mtime, ctime, inode), so that what has not been touched is not read again:
+// a file for each tree, in `folder`, which is made when there is something to remember ("": nothing is).
+// Files written within the last moments before they were hashed may have changed since without a trace; they
+// are read once more.
+class FileHashes {
+ public:
+  explicit FileHashes(fs::path folder = {}) : folder_(std::move(folder)) {}
+
+  // Names of files and folders (not paths) that are left out, with what is below them.
+  using Skip = bool (*)(std::string_view name);
+  // Symbolic links are left out. A folder that does not exist is an empty tree; a path that is a file is a
+  // tree of that file, with path "".
+  Result<FileTree> tree(const fs::path& path, Skip skip = nullptr) const;
+  // kNotFound when there is no file at the path.
+  Result<std::string> file(const fs::path& path) const;
+
+ private:
+  fs::path folder_;
+};
+
+// What is remembered of a tree, as bytes.
+struct KnownFile {
+  std::string path;
+  uint64_t size = 0, inode = 0;
+  int64_t mtime_ns = 0, ctime_ns = 0;
+  bool executable = false, settled = false;  // settled: last written well before it was hashed
+  std::string sha256;                        // hex
+
+  bool same_stamp(const KnownFile& other) const {
+    return size == other.size && inode == other.inode && mtime_ns == other.mtime_ns &&
+           ctime_ns == other.ctime_ns && executable == other.executable;
+  }
+};
+std::string encode_known(const std::vector<KnownFile>& files);
+// Empty when the bytes are not what encode_known() makes.
+std::vector<KnownFile> decode_known(std::string_view bytes);
+
+}  // namespace tidemill::engine

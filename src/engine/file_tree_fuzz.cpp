@@ -1,0 +1,9 @@
+#include "engine/file_tree.h"
+
+extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
+  using namespace tidemill::engine;
+  std::string_view bytes(reinterpret_cast<const char*>(data), size);
+  std::vector<KnownFile> files = decode_known(bytes);
+  if (!files.empty() && decode_known(encode_known(files)).size() != files.size()) std::abort();
+  return 0;
+}

@@ -1,0 +1,317 @@
+#include "engine/step_cache.h"
+
+#include <cctype>
+#include <cstdlib>
+
+#include "artifacts/artifact_repository.h"
+#include "base/hash.h"
+#include "base/text.h"
+#include "sys/process.h"
+
+namespace tidemill::engine {
+namespace {
+
+using config::ParameterType;
+using pipeline::content_value;
+using pipeline::Ingredient;
+using pipeline::IngredientKind;
+using pipeline::Ingredients;
+using pipeline::PlannedStep;
+
+constexpr std::string_view kNothingThere = "nothing";
+
+// What is made, not written: by version control, interpreters, and Tidemill itself. The project's own file
+// and the pipeline's are not code: what they say about a step enters its key by itself.
+bool is_not_code(std::string_view name) {
+  return name.starts_with(".") || name == "__pycache__" || name.ends_with(".pyc") || name == "mlruns" ||
+         name == "mlartifacts" || name.starts_with("tidemill.db") || name == "MLproject" ||
+         name == "pipeline.yaml" || name == "pipeline.yml";
+}
+
+// The first reference of a step to the run that it is part of, if any.
+std::optional<std::string> refers_to_run(const PlannedStep& step) {
+  for (const auto& argument : step.arguments)
+    for (const auto& reference : argument.value.references())
+      if (reference[0] == "run") return config::to_string(reference);
+  return std::nullopt;
+}
+
+// "train" of "train --lr {lr}"; "" when the command starts with something else than a program.
+std::string first_word(const std::string& command) {
+  std::string word = command.substr(0, command.find_first_of(" \t\n;|&<>()"));
+  return word.find_first_of("={}'\"$`\\*?[!#") == std::string::npos ? word : "";
+}
+
+std::string_view environment_name(config::EnvironmentKind kind) {
+  switch (kind) {
+    case config::EnvironmentKind::kNone:
+      return "";
+    case config::EnvironmentKind::kPython:
+      return "python_env";
+    case config::EnvironmentKind::kConda:
+      return "conda_env";
+    case config::EnvironmentKind::kDocker:
+      return "docker_env";
+  }
+  return "";
+}
+
+std::string short_id(const std::string& run_id) { return run_id.substr(0, 8); }
+
+}  // namespace
+
+// A value with its references replaced, except for a folder in front, whose content counts and not its place.
+struct StepCache::Source {
+  std::optional<size_t> step;  // the folder is its artifacts
+  bool pipeline_folder = false;
+  bool own_folder = false;  // somewhere in the text stands a place that is the step's own
+  std::string text;
+};
+
+StepCache::StepCache(const pipeline::Plan& plan, tracking::Store& store, const FileHashes& hashes,
+                     const Options& options)
+    : plan_(plan), store_(store), hashes_(hashes), options_(options), known_(plan.steps.size()) {}
+
+std::optional<std::string> StepCache::metric(size_t step, const std::string& key) const {
+  if (!known_[step]) return std::nullopt;
+  auto run = store_.run(known_[step]->run_id);
+  auto value = run ? run->metric(key) : std::nullopt;
+  return value ? std::optional(fmt::format("{}", *value)) : std::nullopt;
+}
+
+Result<std::vector<Decision>> StepCache::decide(const std::vector<size_t>& steps) {
+  forget_files();
+  std::vector<Decision> decisions;
+  std::vector<std::string> keys;
+  for (size_t index : steps) {
+    decisions.push_back(make_key(index));
+    keys.push_back(decisions.back().key);
+  }
+  auto found = TRY(store_.step_results(keys));
+  for (size_t i = 0; i < steps.size(); ++i)
+    if (!keys[i].empty()) TRY(weigh(steps[i], found[i], decisions[i]));
+  return decisions;
+}
+
+Decision StepCache::key_now(size_t step) {
+  forget_files();
+  return make_key(step);
+}
+
+Result<> StepCache::decide(size_t step, Decision& decision) {
+  if (decision.key.empty()) return {};
+  return weigh(step, TRY(store_.step_results({decision.key}))[0], decision);
+}
+
+void StepCache::forget_files() {
+  code_.clear();
+  programs_.clear();
+}
+
+Decision StepCache::make_key(size_t index) {
+  const auto& step = plan_.steps[index];
+  Decision decision;
+  if (step.settings.cache == config::Caching::kOff) {
+    decision.reason = "cache: false";
+  } else if (auto reference = refers_to_run(step)) {
+    decision.reason = fmt::format("it refers to {}, which is another in every run", *reference);
+  } else if (auto found = ingredients(step)) {
+    decision.ingredients = std::move(*found);
+    decision.key = pipeline::key_of(decision.ingredients);
+  } else {
+    // A metric that is missing, a file that cannot be read: the step will run into it, and say so.
+    decision.reason = found.error().message;
+  }
+  return decision;
+}
+
+Result<> StepCache::weigh(size_t index, const std::optional<tracking::StepResult>& found,
+                          Decision& decision) {
+  if (options_.cache.forced.count(plan_.steps[index].name) > 0) {
+    decision.reason = "forced";
+  } else if (options_.cache.read == CachePolicy::Use::kNo) {
+    decision.reason = "earlier results are not used";
+  } else if (!found) {
+    decision.reason = TRY(why_run(index, decision));
+  } else if (auto result = TRY(verify(*found, decision.reason))) {
+    decision.what = Decision::What::kReuse;
+    decision.reason = fmt::format("nothing has changed since run {}", short_id(result->run_id));
+    decision.result = std::move(*result);
+  }
+  return {};
+}
+
+Result<std::string> StepCache::why_run(size_t index, const Decision& decision) const {
+  auto last = TRY(store_.step_key(plan_.name, plan_.steps[index].name));
+  if (!last) return "it has not run before";
+  auto before = pipeline::ingredients_from_json(last->ingredients);
+  std::string change = before ? pipeline::describe_change(*before, decision.ingredients) : "";
+  if (!change.empty()) return change;
+  return fmt::format("its last run, {}, has left no result", short_id(last->step_run));
+}
+
+Result<std::optional<KnownResult>> StepCache::verify(const tracking::StepResult& found,
+                                                     std::string& problem) const {
+  auto run = store_.run(found.run_id);
+  auto folder = run ? artifacts::local_folder(run->info.artifact_uri, options_.artifact_root) : std::nullopt;
+  if (!folder) {
+    problem = fmt::format("the outputs of run {} are not on this machine", short_id(found.run_id));
+    return std::nullopt;
+  }
+  std::string now = TRY(hashes_.tree(*folder)).digest;
+  if (now == found.outputs) return KnownResult{found.run_id, *folder, run->info.artifact_uri, now};
+  problem = fmt::format("the outputs of run {} {}", short_id(found.run_id),
+                        now == sha256_hex("") ? "were deleted" : "have been changed or damaged");
+  return std::nullopt;
+}
+
+// --- What goes into a key ---
+
+Result<Ingredients> StepCache::ingredients(const PlannedStep& step) {
+  Ingredients all = {{IngredientKind::kCommand, "", step.entry.command},
+                     {IngredientKind::kTool, "", TIDEMILL_VERSION}};
+  if (step.project.environment != config::EnvironmentKind::kNone)
+    all.push_back(
+        {IngredientKind::kEnvironment, "", std::string(environment_name(step.project.environment))});
+  TRY(add_arguments(step, all));
+  TRY(add_code(step, all));
+  TRY(add_programs(step, all));
+  TRY(add_variables(step, all));
+  for (const auto& input : step.settings.inputs) {
+    std::string name = fmt::format("#{}", &input - step.settings.inputs.data() + 1);
+    all.push_back(TRY(ingredient_of(name, input, ParameterType::kPath)));
+  }
+  return all;
+}
+
+Result<> StepCache::add_arguments(const PlannedStep& step, Ingredients& to) {
+  for (const auto& argument : step.arguments) {
+    const auto* declared = config::find_parameter(step.entry.parameters, argument.name);
+    to.push_back(TRY(ingredient_of(argument.name, argument.value,
+                                   declared != nullptr ? declared->type : ParameterType::kString)));
+  }
+  for (const auto& parameter : step.entry.parameters) {
+    auto passed = [&](const auto& argument) { return argument.name == parameter.name; };
+    if (!parameter.default_value || std::any_of(step.arguments.begin(), step.arguments.end(), passed))
+      continue;
+    to.push_back(
+        TRY(ingredient_of(parameter.name, config::Template{{*parameter.default_value}, {}}, parameter.type)));
+  }
+  return {};
+}
+
+Result<StepCache::Source> StepCache::expand(const config::Template& value) {
+  Source source;
+  for (size_t i = 0; i < value.parts.size(); ++i) {
+    if (const auto* literal = std::get_if<std::string>(&value.parts[i])) {
+      source.text += *literal;
+      continue;
+    }
+    const auto& reference = std::get<config::Reference>(value.parts[i]);
+    const std::string& root = reference[0];
+    if (root == "params") {
+      for (const auto& [name, text] : plan_.params)
+        if (name == reference[1]) source.text += text;
+    } else if (root == "steps") {
+      size_t step = *plan_.index(reference[1]);
+      if (reference[2] == "artifacts" && i == 0) {
+        source.step = step;
+      } else if (reference[2] == "artifacts") {
+        source.text += known_[step]->outputs;
+      } else if (reference[2] == "run_id") {
+        source.text += known_[step]->run_id;
+      } else {
+        auto found = metric(step, reference[3]);
+        if (!found)
+          return config::fail_at(value.place, "{}: step '{}' logged no metric '{}'",
+                                 config::to_string(reference), reference[1], reference[3]);
+        source.text += *found;
+      }
+    } else if (root == "pipeline" && reference[1] == "folder" && i == 0) {
+      source.pipeline_folder = true;
+    } else {
+      source.own_folder = source.own_folder || root == "self";
+      source.text += config::to_string(reference);
+    }
+  }
+  return source;
+}
+
+Result<std::string> StepCache::content_of(const Source& source) {
+  std::string below = source.text.starts_with('/') ? source.text.substr(1) : source.text;
+  if (!source.step) {
+    fs::path path = source.pipeline_folder ? plan_.folder / below : plan_.folder / source.text;
+    std::error_code ignored;
+    if (!fs::exists(path, ignored)) return std::string(kNothingThere);
+    return content_value(TRY(hashes_.tree(path, below.empty() ? is_not_code : nullptr)).digest);
+  }
+  const KnownResult& result = *known_[*source.step];
+  if (source.text.empty()) return content_value(result.outputs);
+  if (source.text.starts_with('/'))
+    if (auto part = TRY(hashes_.tree(result.artifacts)).digest_of(below)) return content_value(*part);
+  return content_value(sha256_hex(result.outputs + source.text));
+}
+
+Result<Ingredient> StepCache::ingredient_of(const std::string& name, const config::Template& value,
+                                            ParameterType type) {
+  Source source = TRY(expand(value));
+  bool is_content = source.step || source.pipeline_folder ||
+                    (type == ParameterType::kPath && !source.own_folder && !source.text.empty());
+  if (is_content) return Ingredient{IngredientKind::kInput, name, TRY(content_of(source))};
+  return Ingredient{IngredientKind::kParameter, name, source.text};
+}
+
+Result<> StepCache::add_code(const PlannedStep& step, Ingredients& to) {
+  auto [at, is_new] = code_.try_emplace({step.project.folder, step.settings.code});
+  if (is_new) {
+    std::vector<std::string> places = step.settings.code;
+    if (places.empty()) places.emplace_back("");
+    for (const auto& place : places) {
+      FileTree tree =
+          TRY(hashes_.tree(place.empty() ? step.project.folder : step.project.folder / place, is_not_code));
+      if (tree.files.empty() && !place.empty())
+        at->second.push_back({IngredientKind::kCode, place, std::string(kNothingThere)});
+      for (const auto& file : tree.files) {
+        std::string name = place.empty() || file.path.empty() ? place + file.path : place + "/" + file.path;
+        at->second.push_back({IngredientKind::kCode, name, content_value(file.sha256)});
+      }
+    }
+  }
+  to.insert(to.end(), at->second.begin(), at->second.end());
+  return {};
+}
+
+Result<> StepCache::add_programs(const PlannedStep& step, Ingredients& to) {
+  std::vector<std::string> names = step.settings.programs;
+  if (std::string word = first_word(step.entry.command); !word.empty()) names.insert(names.begin(), word);
+  for (const auto& name : names) {
+    bool is_path = name.find('/') != std::string::npos;
+    auto [at, is_new] = programs_.try_emplace(is_path ? (step.project.folder / name).string() : name);
+    if (is_new) {
+      std::error_code ignored;
+      fs::path place = is_path ? fs::path(at->first) : options_.program_dir / name;
+      if (!is_path && (options_.program_dir.empty() || !fs::is_regular_file(place, ignored)))
+        place = find_program(name).value_or(fs::path());
+      if (!place.empty() && fs::is_regular_file(place, ignored))
+        at->second = content_value(TRY(hashes_.file(place)));
+    }
+    if (!at->second.empty()) to.push_back({IngredientKind::kProgram, name, at->second});
+  }
+  return {};
+}
+
+Result<> StepCache::add_variables(const PlannedStep& step, Ingredients& to) {
+  for (const auto& variable : step.settings.environment) {
+    if (variable.value) {
+      Source source = TRY(expand(*variable.value));
+      std::string value = source.step || source.pipeline_folder ? TRY(content_of(source)) : source.text;
+      to.push_back({IngredientKind::kVariable, variable.name, std::move(value)});
+    } else {
+      const char* value = std::getenv(variable.name.c_str());
+      to.push_back({IngredientKind::kVariable, variable.name, value != nullptr ? value : "(not set)"});
+    }
+  }
+  return {};
+}
+
+}  // namespace tidemill::engine
