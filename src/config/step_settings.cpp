@@ -8,7 +8,6 @@ namespace {
 Result<std::vector<std::string>> read_names(const Node* node, std::string_view what) {
   std::vector<std::string> names;
   if (node == nullptr || node->kind == Node::Kind::kNull) return names;
-  if (node->kind == Node::Kind::kScalar) return std::vector{node->text};
   if (node->kind != Node::Kind::kList) return fail_at(node->place, "{} must be a list", what);
   for (const auto& item : node->items) {
     names.push_back(TRY(as_text(item, what)));
