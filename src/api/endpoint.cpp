@@ -376,7 +376,7 @@ Result<> Endpoint::State::start() {
   };
   http.settle = [this] { service.store.settle(); };
   if (!options.tls_certificate.empty())
-    http.tls = TRY(TlsServerContext::load(options.tls_certificate, options.tls_key));
+    http.tls = TRY(TlsContext::for_server(options.tls_certificate, options.tls_key));
   if (!options.artifacts_destination.empty()) TRY(set_up_artifacts(http));
   log.emplace(TRY(RequestLog::open(options.access_log)));
   server.emplace(TRY(HttpServer::start(std::move(http), [this](HttpRequest request, const Respond& respond) {

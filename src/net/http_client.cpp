@@ -273,7 +273,7 @@ Result<HttpClient> HttpClient::create(std::string_view base_url, const TlsTrust&
   if (url.port != (url.scheme == "http" ? "80" : "443")) state->host += ":" + url.port;
   if (!url.user.empty() || !url.password.empty())
     state->authorization = "Basic " + base64(url.user + ":" + url.password);
-  if (url.scheme == "https") state->tls = TRY(TlsContext::create(trust));
+  if (url.scheme == "https") state->tls = TRY(TlsContext::for_client(trust));
   return HttpClient(std::move(state));
 }
 

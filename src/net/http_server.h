@@ -15,7 +15,7 @@
 
 namespace tidemill {
 
-class TlsServerContext;
+class TlsContext;
 
 struct HttpRequest {
   std::string method;
@@ -57,7 +57,7 @@ using HttpHandler = std::function<void(HttpRequest, Respond)>;
 struct HttpServerOptions {
   std::string host = "127.0.0.1";
   uint16_t port = 0;                           // 0: any free port, see HttpServer::port()
-  std::shared_ptr<TlsServerContext> tls = {};  // https when set
+  std::shared_ptr<TlsContext> tls = {};  // https when set
   // For handlers. 0: one for each core, at least 4; give more where handlers wait for disks or other servers.
   int threads = 0;
   // Which requests' handlers never wait. When set, few threads read from the network and call these handlers

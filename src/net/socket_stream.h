@@ -9,21 +9,9 @@
 #include "base/files.h"
 #include "base/result.h"
 #include "net/http.h"
+#include "net/tls_session.h"
 
 namespace tidemill {
-
-// What TLS connections share: whose certificates are trusted.
-class TlsContext {
- public:
-  static Result<std::shared_ptr<TlsContext>> create(const TlsTrust& trust);
-  ~TlsContext();
-
- private:
-  friend class SocketStream;
-  struct State;
-  explicit TlsContext(std::unique_ptr<State> state);
-  std::unique_ptr<State> state_;
-};
 
 class SocketStream {
  public:
@@ -40,16 +28,15 @@ class SocketStream {
   bool stale() const;
 
  private:
-  struct Tls;
   explicit SocketStream(Fd socket);
-  Result<> handshake(const Url& url, std::shared_ptr<TlsContext> context, std::chrono::milliseconds timeout);
+  Result<> handshake(std::chrono::milliseconds timeout);
   Result<size_t> read_raw(std::span<char> buffer, std::chrono::milliseconds timeout);
   Result<> write_raw(std::string_view bytes, std::chrono::milliseconds timeout);
   Result<> flush_tls(std::chrono::milliseconds timeout);
   Result<> feed_tls(std::chrono::milliseconds timeout);
 
   Fd socket_;
-  std::unique_ptr<Tls> tls_;
+  std::unique_ptr<TlsSession> tls_;
 };
 
 }  // namespace tidemill

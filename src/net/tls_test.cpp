@@ -60,7 +60,7 @@ class TlsTest : public ::testing::Test {
   void start(const CertificateWishes& wishes = {}) {
     make_certificate(folder_.path(), wishes);
     HttpServerOptions options;
-    auto context = TlsServerContext::load(certificate(), folder_.path() / "key.pem");
+    auto context = TlsContext::for_server(certificate(), folder_.path() / "key.pem");
     ASSERT_TRUE(context) << context.error().message;
     options.tls = *context;
     server_.emplace(
@@ -141,7 +141,7 @@ TEST_F(TlsTest, AClientWithoutTlsIsTurnedAwayAndOthersAreServed) {
 TEST_F(TlsTest, AHandshakeThatNeverEndsIsCutOff) {
   make_certificate(folder_.path(), {});
   HttpServerOptions options;
-  options.tls = TlsServerContext::load(certificate(), folder_.path() / "key.pem").value();
+  options.tls = TlsContext::for_server(certificate(), folder_.path() / "key.pem").value();
   options.read_timeout = std::chrono::milliseconds(50);
   auto server = HttpServer::start(std::move(options), [](HttpRequest, const Respond&) {}).value();
   Fd socket(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
@@ -158,12 +158,12 @@ TEST_F(TlsTest, AHandshakeThatNeverEndsIsCutOff) {
 
 TEST_F(TlsTest, FilesThatAreNoCertificateAreNamed) {
   make_certificate(folder_.path(), {});
-  auto bad = TlsServerContext::load(folder_.path() / "none.pem", folder_.path() / "key.pem");
+  auto bad = TlsContext::for_server(folder_.path() / "none.pem", folder_.path() / "key.pem");
   ASSERT_FALSE(bad);
   EXPECT_THAT(bad.error().message, HasSubstr("none.pem"));
   TempDir other = TempDir::create().value();
   make_certificate(other.path(), {});
-  EXPECT_FALSE(TlsServerContext::load(certificate(), other.path() / "key.pem"));
+  EXPECT_FALSE(TlsContext::for_server(certificate(), other.path() / "key.pem"));
   EXPECT_FALSE(HttpClient::create("https://localhost", {.certificates = folder_.path() / "none.pem"}));
 }
 
