@@ -330,19 +330,21 @@ TEST_F(Cli, GivesAllArgumentsToTheModelServer) {
 }
 
 TEST_F(Cli, RegistersWhatARunHasMade) {
-  write_project("make", "echo weights > {out}/model.bin", "{out: {default: .}}");
+  write_project("make", "mkdir {out}/net && echo weights > {out}/net/model.bin", "{out: {default: .}}");
   write("pipeline.yaml", "name: p\nsteps:\n  make: {project: make, params: {out: '${self.artifacts}'}}\n");
   ASSERT_EQ(in_store({"run", dir_.path().string()}).exit.status, 0);
   std::string run;
   for (const auto& item : json_of({"runs", "list"}))
     if (json_string(item, "run_name") == "make") run = json_string(item, "run_id");
 
-  Captured first =
-      in_store({"models", "register", "it's", "--run", run, "--path", "model.bin", "-t", "k=v=w"});
+  Captured first = in_store({"models", "register", "it's", "--run", run, "--path", "net", "-t", "k=v=w"});
   EXPECT_EQ(first.exit.status, 0) << first.errors;
   EXPECT_EQ(first.output, "1\n");
   EXPECT_THAT(first.errors, HasSubstr("made the model it's"));
-  EXPECT_EQ(in_store({"models", "register", "it's", "--run", run, "--path", "model.bin"}).output, "2\n");
+  EXPECT_EQ(in_store({"models", "register", "it's", "--run", run}).output, "2\n");
+  Captured file = in_store({"models", "register", "it's", "--run", run, "--path", "net/model.bin"});
+  EXPECT_EQ(file.exit.status, 2);
+  EXPECT_THAT(file.errors, HasSubstr("is a file"));
   EXPECT_EQ(in_store({"models", "set-alias", "it's", "champion", "1"}).exit.status, 0);
   EXPECT_EQ(in_store({"models", "transition", "it's", "2", "staging"}).output, "Staging\n");
 
@@ -353,7 +355,9 @@ TEST_F(Cli, RegistersWhatARunHasMade) {
   EXPECT_EQ(versions[1]["aliases"], Json::array({"champion"}));
   EXPECT_EQ(versions[1]["tags"], (Json{{"k", "v=w"}}));
   EXPECT_EQ(versions[1]["run_id"], run);
-  EXPECT_EQ(read_file(json_string(versions[1], "source")).value_or(""), "weights\n");
+  for (const auto& [version, file_in_source] : {std::pair{1, "model.bin"}, {0, "net/model.bin"}})
+    EXPECT_EQ(read_file(fs::path(json_string(versions[version], "source")) / file_in_source).value_or(""),
+              "weights\n");
   EXPECT_THAT(in_store({"models", "list"}).output, HasSubstr("champion@1"));
   EXPECT_THAT(in_store({"models", "show", "it's"}).output, HasSubstr("Staging"));
 

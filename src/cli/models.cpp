@@ -216,15 +216,26 @@ Result<int> transition(const Context& context, const Options& options) {
   return answer(context, to_json(version), std::string(tracking::to_string(version.stage)));
 }
 
+// MLflow's clients download a version as a folder; of a single file they would get nothing, without an error.
+Result<> check_model_folder(const tracking::RunInfo& run, const fs::path& place, const std::string& path) {
+  std::error_code error;
+  if (!fs::exists(place, error))
+    return fail(Code::kNotFound, "run {} has no artifact '{}'; see `tidemill artifacts list {} -r`", run.id,
+                path, run.id);
+  if (fs::is_directory(place, error)) return {};
+  return fail(
+      Code::kInvalid,
+      "'{}' is a file, and clients download a model as a folder: give --path the folder that holds it, or "
+      "leave it out for all artifacts of the run",
+      path);
+}
+
 Result<int> register_version(const Context& context, const Options& options) {
   auto tags = TRY(tags_of(options));
   auto store = TRY(context.open_store());
   auto run = TRY(store.run(options.run_id)).info;
   auto files = TRY(context.artifacts_of(run));
-  std::error_code error;
-  if (!fs::exists(TRY(path_inside(files.root(), options.path)), error))
-    return fail(Code::kNotFound, "run {} has no artifact '{}'; see `tidemill artifacts list {} -r`", run.id,
-                options.path, run.id);
+  TRY(check_model_folder(run, TRY(path_inside(files.root(), options.path)), options.path));
   Registry registry(store);
   auto model = registry.model(options.name);
   if (!model && model.error().code != Code::kNotFound) return tl::unexpected<Error>(model.error());
@@ -232,14 +243,15 @@ Result<int> register_version(const Context& context, const Options& options) {
     TRY(registry.create_model({.name = options.name, .description = "", .tags = {}}));
     fmt::print(stderr, "made the model {}\n", options.name);
   }
-  auto version = TRY(registry.create_version({.name = options.name,
-                                              .source = run.artifact_uri + "/" + options.path,
-                                              .storage_location = "",
-                                              .run_id = run.id,
-                                              .run_link = "",
-                                              .model_id = "",
-                                              .description = options.description,
-                                              .tags = std::move(tags)}));
+  auto version = TRY(registry.create_version(
+      {.name = options.name,
+       .source = options.path.empty() ? run.artifact_uri : run.artifact_uri + "/" + options.path,
+       .storage_location = "",
+       .run_id = run.id,
+       .run_link = "",
+       .model_id = "",
+       .description = options.description,
+       .tags = std::move(tags)}));
   return answer(context, to_json(version), std::to_string(version.version));
 }
 
@@ -312,9 +324,9 @@ void add_changing(Subcommands& commands) {
   remove.add_option("--version", options.version, "Only this version")->check(CLI::PositiveNumber);
   CLI::App& registering = commands.add_for_model(
       "register", "What a run has made as the next version; prints its number",
-      "register cifar10 --run 0d9f2f5a7c5f4d1c9f5a8e7b6c5d4e3f --path model.onnx", register_version);
+      "register cifar10 --run 0d9f2f5a7c5f4d1c9f5a8e7b6c5d4e3f --path model", register_version);
   registering.add_option("--run", options.run_id, "The run's id")->required();
-  registering.add_option("--path", options.path, "A file or folder in its artifacts")->required();
+  registering.add_option("--path", options.path, "A folder in its artifacts (default: all of them)");
   add_description_and_tags(registering, options);
 }
 
