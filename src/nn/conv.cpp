@@ -213,7 +213,7 @@ struct Conv<T>::State {
       WeightGrad w{
           space.x.data(), space.dy.data(), weights.g.data(), plan.padded_in, plan.padded_out, plan.in_size, 0,
           first > 0};
-      w.pairs = (count + kernels.images_per_element - 1) / kernels.images_per_element;
+      w.pairs = (count + kValuesPerWord<T> - 1) / kValuesPerWord<T>;
 #pragma omp for schedule(static) nowait
       for (int c = 0; c < in_blocks; ++c) kernels.pack(w, x, Operand::kX, c, first, count);
 #pragma omp for schedule(static)
@@ -301,11 +301,10 @@ template <class T>
 typename Winograd<T>::Space Conv<T>::space_for(const BlockPlan& plan, int batch) {
   if (plan.winograd) return Winograd<T>::space_for(plan, batch);
   if (!plan.tiny) return {};
-  constexpr int kShare = sizeof(T) == 2 ? 2 : 1;
-  const size_t pairs = (images_at_a_time<T>(plan, batch) + kShare - 1) / kShare;
+  const size_t pairs = (images_at_a_time<T>(plan, batch) + kValuesPerWord<T> - 1) / kValuesPerWord<T>;
   const size_t groups = (batch + kTinyConvImages - 1) / kTinyConvImages;
   const size_t widest = std::max(plan.padded_in, plan.padded_out);
-  return {4 * std::max(plan.padded_in * pairs, groups * kTinyConvImages * widest / kShare),
+  return {4 * std::max(plan.padded_in * pairs, groups * kTinyConvImages * widest / kValuesPerWord<T>),
           4 * plan.padded_out * pairs};
 }
 

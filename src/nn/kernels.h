@@ -15,6 +15,11 @@ struct Bf16 {
   uint16_t bits = 0;
 };
 
+// The products take their operands in 32-bit words: one f32, or two bf16 that are multiplied and added
+// together.
+template <class T>
+inline constexpr int kValuesPerWord = sizeof(T) == 2 ? 2 : 1;
+
 // Batch normalisation, ReLU and 2x2 max-pool of one layer. Where normalise is false only a bias (beta) is
 // added and mean and istd must hold 0 and 1.
 template <class T>
@@ -75,7 +80,8 @@ inline constexpr int kTinyConvImages = 8;
 // Their operands lie in panels of words (one f32 or two neighbouring bf16): [group][element][depth][lanes], a
 // group being 8 rows of the left or 32 columns of the right operand, elements winograd_part() words apart.
 inline constexpr int kWinogradElements = 16;
-constexpr size_t winograd_part(size_t depth, int lanes) {
+// Static, as all that kernels call: the linker must not choose a copy compiled for another processor.
+static constexpr size_t winograd_part(size_t depth, int lanes) {
   // 16 more: parts a multiple of 4 KiB apart would share the sets of the cache.
   return depth * lanes + 16;
 }
@@ -116,8 +122,6 @@ struct WinogradWeights {
 
 template <class T>
 struct Kernels {
-  // Images that share one 32-bit element.
-  int images_per_element = 1;
   void (*norm_forward)(const NormPool<T>&, int block, Mode mode) = nullptr;
   void (*norm_backward)(const NormPool<T>&, int block) = nullptr;
   // count is a multiple of 16.

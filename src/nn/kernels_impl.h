@@ -258,18 +258,12 @@ void adam_publish(float* p, float* m, float* v, const float* g, T* fwd, T* bwd, 
 }
 
 template <class T>
-constexpr int images_per_element() {
-  return sizeof(T) == 2 ? 2 : 1;
-}
-
-template <class T>
 void pack(const WeightGrad& w, const T* source, Operand operand, int block, int first, int count) {
-  constexpr int kStep = images_per_element<T>();
   const int positions = w.size * w.size;
   const size_t stride = static_cast<size_t>(operand == Operand::kX ? w.in : w.out) * positions;
   for (int p = 0; p < positions; ++p)
     for (int k = 0; k < w.pairs; ++k) {
-      const int n = kStep * k;
+      const int n = kValuesPerWord<T> * k;
       const T* a = source + (first + n) * stride + (static_cast<size_t>(block) * positions + p) * 16;
       const Bits element = load_element(a, n + 1 < count ? a + stride : nullptr);
       const size_t row = static_cast<size_t>(p) * w.pairs + k;
@@ -333,7 +327,7 @@ void weight_grad(const WeightGrad& w, int out_block) {
 // word (bf16).
 template <class T>
 inline void tiny_block(const uint32_t* from, const uint32_t* w0, const uint32_t* w1, Vec (&sum)[16]) {
-  constexpr int kWords = 16 / images_per_element<T>();
+  constexpr int kWords = 16 / kValuesPerWord<T>;
 #pragma GCC unroll 16
   for (int k = 0; k < kWords; ++k) {
     const Bits b0 = load_bits(w0 + k * 16), b1 = load_bits(w1 + k * 16);

@@ -4,8 +4,7 @@
 
 template <class T>
 constexpr Kernels<T> table() {
-  return {images_per_element<T>(),
-          norm_forward<T>,
+  return {norm_forward<T>,
           norm_backward<T>,
           adam,
           adam_publish<T>,

@@ -14,11 +14,8 @@ int images_of_chunk(const BlockPlan& plan, int batch) {
 }
 
 template <class T>
-constexpr int kShare = sizeof(T) == 2 ? 2 : 1;
-
-template <class T>
 size_t weight_words(int from, int to) {
-  return static_cast<size_t>(to / 32) * kWinogradElements * winograd_part(from / kShare<T>, 32);
+  return static_cast<size_t>(to / 32) * kWinogradElements * winograd_part(from / kValuesPerWord<T>, 32);
 }
 
 }  // namespace
@@ -41,9 +38,9 @@ template <class T>
 typename Winograd<T>::Space Winograd<T>::space_for(const BlockPlan& plan, int batch) {
   const size_t tiles = static_cast<size_t>(images_of_chunk(plan, batch)) * tiles_per_image(plan);
   const size_t widest = std::max(plan.padded_in, plan.padded_out);
-  const size_t rows_of_tiles = (tiles + 7) / 8 * winograd_part(widest / kShare<T>, 8);
-  const size_t rows_of_channels = widest / 8 * winograd_part(tiles / kShare<T>, 8);
-  const size_t columns = plan.padded_out / 32 * winograd_part(tiles / kShare<T>, 32);
+  const size_t rows_of_tiles = (tiles + 7) / 8 * winograd_part(widest / kValuesPerWord<T>, 8);
+  const size_t rows_of_channels = widest / 8 * winograd_part(tiles / kValuesPerWord<T>, 8);
+  const size_t columns = plan.padded_out / 32 * winograd_part(tiles / kValuesPerWord<T>, 32);
   return {kWinogradElements * std::max(rows_of_tiles, rows_of_channels), kWinogradElements * columns};
 }
 

@@ -34,7 +34,7 @@ inline void transform_tiles(const T* picture, int size, int row, Emit emit) {
 
 template <class T>
 constexpr int words_per_block() {
-  return 16 / images_per_element<T>();
+  return 16 / kValuesPerWord<T>;
 }
 
 template <class T>
@@ -47,7 +47,7 @@ template <class T>
 void winograd_tiles(const WinogradTiles<T>& w, int block) {
   constexpr int kWords = words_per_block<T>();
   const int half = w.size / 2;
-  const size_t part = winograd_part(static_cast<size_t>(w.channels) / images_per_element<T>(), 8);
+  const size_t part = winograd_part(static_cast<size_t>(w.channels) / kValuesPerWord<T>, 8);
   for (int n = 0; n < w.images; ++n)
     for (int row = 0; row < half; ++row) {
       const int first_tile = (n * half + row) * half;
@@ -64,25 +64,25 @@ void winograd_tiles(const WinogradTiles<T>& w, int block) {
 // gives a row of tiles, put(word, element, bits) takes the words.
 template <class T, class Transform, class Put>
 inline void gather_tile_words(const WinogradTiles<T>& w, Transform transform, Put put) {
-  constexpr int kShare = images_per_element<T>();
   const int half = w.size / 2;
-  alignas(64) T values[kShare][kWinogradElements * 16];
+  alignas(64) T values[kValuesPerWord<T>][kWinogradElements * 16];
   for (int n = 0; n < w.images; ++n)
     for (int row = 0; row < half; ++row) {
-      const int first_word = (n * half + row) * half / kShare;
+      const int first_word = (n * half + row) * half / kValuesPerWord<T>;
       transform(n, row, [&](int x, int element, const Vec& v) {
-        store(values[x % kShare] + element * 16, v);
-        if (element + 1 < kWinogradElements || (x + 1) % kShare != 0) return;
+        store(values[x % kValuesPerWord<T>] + element * 16, v);
+        if (element + 1 < kWinogradElements || (x + 1) % kValuesPerWord<T> != 0) return;
 #pragma GCC unroll 16
         for (int e = 0; e < kWinogradElements; ++e)
-          put(first_word + x / kShare, e, load_element(values[0] + e * 16, values[kShare - 1] + e * 16));
+          put(first_word + x / kValuesPerWord<T>, e,
+              load_element(values[0] + e * 16, values[kValuesPerWord<T> - 1] + e * 16));
       });
     }
 }
 
 template <class T>
 inline size_t tile_words(const WinogradTiles<T>& w) {
-  return static_cast<size_t>(w.images) * (w.size / 2) * (w.size / 2) / images_per_element<T>();
+  return static_cast<size_t>(w.images) * (w.size / 2) * (w.size / 2) / kValuesPerWord<T>;
 }
 
 template <class T>
@@ -171,7 +171,7 @@ inline void transform_output(const float* sums, T* y, int size) {
 
 template <class T>
 void winograd_product(const WinogradProduct<T>& w, int pair) {
-  const size_t depth = static_cast<size_t>(w.from_channels) / images_per_element<T>();
+  const size_t depth = static_cast<size_t>(w.from_channels) / kValuesPerWord<T>;
   const size_t left_part = winograd_part(depth, 8), right_part = winograd_part(depth, 32);
   const size_t positions = static_cast<size_t>(w.size) * w.size;
   const int half = w.size / 2, per_image = half * half, tiles = w.images * per_image;
@@ -220,7 +220,7 @@ inline void transform_weight_grad(const float* sums, float* dw, bool is_added) {
 
 template <class T>
 void winograd_weight_grad(const WinogradGrad& w, int pair) {
-  const int depth = w.tiles / images_per_element<T>();
+  const int depth = w.tiles / kValuesPerWord<T>;
   const size_t left_part = winograd_part(depth, 8), right_part = winograd_part(depth, 32);
   const uint32_t* dy = w.dy + pair * kWinogradElements * right_part;
   const size_t out_stride = static_cast<size_t>(w.in / 16) * 9 * 256;
@@ -264,10 +264,9 @@ constexpr int turned(int element) {
 
 template <class T>
 void winograd_publish(const WinogradWeights& w, int out_block, int in_block, const AdamStep* step) {
-  constexpr int kShare = images_per_element<T>();
   const size_t at = (static_cast<size_t>(out_block) * (w.in / 16) + in_block) * 9 * 256;
-  const size_t forward_part = winograd_part(w.in / kShare, 32),
-               backward_part = winograd_part(w.out / kShare, 32);
+  const size_t forward_part = winograd_part(w.in / kValuesPerWord<T>, 32),
+               backward_part = winograd_part(w.out / kValuesPerWord<T>, 32);
   uint32_t* forward = w.forward + static_cast<size_t>(out_block / 2) * kWinogradElements * forward_part +
                       in_block * words_per_block<T>() * 32 + (out_block % 2) * 16;
   uint32_t* backward = w.backward + static_cast<size_t>(in_block / 2) * kWinogradElements * backward_part +
@@ -284,9 +283,9 @@ void winograd_publish(const WinogradWeights& w, int out_block, int in_block, con
     transformed_row(r + 1, odd);
 #pragma GCC unroll 16
     for (int e = 0; e < kWinogradElements; ++e) {
-      uint32_t* to = forward + e * forward_part + static_cast<size_t>(r / kShare) * 32;
+      uint32_t* to = forward + e * forward_part + static_cast<size_t>(r / kValuesPerWord<T>) * 32;
       T* row = rows[e] + r * 16;
-      if constexpr (kShare == 2) {
+      if constexpr (kValuesPerWord<T> == 2) {
         store_row_pair(reinterpret_cast<T*>(to), row, row + 16, even[e], odd[e]);
       } else {
         store(row, even[e]);
@@ -298,7 +297,7 @@ void winograd_publish(const WinogradWeights& w, int out_block, int in_block, con
   }
   for (int e = 0; e < kWinogradElements; ++e) {
     T* to = reinterpret_cast<T*>(backward + turned(e) * backward_part);
-    if constexpr (kShare == 2)
+    if constexpr (kValuesPerWord<T> == 2)
       store_column_pairs(rows[e], to, 64);
     else
       transpose(rows[e], to, 32);
