@@ -6,14 +6,13 @@ Exits with 77 (skipped) when mlflow cannot be imported.
 import math
 import os
 import pathlib
-import subprocess
 import sys
 import tempfile
 import unittest
 
-os.environ["MLFLOW_HTTP_REQUEST_MAX_RETRIES"] = "1"
-os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
-os.environ["GIT_PYTHON_REFRESH"] = "quiet"
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent / "conformance"))
+import client_settings  # noqa: E402,F401
+import servers  # noqa: E402
 
 try:
     import mlflow
@@ -30,21 +29,9 @@ SERVER = sys.argv.pop(1)
 class MlflowClientTest(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
-        cls.folder = tempfile.TemporaryDirectory()
-        cls.server = subprocess.Popen(
-            [SERVER, cls.folder.name], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-        )
-        cls.url = cls.server.stdout.readline().strip()
+        cls.url = cls.enterClassContext(servers.tidemill(SERVER))
         mlflow.set_tracking_uri(cls.url)
         cls.client = MlflowClient(cls.url)
-
-    @classmethod
-    def tearDownClass(cls):
-        cls.server.stdin.close()
-        cls.server.wait(timeout=20)
-        cls.server.stdout.close()
-        cls.folder.cleanup()
-        assert cls.server.returncode == 0
 
     def test_training_script(self):
         experiment = mlflow.set_experiment("training")

@@ -7,16 +7,14 @@ import logging
 import math
 import os
 import pathlib
-import subprocess
 import sys
 import tempfile
 import unittest
 import warnings
 
-os.environ["MLFLOW_HTTP_REQUEST_MAX_RETRIES"] = "1"
-os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
-os.environ["GIT_PYTHON_REFRESH"] = "quiet"
-os.environ["PYTHONWARNINGS"] = "ignore"
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent / "conformance"))
+import client_settings  # noqa: E402,F401
+import servers  # noqa: E402
 
 try:
     import mlflow
@@ -45,24 +43,15 @@ class Echo(mlflow.pyfunc.PythonModel):
 class MlflowModelsTest(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
-        cls.folder = tempfile.TemporaryDirectory()
-        cls.server = subprocess.Popen(
-            [SERVER, cls.folder.name], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-        )
-        mlflow.set_tracking_uri(cls.server.stdout.readline().strip())
+        mlflow.set_tracking_uri(cls.enterClassContext(servers.tidemill(SERVER)))
         cls.client = MlflowClient()
         cls.work = tempfile.TemporaryDirectory()
         os.chdir(cls.work.name)
 
     @classmethod
     def tearDownClass(cls):
-        cls.server.stdin.close()
-        cls.server.wait(timeout=20)
-        cls.server.stdout.close()
-        cls.folder.cleanup()
         os.chdir("/")
         cls.work.cleanup()
-        assert cls.server.returncode == 0
 
     def tearDown(self):
         mlflow.autolog(disable=True)

@@ -13,10 +13,8 @@ import sys
 import unittest
 import warnings
 
-os.environ["MLFLOW_HTTP_REQUEST_MAX_RETRIES"] = "1"
-os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
-os.environ["GIT_PYTHON_REFRESH"] = "quiet"
-os.environ["PYTHONWARNINGS"] = "ignore"
+import client_settings  # noqa: F401
+
 HERE = pathlib.Path(__file__).resolve().parent
 
 
@@ -33,7 +31,6 @@ def main():
         return 77
     warnings.simplefilter("ignore")
     logging.getLogger("mlflow").setLevel(logging.ERROR)
-    sys.path.insert(0, str(HERE))
     import servers
 
     failed = False
