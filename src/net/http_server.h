@@ -56,7 +56,7 @@ using HttpHandler = std::function<void(HttpRequest, Respond)>;
 
 struct HttpServerOptions {
   std::string host = "127.0.0.1";
-  uint16_t port = 0;                           // 0: any free port, see HttpServer::port()
+  uint16_t port = 0;                     // 0: any free port, see HttpServer::port()
   std::shared_ptr<TlsContext> tls = {};  // https when set
   // For handlers. 0: one for each core, at least 4; give more where handlers wait for disks or other servers.
   int threads = 0;
