@@ -1,11 +1,11 @@
 #include "engine/engine.h"
 
-#include <cstdlib>
 #include <map>
 #include <thread>
 
-#include "base/text.h"
 #include "base/time.h"
+#include "engine/attempt.h"
+#include "engine/command_maker.h"
 #include "engine/file_tree.h"
 #include "engine/key_locks.h"
 #include "engine/record.h"
@@ -13,6 +13,7 @@
 #include "engine/step_cache.h"
 #include "engine/step_check.h"
 #include "engine/supervisor.h"
+#include "engine/verdict.h"
 #include "sys/signals.h"
 #include "sys/terminal.h"
 
@@ -24,47 +25,10 @@ using tracking::RunStatus;
 
 constexpr milliseconds kTick{200};
 
-std::vector<std::string> last_lines(const fs::path& log, size_t count) {
-  std::string text = read_file(log).value_or("");
-  constexpr size_t kTail = 64 << 10;
-  if (text.size() > kTail) text.erase(0, text.size() - kTail);
-  while (!text.empty() && text.back() == '\n') text.pop_back();
-  if (text.empty()) return {};
-  std::vector<std::string> lines = split(text, '\n');
-  if (lines.size() > count) lines.erase(lines.begin(), lines.end() - static_cast<std::ptrdiff_t>(count));
-  return lines;
-}
-
-RunStatus run_status(StepState state) {
-  switch (state) {
-    case StepState::kFinished:
-    case StepState::kReused:
-      return RunStatus::kFinished;
-    case StepState::kKilled:
-      return RunStatus::kKilled;
-    default:
-      return RunStatus::kFailed;
-  }
-}
-
 size_t most_parallel(const pipeline::Plan& plan, const Options& options) {
   int limit = options.max_parallel > 0 ? options.max_parallel : plan.max_parallel;
   return limit > 0 ? static_cast<size_t>(limit) : std::max(1u, std::thread::hardware_concurrency());
 }
-
-fs::path hash_folder(const Options& options) {
-  return options.state_dir.empty() ? fs::path() : options.state_dir / "hashes";
-}
-
-// A step that is recorded as running.
-struct Attempt {
-  StepRun run;
-  Decision decision;
-  std::string command;
-  std::map<std::string, std::string> variables;
-  fs::path log, progress_file;
-  double shown_seconds = -1;
-};
 
 class Execution {
  public:
@@ -76,9 +40,9 @@ class Execution {
         listener_(listener),
         scheduler_(plan, most_parallel(plan, options)),
         record_(plan, store, options, listener, shape),
-        hashes_(hash_folder(options)),
+        hashes_(options.hash_folder()),
         cache_(plan, store, hashes_, options),
-        results_(plan.steps.size()) {
+        commands_(plan, options, record_, cache_) {
     for (const auto& step : plan.steps) outcome_.steps.push_back({step.name, "", StepState::kWaiting, 0});
   }
 
@@ -157,16 +121,6 @@ class Execution {
 
   // --- One step ---
 
-  pipeline::Scope scope() {
-    return {.run_id = record_.run_id(),
-            .artifacts = record_.artifacts().string(),
-            .experiment_id = record_.experiment_id(),
-            .step = [this](const std::string& name) -> const pipeline::StepResult* {
-              auto index = plan_.index(name);
-              return index ? &results_[*index] : nullptr;
-            }};
-  }
-
   // Records what is reused and what runs, and returns the steps that are to be launched once that is on disk.
   Result<std::vector<size_t>> begin_ready_steps() {
     for (size_t step : std::exchange(waiting_for_key_, {})) scheduler_.enqueue(step);
@@ -213,16 +167,8 @@ class Execution {
     attempt.log = record_.artifacts() / "logs" / (plan_.steps[index].name + ".log");
     attempt.progress_file = scratch_->path() / fmt::format("{}.progress", index);
     TRY(make_dirs(attempt.log.parent_path()));
-    auto command = prepare(plan_.steps[index], result_of(index, attempt.run.id, attempt.run.artifacts));
-    if (!command) {
-      TRY(settle_unstarted(index, attempt, command.error()));
-      return false;
-    }
-    attempt.command = std::move(*command);
-    if (auto variables = resolve_variables(index, attempt)) {
-      attempt.variables = std::move(*variables);
-    } else {
-      TRY(settle_unstarted(index, attempt, variables.error()));
+    if (auto prepared = commands_.prepare(index, attempt); !prepared) {
+      TRY(settle_unstarted(index, attempt, prepared.error()));
       return false;
     }
     record_.tell(StepStarted{plan_.steps[index].name, attempt.run.id, attempt.decision.reason,
@@ -246,61 +192,15 @@ class Execution {
     return {};
   }
 
-  pipeline::StepResult result_of(size_t index, const std::string& run_id, const fs::path& artifacts) const {
-    return {run_id, artifacts.string(),
-            [this, index](const std::string& key) { return cache_.metric(index, key); }};
-  }
-
   void learn(size_t index, KnownResult result) {
-    results_[index] = result_of(index, result.run_id, result.artifacts);
+    commands_.learn(index, result.run_id, result.artifacts);
     cache_.learn(index, std::move(result));
-  }
-
-  // Resolves references, logs the parameters, and makes the command.
-  Result<std::string> prepare(const pipeline::PlannedStep& step, const pipeline::StepResult& self) {
-    config::Arguments given = TRY(pipeline::resolve(plan_, step, self, scope()));
-    config::Arguments complete = TRY(config::complete_arguments(
-        step.entry, given, record_.is_pipeline() ? plan_.folder : fs::current_path()));
-    std::string command = TRY(config::command_line(step.entry, complete));
-    record_.add(tracking::LogBatch{self.run_id, {.metrics = {}, .params = std::move(complete), .tags = {}}});
-    return command;
-  }
-
-  Result<std::map<std::string, std::string>> resolve_variables(size_t index, const Attempt& attempt) {
-    std::map<std::string, std::string> variables;
-    for (const auto& variable : plan_.steps[index].settings.environment)
-      if (variable.value)
-        variables[variable.name] = TRY(pipeline::resolve(
-            plan_, *variable.value, result_of(index, attempt.run.id, attempt.run.artifacts), scope()));
-    return variables;
-  }
-
-  ProcessOptions process_options(size_t index, const Attempt& attempt) const {
-    const auto& step = plan_.steps[index];
-    const char* path = std::getenv("PATH");
-    ProcessOptions process{.argv = {"bash", "-c", attempt.command},
-                           .working_dir = step.project.folder,
-                           .extra_env = options_.extra_env,
-                           .unset_env = {"MLFLOW_EXPERIMENT_NAME", "TIDEMILL_PROGRESS"},
-                           .output_file = attempt.log};
-    auto& env = process.extra_env;
-    for (const auto& [name, value] : attempt.variables) env[name] = value;
-    env["MLFLOW_TRACKING_URI"] = options_.tracking_uri;
-    env["MLFLOW_RUN_ID"] = attempt.run.id;
-    env["MLFLOW_EXPERIMENT_ID"] = record_.experiment_id();
-    env["TIDEMILL_STEP"] = step.name;
-    env["TIDEMILL_OUTPUT_DIR"] = attempt.run.artifacts.string();
-    env["TIDEMILL_PROGRESS_FILE"] = attempt.progress_file.string();
-    if (!options_.program_dir.empty())
-      env["PATH"] =
-          options_.program_dir.string() + ":" + (path != nullptr ? path : "/usr/local/bin:/usr/bin:/bin");
-    return process;
   }
 
   Result<> launch(size_t index) {
     const Attempt& attempt = attempts_.at(index);
     auto launched =
-        supervisor_->launch(index, process_options(index, attempt), plan_.steps[index].settings.timeout);
+        supervisor_->launch(index, commands_.process_of(index, attempt), plan_.steps[index].settings.timeout);
     if (launched) return {};
     Attempt failed = attempt;
     attempts_.erase(index);
@@ -321,22 +221,24 @@ class Execution {
 
   Result<> finish_step(const Ended& ended) {
     Attempt attempt = std::move(attempts_.extract(ended.step).mapped());
-    StepFinished event{.step = plan_.steps[ended.step].name,
+    const auto& step = plan_.steps[ended.step];
+    Verdict verdict = TRY(judge(ended, step.settings, store_, attempt.run.id));
+    StepFinished event{.step = step.name,
                        .run_id = attempt.run.id,
+                       .state = verdict.state,
                        .seconds = ended.seconds,
-                       .reason = {},
+                       .reason = std::move(verdict.reason),
                        .reused_run = {},
                        .command = {},
                        .log = attempt.log,
                        .last_lines = {}};
-    TRY(judge(ended, event));
     if (event.state == StepState::kFailed) {
       event.command = attempt.command;
       event.last_lines = last_lines(attempt.log, 20);
     }
     std::string outputs = TRY(record_outputs(attempt, event));
-    record_.add(tracking::LogBatch{
-        event.run_id, {.metrics = usage_metrics(ended.exit, event.seconds), .params = {}, .tags = {}}});
+    record_.add(
+        tracking::LogBatch{event.run_id, {.metrics = usage_metrics(ended), .params = {}, .tags = {}}});
     if (event.state == StepState::kFinished) keep_result(ended.step, attempt, std::move(outputs));
     return settle(ended.step, attempt, std::move(event));
   }
@@ -349,33 +251,6 @@ class Execution {
     learn(index, {attempt.run.id, attempt.run.artifacts, "", std::move(outputs)});
   }
 
-  // How it ended, and why.
-  Result<> judge(const Ended& ended, StepFinished& event) {
-    if (ended.stopped == StopCause::kInterrupt) {
-      event.state = StepState::kKilled;
-      event.reason = "interrupted";
-    } else if (ended.stopped == StopCause::kTimeout) {
-      event.state = StepState::kFailed;
-      event.reason = fmt::format("did not end within its timeout of {} s",
-                                 plan_.steps[ended.step].settings.timeout->count());
-    } else if (!ended.exit.ok()) {
-      event.state = StepState::kFailed;
-      event.reason = ended.exit.describe();
-    } else {
-      return check_own_verdict(event);
-    }
-    return {};
-  }
-
-  // A program may end its run itself; when it says FAILED, its exit status 0 does not make it a success.
-  Result<> check_own_verdict(StepFinished& event) {
-    RunStatus status = TRY(store_.run(event.run_id)).info.status;
-    if (status != RunStatus::kFailed && status != RunStatus::kKilled) return {};
-    event.state = StepState::kFailed;
-    event.reason = fmt::format("its program ended the run as {}", tracking::to_string(status));
-    return {};
-  }
-
   // Returns the digest of what it has written.
   Result<std::string> record_outputs(const Attempt& attempt, StepFinished& event) {
     auto tree = hashes_.tree(attempt.run.artifacts);
@@ -386,13 +261,6 @@ class Execution {
     event.artifact_bytes = tree->bytes();
     record_.add(tracking::RecordArtifacts{event.run_id, std::move(tree->files)});
     return std::move(tree->digest);
-  }
-
-  static std::vector<tracking::Metric> usage_metrics(const Exit& exit, double seconds) {
-    int64_t now = now_ms();
-    return {{"system/step_seconds", seconds, now, 0},
-            {"system/step_cpu_seconds", exit.user_seconds + exit.system_seconds, now, 0},
-            {"system/step_memory_megabytes", static_cast<double>(exit.max_resident_bytes) / 1e6, now, 0}};
   }
 
   Result<> settle(size_t index, const Attempt& attempt, StepFinished event) {
@@ -443,12 +311,12 @@ class Execution {
   Record record_;
   FileHashes hashes_;
   StepCache cache_;
+  CommandMaker commands_;
   std::optional<KeyLocks> locks_;
   std::vector<std::string> settled_keys_;  // of what has ended since the last commit
   std::vector<size_t> waiting_for_key_;    // another run, or another step, makes the same just now
   Stopwatch watch_;
   Outcome outcome_;
-  std::vector<pipeline::StepResult> results_;
   std::optional<Supervisor> supervisor_;
   std::optional<TempDir> scratch_;  // progress files
   std::map<size_t, Attempt> attempts_;
@@ -467,32 +335,6 @@ Result<Outcome> execute_project(const pipeline::Plan& plan, tracking::Store& sto
   Options always = options;
   always.cache = {.read = CachePolicy::Use::kNo, .write = CachePolicy::Use::kNo, .forced = {}};
   return Execution(plan, store, always, listener, Shape::kProject).run();
-}
-
-Result<std::vector<Foreseen>> foresee(const pipeline::Plan& plan, tracking::Store* store,
-                                      const Options& options) {
-  using What = Foreseen::What;
-  std::vector<Foreseen> all;
-  FileHashes hashes(hash_folder(options));
-  std::optional<StepCache> cache;
-  if (store != nullptr) cache.emplace(plan, *store, hashes, options);
-  for (size_t i = 0; i < plan.steps.size(); ++i) {
-    const auto& step = plan.steps[i];
-    auto unknown = std::find_if(step.needs.begin(), step.needs.end(),
-                                [&](size_t need) { return all[need].what != What::kReuse; });
-    if (!cache) {
-      all.push_back({step.name, What::kRun, "it has not run before"});
-    } else if (unknown != step.needs.end()) {
-      all.push_back(
-          {step.name, What::kDepends, fmt::format("depends on what {} makes", plan.steps[*unknown].name)});
-    } else {
-      Decision decision = TRY(cache->decide({i}))[0];
-      bool reused = decision.what == Decision::What::kReuse;
-      all.push_back({step.name, reused ? What::kReuse : What::kRun, decision.reason});
-      if (reused) cache->learn(i, decision.result);
-    }
-  }
-  return all;
 }
 
 }  // namespace tidemill::engine

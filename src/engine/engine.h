@@ -42,6 +42,8 @@ struct Options {
   EnvironmentManager environment = EnvironmentManager::kDeclared;
   std::map<std::string, std::string> extra_env;
   CachePolicy cache;
+
+  fs::path hash_folder() const { return state_dir.empty() ? fs::path() : state_dir / "hashes"; }
 };
 
 struct StepOutcome {

@@ -1,0 +1,22 @@
+// One attempt of a step, from the moment it is recorded as running until it is settled.
+#pragma once
+
+#include <map>
+#include <string>
+
+#include "base/files.h"
+#include "engine/record.h"
+#include "engine/step_cache.h"
+
+namespace tidemill::engine {
+
+struct Attempt {
+  StepRun run;
+  Decision decision;
+  std::string command;
+  std::map<std::string, std::string> variables;
+  fs::path log, progress_file;
+  double shown_seconds = -1;  // of the progress that the listener was told last
+};
+
+}  // namespace tidemill::engine

@@ -1,0 +1,65 @@
+#include "engine/command_maker.h"
+
+#include <cstdlib>
+
+namespace tidemill::engine {
+
+CommandMaker::CommandMaker(const pipeline::Plan& plan, const Options& options, Record& record,
+                           const StepCache& cache)
+    : plan_(plan), options_(options), record_(record), cache_(cache), results_(plan.steps.size()) {}
+
+void CommandMaker::learn(size_t step, const std::string& run_id, const fs::path& artifacts) {
+  results_[step] = result_of(step, run_id, artifacts);
+}
+
+pipeline::StepResult CommandMaker::result_of(size_t step, const std::string& run_id,
+                                             const fs::path& artifacts) const {
+  return {run_id, artifacts.string(),
+          [this, step](const std::string& key) { return cache_.metric(step, key); }};
+}
+
+pipeline::Scope CommandMaker::scope() const {
+  return {.run_id = record_.run_id(),
+          .artifacts = record_.artifacts().string(),
+          .experiment_id = record_.experiment_id(),
+          .step = [this](const std::string& name) -> const pipeline::StepResult* {
+            auto index = plan_.index(name);
+            return index ? &results_[*index] : nullptr;
+          }};
+}
+
+Result<> CommandMaker::prepare(size_t index, Attempt& attempt) {
+  const auto& step = plan_.steps[index];
+  const pipeline::StepResult self = result_of(index, attempt.run.id, attempt.run.artifacts);
+  config::Arguments given = TRY(pipeline::resolve(plan_, step, self, scope()));
+  config::Arguments complete = TRY(config::complete_arguments(
+      step.entry, given, record_.is_pipeline() ? plan_.folder : fs::current_path()));
+  attempt.command = TRY(config::command_line(step.entry, complete));
+  for (const auto& variable : step.settings.environment)
+    if (variable.value)
+      attempt.variables[variable.name] = TRY(pipeline::resolve(plan_, *variable.value, self, scope()));
+  record_.add(tracking::LogBatch{self.run_id, {.metrics = {}, .params = std::move(complete), .tags = {}}});
+  return {};
+}
+
+ProcessOptions CommandMaker::process_of(size_t index, const Attempt& attempt) const {
+  const auto& step = plan_.steps[index];
+  const char* path = std::getenv("PATH");
+  ProcessOptions process{.argv = {"bash", "-c", attempt.command},
+                         .working_dir = step.project.folder,
+                         .output_file = attempt.log};
+  auto& env = process.extra_env;
+  for (const auto& [name, value] : attempt.variables) env[name] = value;
+  env["MLFLOW_TRACKING_URI"] = options_.tracking_uri;
+  env["MLFLOW_RUN_ID"] = attempt.run.id;
+  env["MLFLOW_EXPERIMENT_ID"] = record_.experiment_id();
+  env["TIDEMILL_STEP"] = step.name;
+  env["TIDEMILL_OUTPUT_DIR"] = attempt.run.artifacts.string();
+  env["TIDEMILL_PROGRESS_FILE"] = attempt.progress_file.string();
+  if (!options_.program_dir.empty())
+    env["PATH"] =
+        options_.program_dir.string() + ":" + (path != nullptr ? path : "/usr/local/bin:/usr/bin:/bin");
+  return process;
+}
+
+}  // namespace tidemill::engine

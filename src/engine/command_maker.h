@@ -1,0 +1,39 @@
+// What a step's process is started with: its references resolved, its parameters checked and recorded, its
+// command and environment.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "engine/attempt.h"
+#include "engine/engine.h"
+#include "engine/record.h"
+#include "engine/step_cache.h"
+#include "pipeline/plan.h"
+#include "sys/process.h"
+
+namespace tidemill::engine {
+
+class CommandMaker {
+ public:
+  CommandMaker(const pipeline::Plan& plan, const Options& options, Record& record, const StepCache& cache);
+
+  // What a step that has ended, or was reused, left for those behind it.
+  void learn(size_t step, const std::string& run_id, const fs::path& artifacts);
+  // Fills in the attempt's command and variables, and logs its parameters. kInvalid when a value does not
+  // fit.
+  Result<> prepare(size_t step, Attempt& attempt);
+  ProcessOptions process_of(size_t step, const Attempt& attempt) const;
+
+ private:
+  pipeline::Scope scope() const;
+  pipeline::StepResult result_of(size_t step, const std::string& run_id, const fs::path& artifacts) const;
+
+  const pipeline::Plan& plan_;
+  const Options& options_;
+  Record& record_;
+  const StepCache& cache_;
+  std::vector<pipeline::StepResult> results_;
+};
+
+}  // namespace tidemill::engine

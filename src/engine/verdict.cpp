@@ -1,0 +1,55 @@
+#include "engine/verdict.h"
+
+#include "base/text.h"
+#include "base/time.h"
+
+namespace tidemill::engine {
+
+using tracking::RunStatus;
+
+Result<Verdict> judge(const Ended& ended, const config::StepSettings& settings, tracking::Store& store,
+                      const std::string& run_id) {
+  if (ended.stopped == StopCause::kInterrupt) return Verdict{StepState::kKilled, "interrupted"};
+  if (ended.stopped == StopCause::kTimeout)
+    return Verdict{StepState::kFailed,
+                   fmt::format("did not end within its timeout of {} s", settings.timeout->count())};
+  if (!ended.exit.ok()) return Verdict{StepState::kFailed, ended.exit.describe()};
+  RunStatus status = TRY(store.run(run_id)).info.status;
+  if (status == RunStatus::kFailed || status == RunStatus::kKilled)
+    return Verdict{StepState::kFailed,
+                   fmt::format("its program ended the run as {}", tracking::to_string(status))};
+  return Verdict{};
+}
+
+RunStatus run_status(StepState state) {
+  switch (state) {
+    case StepState::kFinished:
+    case StepState::kReused:
+      return RunStatus::kFinished;
+    case StepState::kKilled:
+      return RunStatus::kKilled;
+    default:
+      return RunStatus::kFailed;
+  }
+}
+
+std::vector<tracking::Metric> usage_metrics(const Ended& ended) {
+  const Exit& exit = ended.exit;
+  int64_t now = now_ms();
+  return {{"system/step_seconds", ended.seconds, now, 0},
+          {"system/step_cpu_seconds", exit.user_seconds + exit.system_seconds, now, 0},
+          {"system/step_memory_megabytes", static_cast<double>(exit.max_resident_bytes) / 1e6, now, 0}};
+}
+
+std::vector<std::string> last_lines(const fs::path& log, size_t count) {
+  std::string text = read_file(log).value_or("");
+  constexpr size_t kTail = 64 << 10;
+  if (text.size() > kTail) text.erase(0, text.size() - kTail);
+  while (!text.empty() && text.back() == '\n') text.pop_back();
+  if (text.empty()) return {};
+  std::vector<std::string> lines = split(text, '\n');
+  if (lines.size() > count) lines.erase(lines.begin(), lines.end() - static_cast<std::ptrdiff_t>(count));
+  return lines;
+}
+
+}  // namespace tidemill::engine

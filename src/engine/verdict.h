@@ -1,0 +1,28 @@
+// How an attempt of a step ended, and what is told of it.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "base/files.h"
+#include "config/step_settings.h"
+#include "engine/events.h"
+#include "engine/supervisor.h"
+#include "tracking/store.h"
+
+namespace tidemill::engine {
+
+struct Verdict {
+  StepState state = StepState::kFinished;
+  std::string reason;  // "" when it finished
+};
+// A program may end its run itself: when it says FAILED, its exit status 0 does not make it a success.
+Result<Verdict> judge(const Ended& ended, const config::StepSettings& settings, tracking::Store& store,
+                      const std::string& run_id);
+
+tracking::RunStatus run_status(StepState state);
+std::vector<tracking::Metric> usage_metrics(const Ended& ended);
+// At most `count` of the log's last lines.
+std::vector<std::string> last_lines(const fs::path& log, size_t count);
+
+}  // namespace tidemill::engine
