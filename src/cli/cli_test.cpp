@@ -96,7 +96,7 @@ TEST_F(Cli, NamesTheNearestCommandAndOption) {
   Captured option = tidemill({"runs", "list", "--experimnt", "x"});
   EXPECT_EQ(option.exit.status, 2);
   EXPECT_THAT(option.errors, HasSubstr("there is no option '--experimnt' (did you mean '--experiment'?)"));
-  EXPECT_THAT(tidemill({}).errors, HasSubstr("a command is missing: one of run, why, runs"));
+  EXPECT_THAT(tidemill({}).errors, HasSubstr("a command is missing: one of run, check, graph, why, runs"));
   EXPECT_EQ(tidemill({"runs", "list", "--limit", "many"}).exit.status, 2);
 }
 
@@ -189,6 +189,56 @@ TEST_F(Cli, BadInputIsRefusedBeforeAnythingIsRecorded) {
   write("env/MLproject", "docker_env: {image: x}\nentry_points: {main: {command: 'true'}}\n");
   EXPECT_THAT(refused({path("env").string()}), HasSubstr("--env-manager local"));
   EXPECT_FALSE(fs::exists(store()));
+}
+
+TEST_F(Cli, ChecksAPipelineWithoutRunningItAndShowsAllThatIsWrong) {
+  write_project("a", "touch " + path("ran").string() + "; echo {x}", "{x: int}");
+  write("pipeline.yaml",
+        "name: p\nparams: {n: {type: int}}\nsteps:\n  a: {project: a, params: {x: '${params.n}'}}\n");
+  Captured right = tidemill({"check", dir_.path().string()});
+  EXPECT_EQ(right.exit.status, 0) << right.errors;
+  EXPECT_EQ(right.output, "p: 1 step, 1 parameter\n");
+  write(
+      "pipeline.yaml",
+      "name: p\nsteps:\n  a: {project: a, params: {x: many}}\n  b: {project: a, needs: [aa], params: {x: 1, "
+      "y: 2}}\n");
+  Captured wrong = tidemill({"check", path("pipeline.yaml").string()});
+  EXPECT_EQ(wrong.exit.status, 2);
+  EXPECT_THAT(wrong.errors,
+              HasSubstr("pipeline.yaml:4:27: step 'b' needs 'aa', which is not a step (did you mean 'a'?)"));
+  EXPECT_THAT(wrong.errors, HasSubstr("pipeline.yaml:4:47: step 'b' passes 'y'"));
+  EXPECT_THAT(wrong.errors, HasSubstr("2 problems"));
+  Json json = parse_json(tidemill({"check", dir_.path().string(), "--json"}).output).value();
+  EXPECT_EQ(json["valid"], false);
+  EXPECT_EQ(json["problems"][0]["line"], 4);
+  EXPECT_EQ(json["problems"][0]["column"], 27);
+  EXPECT_THAT(tidemill({"check", dir_.path().string(), "-P", "z=1"}).errors, HasSubstr("no parameter 'z'"));
+  EXPECT_EQ(tidemill({"check", path("a").string()}).output, "a: 1 entry point\n");
+  EXPECT_EQ(tidemill({"check", path("absent").string()}).exit.status, 2);
+  EXPECT_FALSE(fs::exists(path("ran")));
+}
+
+TEST_F(Cli, AValueThatDoesNotFitItsProjectIsFoundByTheCheck) {
+  write_project("a", "echo {x} {z}", "{x: int}");
+  write_project("b", "echo {x}", "{x: int}");
+  write("pipeline.yaml", "steps:\n  a: {project: a, params: {x: 1}}\n  b: {project: b, params: {x: many}}\n");
+  Captured wrong = tidemill({"check", dir_.path().string()});
+  EXPECT_EQ(wrong.exit.status, 2);
+  EXPECT_THAT(wrong.errors, HasSubstr("'{z}'"));
+  EXPECT_THAT(wrong.errors, HasSubstr("'x' must be a whole number, not 'many'"));
+}
+
+TEST_F(Cli, DrawsAPipeline) {
+  write_project("a", "true");
+  write("pipeline.yaml", "name: p\nsteps:\n  one: {project: a}\n  two: {project: a, needs: [one]}\n");
+  std::string folder = dir_.path().string();
+  EXPECT_EQ(tidemill({"graph", folder}).output, "●  one  a\n│\n●  two  a\n");
+  EXPECT_THAT(tidemill({"graph", folder, "--format", "dot"}).output, StartsWith("digraph \"p\""));
+  EXPECT_THAT(tidemill({"graph", folder, "--format", "mermaid"}).output, StartsWith("flowchart"));
+  EXPECT_THAT(tidemill({"graph", folder, "--format", "svg"}).output, StartsWith("<svg"));
+  Json json = parse_json(tidemill({"graph", folder, "--json"}).output).value();
+  EXPECT_EQ(json["steps"][1]["needs"][0], "one");
+  EXPECT_EQ(tidemill({"graph", folder, "--format", "png"}).exit.status, 2);
 }
 
 TEST_F(Cli, ADryRunRecordsNothing) {

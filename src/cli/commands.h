@@ -46,6 +46,8 @@ struct Context {
 
 // Each adds its command with options, help and examples to the program.
 void add_run(CLI::App& app, Context& context);
+void add_check(CLI::App& app, Context& context);
+void add_graph(CLI::App& app, Context& context);
 void add_why(CLI::App& app, Context& context);
 void add_runs(CLI::App& app, Context& context);
 void add_experiments(CLI::App& app, Context& context);

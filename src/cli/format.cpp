@@ -38,6 +38,16 @@ Json to_json(const tracking::Run& run) {
   return json;
 }
 
+Json to_json(const pipeline::Plan& plan, const pipeline::PlannedStep& step) {
+  Json needs = Json::array();
+  for (size_t need : step.needs) needs.push_back(plan.steps[need].name);
+  return {{"step", step.name},
+          {"project", step.project.folder.string()},
+          {"entry_point", step.entry.name},
+          {"needs", needs},
+          {"command", step.entry.command}};
+}
+
 std::string duration_of(const tracking::RunInfo& run) {
   return run.end_time ? human_duration(static_cast<double>(*run.end_time - run.start_time) / 1000) : "";
 }

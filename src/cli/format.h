@@ -1,15 +1,17 @@
-// How experiments and runs are printed.
+// How experiments, runs and steps are printed.
 #pragma once
 
 #include <string>
 
 #include "base/json.h"
+#include "pipeline/plan.h"
 #include "tracking/entities.h"
 
 namespace tidemill::cli {
 
 Json to_json(const tracking::Experiment& experiment);
 Json to_json(const tracking::Run& run);
+Json to_json(const pipeline::Plan& plan, const pipeline::PlannedStep& step);
 
 std::string duration_of(const tracking::RunInfo& run);  // "" while it runs
 std::string coloured(tracking::RunStatus status, bool colour);

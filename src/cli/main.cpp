@@ -13,6 +13,8 @@ namespace {
 
 constexpr std::string_view kExamples = R"(Examples:
   tidemill run examples/cifar10 -P epochs=2     run a pipeline
+  tidemill check examples/cifar10               whether it is right, without running it
+  tidemill graph examples/cifar10               its steps as a drawing
   tidemill why train                            why that step ran, or did not
   tidemill runs list                            what has run
   tidemill runs show RUN                        parameters, metrics and tags of one run
@@ -43,6 +45,8 @@ int run_program(int argc, char** argv) {
   app.require_subcommand(1);
   app.get_formatter()->column_width(32);
   add_run(app, context);
+  add_check(app, context);
+  add_graph(app, context);
   add_why(app, context);
   add_runs(app, context);
   add_experiments(app, context);

@@ -93,16 +93,10 @@ std::string needs_of(const pipeline::Plan& plan, const pipeline::PlannedStep& st
 Json plan_json(const pipeline::Plan& plan, const std::vector<engine::Foreseen>& foreseen) {
   Json steps = Json::array();
   for (size_t i = 0; i < plan.steps.size(); ++i) {
-    const auto& step = plan.steps[i];
-    Json needs = Json::array();
-    for (size_t need : step.needs) needs.push_back(plan.steps[need].name);
-    steps.push_back({{"step", step.name},
-                     {"project", step.project.folder.string()},
-                     {"entry_point", step.entry.name},
-                     {"needs", needs},
-                     {"command", step.entry.command},
-                     {"would", engine::to_string(foreseen[i].what)},
-                     {"reason", foreseen[i].reason}});
+    Json step = to_json(plan, plan.steps[i]);
+    step["would"] = engine::to_string(foreseen[i].what);
+    step["reason"] = foreseen[i].reason;
+    steps.push_back(std::move(step));
   }
   Json params = Json::object();
   for (const auto& [name, value] : plan.params) params[name] = value;

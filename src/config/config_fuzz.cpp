@@ -1,6 +1,7 @@
 // YAML, parameters, MLproject and references from hostile text.
 #include "config/mlproject.h"
 #include "config/reference.h"
+#include "config/step_settings.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   using namespace tidemill::config;
@@ -9,7 +10,12 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   if (auto project = parse_project(text, "MLproject"))
     for (const auto& entry : project->entry_points)
       if (auto arguments = complete_arguments(entry, {}, "/")) (void)command_line(entry, *arguments);
-  if (auto node = parse_yaml(text, "pipeline.yaml"))
-    if (const Node* params = node->find("params")) (void)read_parameters(*params, Extras::kPipeline);
+  if (auto node = parse_yaml(text, "pipeline.yaml")) {
+    Problems problems;
+    if (const Node* params = node->find("params"))
+      (void)read_parameters(*params, Extras::kPipeline, problems);
+    (void)read_settings(*node, problems);
+    (void)problems.list();
+  }
   return 0;
 }

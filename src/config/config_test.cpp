@@ -1,5 +1,6 @@
 #include <gmock/gmock.h>
 
+#include "base/json.h"
 #include "config/mlproject.h"
 #include "config/pipeline_file.h"
 #include "config/reference.h"
@@ -148,6 +149,64 @@ TEST_F(PipelineFile, NamesThePlaceAndTheNearestNameOfAMistake) {
   EXPECT_THAT(error_of("params: {n: {type: intt}}\nsteps: {train: {project: train}}\n"),
               HasSubstr("did you mean 'int'?"));
   EXPECT_THAT(error_of("name: p\n"), HasSubstr("needs steps"));
+}
+
+TEST_F(PipelineFile, TellsAllProblemsAtOnceInTheOrderOfTheFile) {
+  fs::path file = dir_.path() / "pipeline.yaml";
+  ASSERT_TRUE(write_file_atomic(file,
+                                "params: {n: {type: intt}, m: {type: int, default: x}}\n"
+                                "steps:\n"
+                                "  train: {project: train, timeout: soon, cachee: false, params: {dat: 1}}\n"
+                                "  other: {project: trian, needs: {}}\n"
+                                "max_parallel: 0\n"));
+  Problems problems;
+  auto pipeline = load_pipeline(file, problems);
+  ASSERT_TRUE(pipeline);
+  EXPECT_EQ(pipeline->steps.size(), 2u);
+  std::vector<std::string> found;
+  for (const auto& error : problems.list()) {
+    Placed problem = split_place(error.message);
+    ASSERT_TRUE(problem.place) << error.message;
+    EXPECT_EQ(problem.place->file, file.string());
+    found.push_back(fmt::format("{}:{}", problem.place->line, problem.place->column));
+  }
+  EXPECT_THAT(found, testing::ElementsAre("1:20", "1:27", "3:36", "3:42", "3:66", "4:20", "4:34", "5:15"));
+  EXPECT_THAT(problems.first().error().message, HasSubstr("7 more"));
+}
+
+TEST_F(PipelineFile, AProjectsProblemsAreToldOnceHoweverManyStepsUseIt) {
+  ASSERT_TRUE(write_file_atomic(
+      dir_.path() / "train/MLproject",
+      "entry_points:\n  main: {comand: x}\n  other: {parameters: {a: intt}, command: y}\n"));
+  fs::path file = dir_.path() / "pipeline.yaml";
+  ASSERT_TRUE(write_file_atomic(
+      file, "steps: {a: {project: train, entry_point: other}, b: {project: train, entry_point: other}}\n"));
+  Problems problems;
+  ASSERT_TRUE(load_pipeline(file, problems));
+  EXPECT_EQ(problems.list().size(), 2u);
+}
+
+TEST(Problems, ThePlaceIsFoundBehindAnyFileName) {
+  Placed placed = split_place("a:b.yaml:3:14: no 'x': y");
+  ASSERT_TRUE(placed.place);
+  EXPECT_EQ(placed.place->to_string(), "a:b.yaml:3:14");
+  EXPECT_EQ(placed.text, "no 'x': y");
+  EXPECT_FALSE(split_place("there is no folder x:1").place);
+  EXPECT_FALSE(split_place("x:1:2").place);
+}
+
+// --- The JSON Schema ---
+
+std::vector<std::string> properties_of(const Json& schema) {
+  std::vector<std::string> names;
+  for (const auto& [name, rest] : schema.at("properties").items()) names.push_back(name);
+  return names;
+}
+
+TEST(Schema, KnowsTheKeysThatTheReaderKnows) {
+  Json schema = parse_json(pipeline_schema()).value();
+  EXPECT_THAT(properties_of(schema), testing::UnorderedElementsAreArray(pipeline_keys()));
+  EXPECT_THAT(properties_of(schema["$defs"]["step"]), testing::UnorderedElementsAreArray(step_keys()));
 }
 
 TEST(Reference, ParsesPartsAndEscapes) {

@@ -7,20 +7,20 @@
 namespace tidemill::config {
 namespace {
 
-Result<EntryPoint> read_entry_point(const Node::Entry& entry) {
-  if (!entry.value.is_map()) return fail_at(entry.place, "entry point '{}' needs a command", entry.key);
-  TRY(check_keys(entry.value, {"parameters", "command"}, fmt::format("entry point '{}'", entry.key)));
-  EntryPoint point{.name = entry.key, .place = entry.place};
-  if (const Node* parameters = entry.value.find("parameters"))
-    point.parameters = TRY(read_parameters(*parameters, Extras::kMlproject));
+std::optional<EntryPoint> read_entry_point(const Node::Entry& entry, Problems& problems) {
   const Node* command = entry.value.find("command");
-  if (command == nullptr || command->kind != Node::Kind::kScalar)
-    return fail_at(entry.place, "entry point '{}' needs a command", entry.key);
-  point.command = std::string(trim(command->text));
+  if (command == nullptr || command->kind != Node::Kind::kScalar) {
+    problems.keep(fail_at(entry.place, "entry point '{}' needs a command", entry.key));
+    return std::nullopt;
+  }
+  check_keys(entry.value, {"parameters", "command"}, fmt::format("entry point '{}'", entry.key), problems);
+  EntryPoint point{.name = entry.key, .command = std::string(trim(command->text)), .place = entry.place};
+  if (const Node* parameters = entry.value.find("parameters"))
+    point.parameters = read_parameters(*parameters, Extras::kMlproject, problems);
   return point;
 }
 
-Result<> read_environment(const Node& root, Project& project) {
+void read_environment(const Node& root, Project& project, Problems& problems) {
   constexpr std::pair<std::string_view, EnvironmentKind> kKinds[] = {
       {"python_env", EnvironmentKind::kPython},
       {"conda_env", EnvironmentKind::kConda},
@@ -29,11 +29,39 @@ Result<> read_environment(const Node& root, Project& project) {
     for (const auto& [key, kind] : kKinds) {
       if (entry.key != key) continue;
       if (project.environment != EnvironmentKind::kNone)
-        return fail_at(entry.place, "a project can have only one of python_env, conda_env and docker_env");
+        problems.keep(
+            fail_at(entry.place, "a project can have only one of python_env, conda_env and docker_env"));
       project.environment = kind;
       project.environment_place = entry.place;
     }
-  return {};
+}
+
+std::optional<Project> parse_project(std::string_view text, const std::string& file_name,
+                                     Problems& problems) {
+  auto root = problems.keep(parse_yaml(text, file_name));
+  if (!root) return std::nullopt;
+  Project project;
+  project.file = file_name;
+  if (root->kind == Node::Kind::kNull) return project;
+  if (!root->is_map()) {
+    problems.keep(fail_at(root->place, "an MLproject file is a map with name and entry_points"));
+    return std::nullopt;
+  }
+  if (const Node* name = root->find("name"))
+    project.name = problems.keep(as_text(*name, "name")).value_or("");
+  read_environment(*root, project, problems);
+  const Node* points = root->find("entry_points");
+  if (points == nullptr || points->kind == Node::Kind::kNull) return project;
+  if (!points->is_map()) problems.keep(fail_at(points->place, "entry_points must be a map of names"));
+  for (const auto& entry : points->entries)
+    if (auto point = read_entry_point(entry, problems)) project.entry_points.push_back(std::move(*point));
+  return project;
+}
+
+// The first of the problems, or what was read.
+Result<Project> all_or_nothing(std::optional<Project> project, const Problems& problems) {
+  TRY(problems.first());
+  return std::move(*project);
 }
 
 // {name} with an optional format specification that means nothing for text ({name:s}).
@@ -86,34 +114,32 @@ const EntryPoint* Project::find(std::string_view wanted) const {
 }
 
 Result<Project> parse_project(std::string_view text, const std::string& file_name) {
-  Node root = TRY(parse_yaml(text, file_name));
-  Project project;
-  project.file = file_name;
-  if (root.kind == Node::Kind::kNull) return project;
-  if (!root.is_map()) return fail_at(root.place, "an MLproject file is a map with name and entry_points");
-  if (const Node* name = root.find("name")) project.name = TRY(as_text(*name, "name"));
-  TRY(read_environment(root, project));
-  if (const Node* points = root.find("entry_points");
-      points != nullptr && points->kind != Node::Kind::kNull) {
-    if (!points->is_map()) return fail_at(points->place, "entry_points must be a map of names");
-    for (const auto& entry : points->entries) project.entry_points.push_back(TRY(read_entry_point(entry)));
+  Problems problems;
+  return all_or_nothing(parse_project(text, file_name, problems), problems);
+}
+
+std::optional<Project> load_project(const fs::path& folder, Problems& problems) {
+  std::error_code error;
+  if (!fs::is_directory(folder, error)) {
+    problems.keep(fail(Code::kNotFound, "there is no folder {}", folder.string()));
+    return std::nullopt;
   }
+  std::optional<Project> project = Project{};
+  for (const auto& entry : fs::directory_iterator(folder, error))
+    if (to_lower(entry.path().filename().string()) == "mlproject") {
+      auto text = problems.keep(read_file(entry.path(), 2 << 20));
+      project = text ? parse_project(*text, entry.path().string(), problems) : std::nullopt;
+      break;
+    }
+  if (!project) return std::nullopt;
+  project->folder = fs::weakly_canonical(fs::absolute(folder, error), error);
+  if (project->name.empty()) project->name = project->folder.filename().string();
   return project;
 }
 
 Result<Project> load_project(const fs::path& folder) {
-  std::error_code error;
-  if (!fs::is_directory(folder, error))
-    return fail(Code::kNotFound, "there is no folder {}", folder.string());
-  Project project;
-  for (const auto& entry : fs::directory_iterator(folder, error))
-    if (to_lower(entry.path().filename().string()) == "mlproject") {
-      project = TRY(parse_project(TRY(read_file(entry.path(), 2 << 20)), entry.path().string()));
-      break;
-    }
-  project.folder = fs::weakly_canonical(fs::absolute(folder, error), error);
-  if (project.name.empty()) project.name = project.folder.filename().string();
-  return project;
+  Problems problems;
+  return all_or_nothing(load_project(folder, problems), problems);
 }
 
 Result<EntryPoint> entry_point(const Project& project, std::string_view name) {

@@ -2,11 +2,13 @@
 // points.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "config/parameter.h"
+#include "config/problems.h"
 
 namespace tidemill::config {
 
@@ -37,6 +39,8 @@ using Arguments = std::vector<std::pair<std::string, std::string>>;
 // points.
 Result<Project> load_project(const fs::path& folder);
 Result<Project> parse_project(std::string_view text, const std::string& file_name);
+// The same as far as it can be read; nothing when the folder or the file cannot be.
+std::optional<Project> load_project(const fs::path& folder, Problems& problems);
 
 // The declared entry point, or one made up for a script file of the folder (.py, .sh) as MLflow does.
 // kInvalid names the nearest declared one.

@@ -71,15 +71,17 @@ Result<Parameter> read_parameter(const Node::Entry& entry, Extras extras) {
 
 }  // namespace
 
-Result<std::vector<Parameter>> read_parameters(const Node& map, Extras extras) {
-  if (map.kind == Node::Kind::kNull) return std::vector<Parameter>{};
-  if (!map.is_map()) return fail_at(map.place, "parameters must be a map of names");
+std::vector<Parameter> read_parameters(const Node& map, Extras extras, Problems& problems) {
   std::vector<Parameter> parameters;
+  if (map.kind != Node::Kind::kNull && !map.is_map())
+    problems.keep(fail_at(map.place, "parameters must be a map of names"));
   for (const auto& entry : map.entries) {
-    parameters.push_back(TRY(read_parameter(entry, extras)));
-    const Parameter& parameter = parameters.back();
-    if (extras == Extras::kPipeline && parameter.default_value)
-      TRY_IN(parameter.place.to_string(), check_value(parameter, *parameter.default_value));
+    Parameter unreadable{.name = entry.key, .default_value = "", .place = entry.place};
+    auto parameter = problems.keep(read_parameter(entry, extras));
+    if (parameter && extras == Extras::kPipeline && parameter->default_value)
+      if (auto fits = check_value(*parameter, *parameter->default_value); !fits)
+        problems.add(std::move(fits).error().in(parameter->place.to_string()));
+    parameters.push_back(std::move(parameter).value_or(std::move(unreadable)));
   }
   return parameters;
 }

@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "config/problems.h"
 #include "config/yaml.h"
 
 namespace tidemill::config {
@@ -23,8 +24,9 @@ struct Parameter {
 
 enum class Extras { kMlproject, kPipeline };  // a pipeline's parameters may also have choices, min and max
 
-// The map below `params:` or `parameters:`.
-Result<std::vector<Parameter>> read_parameters(const Node& map, Extras extras);
+// The map below `params:` or `parameters:`. A parameter that cannot be read is among the result with its name
+// alone, so that what uses it is not wrong as well.
+std::vector<Parameter> read_parameters(const Node& map, Extras extras, Problems& problems);
 
 // Whether a value fits the declaration; the message names the parameter and what it takes.
 Result<> check_value(const Parameter& parameter, std::string_view value);

@@ -14,87 +14,147 @@ bool is_step_name(std::string_view name) {
   return true;
 }
 
-Result<> read_arguments(const Node& map, Step& step) {
-  if (map.kind == Node::Kind::kNull) return {};
-  if (!map.is_map()) return fail_at(map.place, "params of step '{}' must be a map of names", step.name);
-  for (const auto& entry : map.entries) {
-    // MLflow appends parameters that a project does not declare; in a pipeline that is nearly always a typing
-    // error.
-    if (find_parameter(step.entry.parameters, entry.key) == nullptr)
-      return fail_at(entry.place, "step '{}' passes '{}', which entry point '{}' of {} does not declare{}",
-                     step.name, entry.key, step.entry.name, step.project.file,
-                     did_you_mean(entry.key, names_of(step.entry.parameters)));
-    std::string text = TRY(as_text(entry.value, fmt::format("parameter '{}'", entry.key)));
-    step.arguments.push_back({entry.key, TRY(parse_template(text, entry.value.place)), entry.place});
+// Reads the steps of one file.
+class StepReader {
+ public:
+  StepReader(const fs::path& folder, Problems& problems) : folder_(folder), problems_(problems) {}
+
+  Step read(const Node::Entry& entry) {
+    if (!is_step_name(entry.key))
+      problems_.keep(
+          fail_at(entry.place, "'{}' cannot be a step's name: letters, digits, '_' and '-' only", entry.key));
+    Step step{.name = entry.key, .place = entry.place};
+    if (!entry.value.is_map()) {
+      problems_.keep(fail_at(entry.place, "step '{}' must be a map with a project", entry.key));
+      return step;
+    }
+    check_keys(entry.value, step_keys(), fmt::format("step '{}'", entry.key), problems_);
+    bool has_entry = read_project(entry, step) && read_entry_point(entry, step);
+    if (const Node* params = entry.value.find("params")) read_arguments(*params, has_entry, step);
+    if (const Node* needs = entry.value.find("needs")) read_needs(*needs, step);
+    step.settings = read_settings(entry.value, problems_);
+    return step;
   }
-  return {};
-}
 
-Result<> read_needs(const Node& node, Step& step) {
-  if (node.kind == Node::Kind::kScalar) {
-    step.needs.push_back({node.text, node.place});
-    return {};
+ private:
+  bool read_project(const Node::Entry& entry, Step& step) {
+    const Node* project = entry.value.find("project");
+    if (project == nullptr)
+      return problems_.keep(
+          fail_at(entry.place, "step '{}' needs a project: the folder of its MLproject", entry.key));
+    auto where = problems_.keep(as_text(*project, "project"));
+    if (!where) return false;
+    std::error_code ignored;
+    if (!fs::is_directory(folder_ / *where, ignored))
+      return problems_.keep(fail_at(project->place, "step '{}': there is no folder {}", entry.key,
+                                    (folder_ / *where).string()));
+    auto loaded = load_project(folder_ / *where, problems_);
+    if (loaded) step.project = std::move(*loaded);
+    return loaded.has_value();
   }
-  if (node.kind != Node::Kind::kList) return fail_at(node.place, "needs must be a list of step names");
-  for (const auto& item : node.items) step.needs.push_back({TRY(as_text(item, "a step name")), item.place});
-  return {};
-}
 
-Result<Step> read_step(const Node::Entry& entry, const fs::path& folder) {
-  if (!is_step_name(entry.key))
-    return fail_at(entry.place, "'{}' cannot be a step's name: letters, digits, '_' and '-' only", entry.key);
-  if (!entry.value.is_map()) return fail_at(entry.place, "step '{}' must be a map with a project", entry.key);
-  std::vector<std::string> known = {"project", "entry_point", "params", "needs"};
-  known.insert(known.end(), setting_names().begin(), setting_names().end());
-  TRY(check_keys(entry.value, known, fmt::format("step '{}'", entry.key)));
-  Step step{.name = entry.key, .place = entry.place};
+  bool read_entry_point(const Node::Entry& entry, Step& step) {
+    const Node* point = entry.value.find("entry_point");
+    std::optional<std::string> name = "main";
+    if (point != nullptr) name = problems_.keep(as_text(*point, "entry_point"));
+    if (!name) return false;
+    auto found = config::entry_point(step.project, *name);
+    if (found) {
+      step.entry = std::move(*found);
+    } else {
+      problems_.add(std::move(found).error().in((point != nullptr ? point->place : entry.place).to_string()));
+    }
+    return !step.entry.name.empty();
+  }
 
-  const Node* project = entry.value.find("project");
-  if (project == nullptr)
-    return fail_at(entry.place, "step '{}' needs a project: the folder of its MLproject", entry.key);
-  std::string where = TRY(as_text(*project, "project"));
-  auto loaded = load_project(folder / where);
-  if (!loaded && loaded.error().code == Code::kNotFound)
-    return fail_at(project->place, "step '{}': {}", entry.key, loaded.error().message);
-  step.project = TRY(std::move(loaded));
+  void read_arguments(const Node& map, bool has_entry, Step& step) {
+    if (map.kind != Node::Kind::kNull && !map.is_map())
+      problems_.keep(fail_at(map.place, "params of step '{}' must be a map of names", step.name));
+    for (const auto& entry : map.entries) {
+      // MLflow appends parameters that a project does not declare; in a pipeline that is nearly always a
+      // typing error.
+      if (has_entry && find_parameter(step.entry.parameters, entry.key) == nullptr)
+        problems_.keep(fail_at(entry.place,
+                               "step '{}' passes '{}', which entry point '{}' of {} does not declare{}",
+                               step.name, entry.key, step.entry.name, step.project.file,
+                               did_you_mean(entry.key, names_of(step.entry.parameters))));
+      auto text = problems_.keep(as_text(entry.value, fmt::format("parameter '{}'", entry.key)));
+      auto value = text ? problems_.keep(parse_template(*text, entry.value.place)) : std::nullopt;
+      if (value) step.arguments.push_back({entry.key, std::move(*value), entry.place});
+    }
+  }
 
-  const Node* point = entry.value.find("entry_point");
-  std::string point_name = point != nullptr ? TRY(as_text(*point, "entry_point")) : "main";
-  step.entry = TRY_IN((point != nullptr ? point->place : entry.place).to_string(),
-                      entry_point(step.project, point_name));
+  void read_needs(const Node& node, Step& step) {
+    if (node.kind == Node::Kind::kScalar) {
+      step.needs.push_back({node.text, node.place});
+    } else if (node.kind == Node::Kind::kList) {
+      for (const auto& item : node.items)
+        if (auto name = problems_.keep(as_text(item, "a step name")))
+          step.needs.push_back({std::move(*name), item.place});
+    } else {
+      problems_.keep(fail_at(node.place, "needs must be a list of step names"));
+    }
+  }
 
-  if (const Node* params = entry.value.find("params")) TRY(read_arguments(*params, step));
-  if (const Node* needs = entry.value.find("needs")) TRY(read_needs(*needs, step));
-  step.settings = TRY(read_settings(entry.value));
-  return step;
-}
+  const fs::path& folder_;
+  Problems& problems_;
+};
 
 }  // namespace
 
-Result<Pipeline> load_pipeline(const fs::path& file) {
-  Node root = TRY(load_yaml(file));
-  if (!root.is_map()) return fail_at({file.string(), 1, 1}, "a pipeline is a map with name and steps");
-  TRY(check_keys(root, {"name", "experiment", "params", "steps", "max_parallel", "description"},
-                 "the pipeline"));
+const std::vector<std::string>& pipeline_keys() {
+  static const std::vector<std::string> keys = {"name",  "experiment",   "params",
+                                                "steps", "max_parallel", "description"};
+  return keys;
+}
+
+std::vector<std::string> step_keys() {
+  std::vector<std::string> keys = {"project", "entry_point", "params", "needs"};
+  keys.insert(keys.end(), setting_names().begin(), setting_names().end());
+  return keys;
+}
+
+std::optional<Pipeline> load_pipeline(const fs::path& file, Problems& problems) {
+  auto root = problems.keep(load_yaml(file));
+  if (!root) return std::nullopt;
+  if (!root->is_map()) {
+    problems.keep(fail_at({file.string(), 1, 1}, "a pipeline is a map with name and steps"));
+    return std::nullopt;
+  }
+  check_keys(*root, pipeline_keys(), "the pipeline", problems);
   Pipeline pipeline;
   pipeline.file = file.string();
   std::error_code ignored;  // the file has just been read
   pipeline.folder = fs::weakly_canonical(fs::absolute(file, ignored), ignored).parent_path();
 
-  const Node* name = root.find("name");
-  pipeline.name = name != nullptr ? TRY(as_text(*name, "name")) : pipeline.folder.filename().string();
-  const Node* experiment = root.find("experiment");
-  pipeline.experiment = experiment != nullptr ? TRY(as_text(*experiment, "experiment")) : pipeline.name;
-  if (const Node* params = root.find("params"))
-    pipeline.parameters = TRY(read_parameters(*params, Extras::kPipeline));
-  if (const Node* limit = root.find("max_parallel"))
-    pipeline.max_parallel = static_cast<int>(TRY(as_int(*limit, "max_parallel", 1, 1024)));
+  auto text_of = [&](const char* key, const std::string& otherwise) {
+    const Node* node = root->find(key);
+    return node != nullptr ? problems.keep(as_text(*node, key)).value_or(otherwise) : otherwise;
+  };
+  pipeline.name = text_of("name", pipeline.folder.filename().string());
+  pipeline.experiment = text_of("experiment", pipeline.name);
+  if (const Node* params = root->find("params"))
+    pipeline.parameters = read_parameters(*params, Extras::kPipeline, problems);
+  if (const Node* limit = root->find("max_parallel"))
+    pipeline.max_parallel =
+        static_cast<int>(problems.keep(as_int(*limit, "max_parallel", 1, 1024)).value_or(0));
 
-  const Node* steps = root.find("steps");
-  if (steps == nullptr || !steps->is_map() || steps->entries.empty())
-    return fail_at(steps != nullptr ? steps->place : root.place, "a pipeline needs steps: a map of names");
-  for (const auto& entry : steps->entries) pipeline.steps.push_back(TRY(read_step(entry, pipeline.folder)));
+  const Node* steps = root->find("steps");
+  if (steps == nullptr || !steps->is_map() || steps->entries.empty()) {
+    problems.keep(
+        fail_at(steps != nullptr ? steps->place : root->place, "a pipeline needs steps: a map of names"));
+    return pipeline;
+  }
+  StepReader reader(pipeline.folder, problems);
+  for (const auto& entry : steps->entries) pipeline.steps.push_back(reader.read(entry));
   return pipeline;
+}
+
+Result<Pipeline> load_pipeline(const fs::path& file) {
+  Problems problems;
+  auto pipeline = load_pipeline(file, problems);
+  TRY(problems.first());
+  return std::move(*pipeline);
 }
 
 }  // namespace tidemill::config

@@ -41,8 +41,16 @@ struct Pipeline {
   std::string file;
 };
 
+// The keys of the file, and those of a step.
+const std::vector<std::string>& pipeline_keys();
+std::vector<std::string> step_keys();
+// The JSON Schema of the file, for editors.
+std::string_view pipeline_schema();
+
 // Reads the file and the MLproject of every step. Checks what can be seen in one place; the graph is
 // pipeline::make_plan's business.
 Result<Pipeline> load_pipeline(const fs::path& file);
+// The same as far as it can be read, for more to be checked: nothing when there is no pipeline to be seen.
+std::optional<Pipeline> load_pipeline(const fs::path& file, Problems& problems);
 
 }  // namespace tidemill::config

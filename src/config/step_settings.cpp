@@ -64,17 +64,21 @@ const std::vector<std::string>& setting_names() {
   return names;
 }
 
-Result<StepSettings> read_settings(const Node& step) {
+StepSettings read_settings(const Node& step, Problems& problems) {
   StepSettings settings;
+  auto keep = [&](auto result, auto otherwise) {
+    return problems.keep(std::move(result)).value_or(std::move(otherwise));
+  };
   if (const Node* cache = step.find("cache"))
-    settings.cache = TRY(as_bool(*cache, "cache")) ? Caching::kOn : Caching::kOff;
-  settings.inputs = TRY(read_templates(step.find("inputs"), "inputs"));
-  settings.code = TRY(read_code(step.find("code")));
-  settings.programs = TRY(read_names(step.find("programs"), "programs"));
-  settings.environment = TRY(read_environment(step.find("environment")));
+    settings.cache = keep(as_bool(*cache, "cache"), true) ? Caching::kOn : Caching::kOff;
+  settings.inputs = keep(read_templates(step.find("inputs"), "inputs"), settings.inputs);
+  settings.code = keep(read_code(step.find("code")), settings.code);
+  settings.programs = keep(read_names(step.find("programs"), "programs"), settings.programs);
+  settings.environment = keep(read_environment(step.find("environment")), settings.environment);
   if (const Node* timeout = step.find("timeout"))
-    settings.timeout = std::chrono::seconds(TRY(as_int(*timeout, "timeout (seconds)", 1, 30 * 24 * 3600)));
-  settings.figures = TRY(read_names(step.find("figures"), "figures"));
+    settings.timeout =
+        std::chrono::seconds(keep(as_int(*timeout, "timeout (seconds)", 1, 30 * 24 * 3600), 1));
+  settings.figures = keep(read_names(step.find("figures"), "figures"), settings.figures);
   return settings;
 }
 

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "config/problems.h"
 #include "config/reference.h"
 #include "config/yaml.h"
 
@@ -34,6 +35,6 @@ struct StepSettings {
 // The keys of a step that are settings.
 const std::vector<std::string>& setting_names();
 // `step` is the step's map.
-Result<StepSettings> read_settings(const Node& step);
+StepSettings read_settings(const Node& step, Problems& problems);
 
 }  // namespace tidemill::config

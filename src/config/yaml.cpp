@@ -6,6 +6,7 @@
 #include <yaml-cpp/yaml.h>
 
 #include "base/text.h"
+#include "config/problems.h"
 
 namespace tidemill::config {
 namespace {
@@ -129,12 +130,18 @@ Result<Node> load_yaml(const fs::path& path) {
   return parse_yaml(TRY(read_file(path, kMostBytes + 1)), path.string());
 }
 
-Result<> check_keys(const Node& map, const std::vector<std::string>& known, std::string_view what) {
+void check_keys(const Node& map, const std::vector<std::string>& known, std::string_view what,
+                Problems& problems) {
   for (const auto& entry : map.entries)
     if (std::find(known.begin(), known.end(), entry.key) == known.end())
-      return fail_at(entry.place, "unknown key '{}' in {}{}", entry.key, what,
-                     did_you_mean(entry.key, known));
-  return {};
+      problems.keep(
+          fail_at(entry.place, "unknown key '{}' in {}{}", entry.key, what, did_you_mean(entry.key, known)));
+}
+
+Result<> check_keys(const Node& map, const std::vector<std::string>& known, std::string_view what) {
+  Problems problems;
+  check_keys(map, known, what, problems);
+  return problems.first();
 }
 
 Result<std::string> as_text(const Node& node, std::string_view what) {

@@ -53,7 +53,10 @@ struct Node::Entry {
 Result<Node> parse_yaml(std::string_view text, const std::string& file_name);
 Result<Node> load_yaml(const fs::path& path);
 
-// Fails at the first key of the map that is not among `known`, naming the nearest.
+class Problems;
+// Keys of the map that are not among `known`, with the nearest that is: all of them, or the first.
+void check_keys(const Node& map, const std::vector<std::string>& known, std::string_view what,
+                Problems& problems);
 Result<> check_keys(const Node& map, const std::vector<std::string>& known, std::string_view what);
 // The value as text; fails for lists and maps. Null is "".
 Result<std::string> as_text(const Node& node, std::string_view what);

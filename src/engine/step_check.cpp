@@ -5,9 +5,14 @@ namespace {
 
 using config::EnvironmentKind;
 
-bool is_known_before_the_run(const config::Template& value) {
-  for (const auto& reference : value.references())
-    if (reference[0] != "params" && reference[0] != "pipeline") return false;
+// Parameters of the plan may be missing when it is only checked.
+bool is_known_before_the_run(const pipeline::Plan& plan, const config::Template& value) {
+  for (const auto& reference : value.references()) {
+    auto is_meant = [&](const auto& param) { return param.first == reference[1]; };
+    bool known = reference[0] == "params" ? std::any_of(plan.params.begin(), plan.params.end(), is_meant)
+                                          : reference[0] == "pipeline";
+    if (!known) return false;
+  }
   return true;
 }
 
@@ -29,7 +34,7 @@ Result<> check_step(const pipeline::Plan& plan, const pipeline::PlannedStep& ste
   config::Arguments known, all;
   pipeline::PlannedStep static_part = step;
   std::erase_if(static_part.arguments,
-                [](const auto& argument) { return !is_known_before_the_run(argument.value); });
+                [&](const auto& argument) { return !is_known_before_the_run(plan, argument.value); });
   known = TRY(pipeline::resolve(plan, static_part, {}, {}));
   for (const auto& parameter : step.entry.parameters) {
     bool passed = false;

@@ -10,6 +10,7 @@ namespace {
 using config::Arguments;
 using config::fail_at;
 using config::Pipeline;
+using config::Problems;
 using config::Reference;
 using config::Step;
 
@@ -19,19 +20,23 @@ const std::string* find_value(const Arguments& arguments, std::string_view name)
   return nullptr;
 }
 
-Result<Arguments> pipeline_params(const Pipeline& pipeline, const Arguments& given) {
+Arguments pipeline_params(const Pipeline& pipeline, const Arguments& given, Missing missing,
+                          Problems& problems) {
   for (const auto& [name, value] : given)
     if (config::find_parameter(pipeline.parameters, name) == nullptr)
-      return fail(Code::kInvalid, "{}: pipeline '{}' has no parameter '{}'{}", pipeline.file, pipeline.name,
-                  name, did_you_mean(name, config::names_of(pipeline.parameters)));
+      problems.keep(fail(Code::kInvalid, "{}: pipeline '{}' has no parameter '{}'{}", pipeline.file,
+                         pipeline.name, name, did_you_mean(name, config::names_of(pipeline.parameters))));
   Arguments params;
   for (const auto& parameter : pipeline.parameters) {
     const std::string* value = find_value(given, parameter.name);
-    if (value == nullptr && !parameter.default_value)
-      return fail_at(parameter.place, "parameter '{}' has no default: give it with -P {}=...", parameter.name,
-                     parameter.name);
-    params.emplace_back(parameter.name, value != nullptr ? *value : *parameter.default_value);
-    TRY_IN(parameter.place.to_string(), config::check_value(parameter, params.back().second));
+    if (value == nullptr && parameter.default_value) value = &*parameter.default_value;
+    if (value == nullptr && missing == Missing::kRefused)
+      problems.keep(fail_at(parameter.place, "parameter '{}' has no default: give it with -P {}=...",
+                            parameter.name, parameter.name));
+    if (value == nullptr) continue;
+    if (auto fits = config::check_value(parameter, *value); !fits)
+      problems.add(std::move(fits).error().in(parameter.place.to_string()));
+    params.emplace_back(parameter.name, *value);
   }
   return params;
 }
@@ -87,7 +92,7 @@ std::vector<const config::Template*> templates_of(const Step& step) {
   return found;
 }
 
-Result<Graph> make_graph(const Pipeline& pipeline) {
+Graph make_graph(const Pipeline& pipeline, Problems& problems) {
   Graph graph;
   for (const Step& step : pipeline.steps) {
     graph.positions.emplace(step.name, graph.names.size());
@@ -96,15 +101,18 @@ Result<Graph> make_graph(const Pipeline& pipeline) {
   for (const Step& step : pipeline.steps) {
     std::set<size_t> needs;
     for (const auto& need : step.needs) {
-      auto index = graph.index(need.step);
-      if (!index)
-        return fail_at(need.place, "step '{}' needs '{}', which is not a step{}", step.name, need.step,
-                       did_you_mean(need.step, graph.names));
-      needs.insert(*index);
+      if (auto index = graph.index(need.step)) {
+        needs.insert(*index);
+      } else {
+        problems.keep(fail_at(need.place, "step '{}' needs '{}', which is not a step{}", step.name, need.step,
+                              did_you_mean(need.step, graph.names)));
+      }
     }
     for (const config::Template* value : templates_of(step))
       for (const auto& reference : value->references())
-        if (auto index = TRY(check_reference(reference, pipeline, graph, value->place))) needs.insert(*index);
+        if (auto found = problems.keep(check_reference(reference, pipeline, graph, value->place));
+            found && *found)
+          needs.insert(**found);
     graph.needs.emplace_back(needs.begin(), needs.end());
   }
   return graph;
@@ -186,20 +194,22 @@ Result<std::string> value_of(const Reference& reference, const Plan& plan, const
 
 }  // namespace
 
-Result<Plan> make_plan(const Pipeline& pipeline, const Arguments& given) {
+std::optional<Plan> make_plan(const Pipeline& pipeline, const Arguments& given, Missing missing,
+                              Problems& problems) {
   Plan plan{.name = pipeline.name,
             .experiment = pipeline.experiment,
-            .params = TRY(pipeline_params(pipeline, given)),
+            .params = pipeline_params(pipeline, given, missing, problems),
             .steps = {},
             .max_parallel = pipeline.max_parallel,
             .folder = pipeline.folder,
             .file = pipeline.file,
             .positions = {}};
-  Graph graph = TRY(make_graph(pipeline));
-  std::vector<size_t> order = TRY(Sorter(graph, pipeline).sort());
-  std::vector<size_t> position(order.size());
-  for (size_t i = 0; i < order.size(); ++i) position[order[i]] = i;
-  for (size_t index : order) {
+  Graph graph = make_graph(pipeline, problems);
+  auto order = problems.keep(Sorter(graph, pipeline).sort());
+  if (!problems.empty()) return std::nullopt;
+  std::vector<size_t> position(order->size());
+  for (size_t i = 0; i < order->size(); ++i) position[(*order)[i]] = i;
+  for (size_t index : *order) {
     const Step& step = pipeline.steps[index];
     PlannedStep planned{step.name, step.project, step.entry, step.arguments, {}, step.settings};
     for (size_t need : graph.needs[index]) planned.needs.push_back(position[need]);
@@ -207,6 +217,13 @@ Result<Plan> make_plan(const Pipeline& pipeline, const Arguments& given) {
     plan.steps.push_back(std::move(planned));
   }
   return plan;
+}
+
+Result<Plan> make_plan(const Pipeline& pipeline, const Arguments& given) {
+  Problems problems;
+  auto plan = make_plan(pipeline, given, Missing::kRefused, problems);
+  TRY(problems.first());
+  return std::move(*plan);
 }
 
 Plan plan_of_project(const config::Project& project, const config::EntryPoint& entry,

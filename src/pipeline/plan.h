@@ -37,6 +37,11 @@ struct Plan {
 // `needs` and references, references to things a step does not have, cycles (shown as a path). Every message
 // has file:line:column. Steps keep the order of the file as far as their needs allow.
 Result<Plan> make_plan(const config::Pipeline& pipeline, const config::Arguments& given);
+// The same, telling everything that is wrong; nothing when there was or is a problem. Parameters that must be
+// given may be missing when nothing is to be run: Plan::params lacks them then.
+enum class Missing { kRefused, kAllowed };
+std::optional<Plan> make_plan(const config::Pipeline& pipeline, const config::Arguments& given,
+                              Missing missing, config::Problems& problems);
 
 // A plan of one step for a single project, its parameters given directly.
 Plan plan_of_project(const config::Project& project, const config::EntryPoint& entry,

@@ -1,0 +1,105 @@
+#!/usr/bin/env python3
+"""The JSON Schema of pipeline.yaml, as `tidemill check --schema` prints it: examples fit it, and mistakes that it can
+see are refused by it and by `tidemill check` alike.
+
+Usage: pipeline_schema_test.py FOLDER_WITH_THE_PROGRAMS
+"""
+import json
+import pathlib
+import re
+import subprocess
+import sys
+import tempfile
+import unittest
+
+try:
+    import jsonschema
+    import yaml
+except ImportError as error:
+    print(f"skipped: {error}; set TIDEMILL_PYTHON to a Python that has jsonschema")
+    sys.exit(77)
+
+BIN = pathlib.Path(sys.argv.pop(1)).resolve()
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+SCHEMA = json.loads(subprocess.run([BIN / "tidemill", "check", "--schema"], text=True, capture_output=True,
+                                   check=True).stdout)
+VALIDATOR = jsonschema.Draft202012Validator(SCHEMA)
+
+# Each in a folder with the project `a`, whose entry point main has a parameter x.
+RIGHT = [
+    "steps: {a: {project: a}}",
+    "name: p\nmax_parallel: 3\nparams: {x: 1, y: {type: int, default: 2, min: 0}}\nsteps: {a: {project: a, params: {x: '${params.x}'}}}",
+    "steps: {a: {project: a, timeout: 5, cache: false, needs: b}, b: {project: a, code: [], environment: {N: 3, M: }}}",
+]
+WRONG = [
+    "steps: {}",
+    "name: p",
+    "step: {a: {project: a}}",
+    "steps: {'a b': {project: a}}",
+    "steps: {a: {}}",
+    "steps: {a: {project: a, tiemout: 5}}",
+    "steps: {a: {project: a, timeout: soon}}",
+    "steps: {a: {project: a, timeout: 0}}",
+    "steps: {a: {project: a, cache: maybe}}",
+    "steps: {a: {project: a, inputs: x}}",
+    "steps: {a: {project: a, needs: {b: c}}}",
+    "steps: {a: {project: a, params: [x]}}",
+    "params: {x: {type: intt}}\nsteps: {a: {project: a}}",
+    "params: {x: {choices: 1}}\nsteps: {a: {project: a}}",
+    "max_parallel: 0\nsteps: {a: {project: a}}",
+]
+
+
+class Schema(unittest.TestCase):
+    def setUp(self):
+        self.temporary = tempfile.TemporaryDirectory()
+        self.folder = pathlib.Path(self.temporary.name)
+        (self.folder / "a").mkdir()
+        (self.folder / "a" / "MLproject").write_text(
+            "entry_points:\n  main:\n    parameters: {x: {default: ''}}\n    command: echo {x}\n")
+
+    def tearDown(self):
+        self.temporary.cleanup()
+
+    def check(self, text):
+        (self.folder / "pipeline.yaml").write_text(text)
+        return subprocess.run([BIN / "tidemill", "check", self.folder], text=True, capture_output=True)
+
+    def test_is_a_schema(self):
+        jsonschema.Draft202012Validator.check_schema(SCHEMA)
+
+    def test_what_is_right_fits(self):
+        for text in RIGHT:
+            with self.subTest(text):
+                VALIDATOR.validate(yaml.safe_load(text))
+                checked = self.check(text)
+                self.assertEqual(checked.returncode, 0, checked.stderr)
+
+    def test_what_is_wrong_is_refused_by_both(self):
+        for text in WRONG:
+            with self.subTest(text):
+                self.assertFalse(VALIDATOR.is_valid(yaml.safe_load(text)))
+                self.assertEqual(self.check(text).returncode, 2)
+
+    def test_the_examples_fit(self):
+        examples = list((ROOT / "examples").glob("*/pipeline.yaml"))
+        self.assertTrue(examples)
+        for example in examples:
+            with self.subTest(example):
+                VALIDATOR.validate(yaml.safe_load(example.read_text()))
+                checked = subprocess.run([BIN / "tidemill", "check", example], text=True, capture_output=True)
+                self.assertEqual(checked.returncode, 0, checked.stderr)
+
+    def test_the_pages_about_pipelines_show_what_fits(self):
+        blocks = []
+        for page in ["pipeline.md", "caching.md"]:
+            blocks += re.findall(r"```yaml\n(.*?)```", (ROOT / "docs" / page).read_text(), re.S)
+        whole = [block for block in map(yaml.safe_load, blocks) if isinstance(block, dict) and "steps" in block]
+        self.assertTrue(whole)
+        for block in whole:
+            with self.subTest(block):
+                VALIDATOR.validate(block)
+
+
+if __name__ == "__main__":
+    unittest.main()
