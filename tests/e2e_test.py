@@ -27,7 +27,7 @@ def tidemill(*arguments, cwd, **options):
 def runs_in(folder):
     listed = tidemill("runs", "list", "--json", cwd=folder)
     assert listed.returncode == 0, listed.stderr
-    return json.loads(listed.stdout)
+    return json.loads(listed.stdout)["runs"]
 
 
 def processes_mentioning(text):

@@ -49,7 +49,7 @@ Result<int> list_artifacts(const Context& context, const Options& options) {
       if (!entry.is_folder) item["file_size"] = entry.size;
       json.push_back(std::move(item));
     }
-    TRY(print(dump_json(json, 2) + "\n"));
+    TRY(print(dump_json({{"artifacts", json}}, 2) + "\n"));
     return 0;
   }
   Table table({"PATH", "SIZE"});

@@ -66,9 +66,13 @@ class Cli : public testing::Test {
     EXPECT_EQ(captured.exit.status, 0) << captured.errors;
     return parse_json(captured.output).value_or(Json());
   }
+  // The list below this name, of a command that lists.
+  Json listed(const std::string& name, const std::vector<std::string>& words) const {
+    return json_of(words).value(name, Json());
+  }
   std::map<std::string, std::string> statuses() const {
     std::map<std::string, std::string> found;
-    for (const auto& run : json_of({"runs", "list"}))
+    for (const auto& run : listed("runs", {"runs", "list"}))
       found[json_string(run, "run_name")] = json_string(run, "status");
     return found;
   }
@@ -115,7 +119,7 @@ TEST_F(Cli, RunsAPipelineAndRecordsIt) {
   EXPECT_THAT(run.errors, HasSubstr("tidemill runs show"));
   EXPECT_THAT(run.errors, Not(HasSubstr("\x1b")));
 
-  Json runs = json_of({"runs", "list", "-e", "tests"});
+  Json runs = listed("runs", {"runs", "list", "-e", "tests"});
   ASSERT_EQ(runs.size(), 3u);
   std::string parent, made;
   for (const auto& item : runs) {
@@ -246,9 +250,41 @@ TEST_F(Cli, ADryRunRecordsNothing) {
   write("pipeline.yaml", "steps:\n  a: {project: a}\n");
   Captured run = in_store({"run", dir_.path().string(), "--dry-run"});
   EXPECT_EQ(run.exit.status, 0) << run.errors;
-  EXPECT_THAT(run.output, HasSubstr("it has not run before"));
+  EXPECT_THAT(run.output, HasSubstr("for the first time"));
   EXPECT_FALSE(fs::exists(path("ran")));
   EXPECT_FALSE(fs::exists(store()));
+}
+
+TEST_F(Cli, RunsAPartOfAPipeline) {
+  write_project("a", "echo a >> " + path("ran").string());
+  write(
+      "pipeline.yaml",
+      "name: p\nsteps:\n  one: {project: a}\n  two: {project: a, needs: [one], params: {}, environment: {N: "
+      "'${steps.one.run_id}'}}\n"
+      "  three: {project: a, needs: [two], environment: {N: 3}}\n  four: {project: a, environment: {N: "
+      "4}}\n");
+  std::string folder = dir_.path().string();
+  Captured too_early = in_store({"run", folder, "--from", "two"});
+  EXPECT_EQ(too_early.exit.status, 2);
+  EXPECT_THAT(too_early.errors, HasSubstr("--from two: step 'one' comes before it"));
+  EXPECT_FALSE(fs::exists(store()));
+
+  Captured part = in_store({"run", folder, "--step", "two"});
+  EXPECT_EQ(part.exit.status, 0) << part.errors;
+  EXPECT_EQ(read_file(path("ran")).value(), "a\na\n");
+  EXPECT_THAT(part.output, Not(HasSubstr("three")));
+
+  Captured plan = in_store({"run", folder, "--from", "two", "--dry-run"});
+  EXPECT_EQ(plan.exit.status, 0) << plan.errors;
+  EXPECT_THAT(plan.output, HasSubstr("asked for with --from two"));
+  Captured rest = in_store({"run", folder, "--from", "two"});
+  EXPECT_EQ(rest.exit.status, 0) << rest.errors;
+  EXPECT_EQ(read_file(path("ran")).value(), "a\na\na\na\n");
+  EXPECT_THAT(rest.errors, HasSubstr("one    reused"));
+  EXPECT_THAT(rest.errors, HasSubstr("two    started: asked for with --from two"));
+  EXPECT_THAT(rest.errors, Not(HasSubstr("four")));
+  EXPECT_THAT(in_store({"run", folder, "--step", "tow"}).errors, HasSubstr("did you mean 'two'?"));
+  EXPECT_EQ(in_store({"run", path("a").string(), "--step", "one"}).exit.status, 2);
 }
 
 TEST_F(Cli, TellsWhyAStepRanOrWouldRun) {
@@ -256,7 +292,7 @@ TEST_F(Cli, TellsWhyAStepRanOrWouldRun) {
   write("pipeline.yaml", "name: p\nsteps:\n  a: {project: a}\n");
   std::string folder = dir_.path().string();
   EXPECT_EQ(in_store({"run", folder}).exit.status, 0);
-  EXPECT_EQ(in_store({"why", "a"}).output, "finished: it has not run before\n");
+  EXPECT_EQ(in_store({"why", "a"}).output, "ran: for the first time\n");
   EXPECT_THAT(in_store({"why", "a", folder}).output,
               HasSubstr("would reuse: nothing has changed since run "));
   EXPECT_THAT(in_store({"run", folder}).errors, HasSubstr("reused: nothing has changed since run "));
@@ -384,7 +420,7 @@ TEST_F(Cli, RegistersWhatARunHasMade) {
   write("pipeline.yaml", "name: p\nsteps:\n  make: {project: make, params: {out: '${self.artifacts}'}}\n");
   ASSERT_EQ(in_store({"run", dir_.path().string()}).exit.status, 0);
   std::string run;
-  for (const auto& item : json_of({"runs", "list"}))
+  for (const auto& item : listed("runs", {"runs", "list"}))
     if (json_string(item, "run_name") == "make") run = json_string(item, "run_id");
 
   Captured first = in_store({"models", "register", "it's", "--run", run, "--path", "net", "-t", "k=v=w"});
@@ -398,7 +434,7 @@ TEST_F(Cli, RegistersWhatARunHasMade) {
   EXPECT_EQ(in_store({"models", "set-alias", "it's", "champion", "1"}).exit.status, 0);
   EXPECT_EQ(in_store({"models", "transition", "it's", "2", "staging"}).output, "Staging\n");
 
-  Json versions = json_of({"models", "versions", "it's"});
+  Json versions = listed("versions", {"models", "versions", "it's"});
   ASSERT_EQ(versions.size(), 2u);
   EXPECT_EQ(versions[0]["version"], 2);
   EXPECT_EQ(versions[0]["stage"], "Staging");
@@ -414,9 +450,9 @@ TEST_F(Cli, RegistersWhatARunHasMade) {
   EXPECT_EQ(in_store({"models", "delete-alias", "it's", "champion"}).exit.status, 0);
   EXPECT_EQ(in_store({"models", "rename", "it's", "its"}).output, "its\n");
   EXPECT_EQ(in_store({"models", "delete", "its", "--version", "2"}).exit.status, 0);
-  EXPECT_EQ(json_of({"models", "versions", "its"}).size(), 1u);
+  EXPECT_EQ(listed("versions", {"models", "versions", "its"}).size(), 1u);
   EXPECT_EQ(in_store({"models", "delete", "its"}).exit.status, 0);
-  EXPECT_EQ(json_of({"models", "list"}), Json::array());
+  EXPECT_EQ(listed("models", {"models", "list"}), Json::array());
 }
 
 TEST_F(Cli, RefusesToRegisterWhatIsNotThere) {

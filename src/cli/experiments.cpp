@@ -20,7 +20,7 @@ Result<int> list_experiments(const Context& context) {
   if (context.json) {
     Json json = Json::array();
     for (const auto& experiment : experiments) json.push_back(to_json(experiment));
-    TRY(print(dump_json(json, 2) + "\n"));
+    TRY(print(dump_json({{"experiments", json}}, 2) + "\n"));
     return 0;
   }
   Table table({"ID", "NAME", "CREATED", "ARTIFACTS"});

@@ -63,10 +63,10 @@ Json to_json(const RegisteredModel& model) {
 }
 
 template <class T>
-Result<> print_json(const std::vector<T>& items) {
+Result<> print_json(std::string_view name, const std::vector<T>& items) {
   Json json = Json::array();
   for (const auto& item : items) json.push_back(to_json(item));
-  return print(dump_json(json, 2) + "\n");
+  return print(dump_json({{name, json}}, 2) + "\n");
 }
 
 std::string aliases_of(const RegisteredModel& model) {
@@ -103,7 +103,7 @@ Result<int> list_models(const Context& context, const Options& options) {
                                                  .order_by = options.order_by,
                                                  .page_token = ""}));
   if (context.json) {
-    TRY(print_json(page.items));
+    TRY(print_json("models", page.items));
     return 0;
   }
   Table table({"NAME", "NEWEST", "ALIASES", "CHANGED", "DESCRIPTION"});
@@ -125,7 +125,7 @@ Result<int> list_versions(const Context& context, const Options& options) {
                                             .order_by = {"version_number DESC"},
                                             .page_token = ""}));
   if (context.json) {
-    TRY(print_json(page.items));
+    TRY(print_json("versions", page.items));
     return 0;
   }
   TRY(print(versions_table(page.items)));

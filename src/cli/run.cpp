@@ -1,6 +1,7 @@
 #include <unistd.h>
 
 #include <cstdlib>
+#include <set>
 
 #include "api/endpoint.h"
 #include "base/log.h"
@@ -13,6 +14,7 @@
 #include "engine/engine.h"
 #include "engine/step_check.h"
 #include "pipeline/plan.h"
+#include "pipeline/selection.h"
 
 #include <CLI/CLI.hpp>
 
@@ -31,12 +33,14 @@ struct RunOptions {
   bool force = false;
   bool no_cache = false;
   std::vector<std::string> forced_steps;
+  pipeline::Selection selection;
 };
 
 enum class Kind { kPipeline, kProject };
 struct Work {
   Kind kind;
   pipeline::Plan plan;
+  std::set<std::string> again, before;  // of pipeline::Selected
 };
 
 Result<Work> load_work(const RunOptions& options) {
@@ -46,15 +50,22 @@ Result<Work> load_work(const RunOptions& options) {
                 options.target.string());
   auto arguments = TRY(read_params(options.params));
   auto file = pipeline_file(options.target);
-  if (file && options.entry_point.empty())
-    return Work{Kind::kPipeline, TRY(pipeline::make_plan(TRY(config::load_pipeline(*file)), arguments))};
+  if (file && options.entry_point.empty()) {
+    auto plan = TRY(pipeline::make_plan(TRY(config::load_pipeline(*file)), arguments));
+    auto selected = TRY(pipeline::select(plan, options.selection));
+    return Work{Kind::kPipeline, std::move(selected.plan), std::move(selected.again),
+                std::move(selected.before)};
+  }
+  if (!options.selection.is_all())
+    return fail(Code::kInvalid, "--step and --from choose steps of a pipeline, and {} is a project",
+                options.target.string());
   if (!fs::is_directory(options.target, ignored))
     return fail(Code::kInvalid, "{} is a file: -e needs the folder of an MLproject", options.target.string());
   auto project = TRY(config::load_project(options.target));
   if (project.file.empty() && options.entry_point.empty())
     return fail(Code::kInvalid, "{} has neither a pipeline.yaml nor an MLproject", options.target.string());
   auto entry = TRY(config::entry_point(project, options.entry_point.empty() ? "main" : options.entry_point));
-  return Work{Kind::kProject, pipeline::plan_of_project(project, entry, arguments)};
+  return Work{Kind::kProject, pipeline::plan_of_project(project, entry, arguments), {}, {}};
 }
 
 engine::EnvironmentManager environment_manager(const RunOptions& options) {
@@ -70,18 +81,47 @@ Result<> check_steps(const pipeline::Plan& plan, const RunOptions& options) {
   return {};
 }
 
-Result<engine::CachePolicy> cache_policy(const pipeline::Plan& plan, const RunOptions& options) {
+Result<engine::CachePolicy> cache_policy(const Work& work, const RunOptions& options) {
+  const pipeline::Plan& plan = work.plan;
   engine::CachePolicy policy;
+  for (const auto& name : work.again)
+    policy.forced.emplace(name, "asked for with --from " + options.selection.from);
   std::vector<std::string> names;
   for (const auto& step : plan.steps) names.push_back(step.name);
   for (const auto& name : options.forced_steps) {
     if (!plan.index(name))
       return fail(Code::kInvalid, "--force-step: there is no step '{}'{}", name, did_you_mean(name, names));
-    policy.forced.insert(name);
+    policy.forced.emplace(name, "asked for with --force-step");
   }
-  if (options.force) policy.forced.insert(names.begin(), names.end());
+  for (const auto& name : names)
+    if (options.force) policy.forced.emplace(name, "asked for with --force");
   if (options.no_cache) policy.read = policy.write = engine::CachePolicy::Use::kNo;
   return policy;
+}
+
+// With --from, what comes before must be there already.
+Result<> check_before(const std::vector<engine::Foreseen>& foreseen, const Work& work,
+                      const RunOptions& options) {
+  for (const auto& step : foreseen)
+    if (work.before.count(step.step) > 0 && step.what != engine::Foreseen::What::kReuse)
+      return fail(Code::kInvalid,
+                  "--from {}: step '{}' comes before it and would have to run too ({}); start from that one, "
+                  "or without --from",
+                  options.selection.from, step.step, step.reason);
+  return {};
+}
+
+// What would happen; the store may be one that does not exist yet.
+Result<std::vector<engine::Foreseen>> foresee(const Context& context, const Work& work,
+                                              const RunOptions& options) {
+  auto store = context.open_store();
+  if (!store && store.error().code != Code::kNotFound) return tl::unexpected<Error>(store.error());
+  engine::Options how = TRY(context.engine_options());
+  how.cache = TRY(cache_policy(work, options));
+  if (work.kind == Kind::kProject) how.cache.read = engine::CachePolicy::Use::kNo;
+  auto foreseen = TRY(engine::foresee(work.plan, store ? &*store : nullptr, how));
+  TRY(check_before(foreseen, work, options));
+  return foreseen;
 }
 
 std::string needs_of(const pipeline::Plan& plan, const pipeline::PlannedStep& step) {
@@ -105,12 +145,7 @@ Json plan_json(const pipeline::Plan& plan, const std::vector<engine::Foreseen>& 
 
 Result<int> show_plan(const Context& context, const Work& work, const RunOptions& options) {
   const pipeline::Plan& plan = work.plan;
-  auto store = context.open_store();
-  if (!store && store.error().code != Code::kNotFound) return tl::unexpected<Error>(store.error());
-  engine::Options how = TRY(context.engine_options());
-  how.cache = TRY(cache_policy(plan, options));
-  if (work.kind == Kind::kProject) how.cache.read = engine::CachePolicy::Use::kNo;
-  auto foreseen = TRY(engine::foresee(plan, store ? &*store : nullptr, how));
+  auto foreseen = TRY(foresee(context, work, options));
   if (context.json) {
     TRY(print(dump_json(plan_json(plan, foreseen), 2) + "\n"));
     return 0;
@@ -183,7 +218,7 @@ Result<engine::Outcome> execute(const Context& context, const RunOptions& option
   how.run_name = options.run_name;
   how.max_parallel = options.max_parallel;
   how.environment = environment_manager(options);
-  how.cache = TRY(cache_policy(work.plan, options));
+  how.cache = TRY(cache_policy(work, options));
   return work.kind == Kind::kPipeline ? engine::execute(work.plan, store, how, listener)
                                       : engine::execute_project(work.plan, store, how, listener);
 }
@@ -191,11 +226,12 @@ Result<engine::Outcome> execute(const Context& context, const RunOptions& option
 Result<int> run(const Context& context, const RunOptions& options) {
   Work work = TRY(load_work(options));
   TRY(check_steps(work.plan, options));
-  TRY(cache_policy(work.plan, options));
+  TRY(cache_policy(work, options));
   if (options.dry_run) return show_plan(context, work, options);
   if (const char* uri = std::getenv("MLFLOW_TRACKING_URI"); uri != nullptr && *uri != '\0')
     log_warning("MLFLOW_TRACKING_URI is not used: this run is recorded in {}",
                 TRY(context.location()).name());
+  if (!work.before.empty()) TRY(foresee(context, work, options));
   auto store = TRY(context.open_store(Create::yes));
   std::optional<RunPrinter> printer;
   engine::Listener listener = [](const engine::Event& event) { (void)print(event_json(event) + "\n"); };
@@ -253,6 +289,10 @@ void add_run(CLI::App& app, Context& context) {
                    "Steps at a time (default: the pipeline's, or one a core)")
       ->check(CLI::Range(1, 1024));
   command->add_flag("-n,--dry-run", options->dry_run, "Only check, and show what would run and why");
+  command->add_option("--step", options->selection.steps, "Only this step and what it needs; repeatable")
+      ->allow_extra_args(false);
+  command->add_option("--from", options->selection.from,
+                      "This step and all that come after it, in any case; what comes before must have run");
   command->add_flag("-f,--force", options->force, "Run every step, also when nothing has changed");
   command->add_option("--force-step", options->forced_steps, "Run this step in any case; repeatable")
       ->allow_extra_args(false);
@@ -263,6 +303,8 @@ void add_run(CLI::App& app, Context& context) {
       "  tidemill run examples/cifar10 -P epochs=2 -P batch_size=64\n"
       "  tidemill run examples/cifar10 --dry-run\n"
       "  tidemill run examples/cifar10 --force-step train\n"
+      "  tidemill run examples/cifar10 --step train       only it and what it needs\n"
+      "  tidemill run examples/cifar10 --from build       it and what comes after it\n"
       "  tidemill run examples/cifar10/train -P data=/data/cifar10");
   command->callback(
       [&context, options] { context.action = [&context, options] { return run(context, *options); }; });

@@ -48,7 +48,7 @@ Result<int> list_runs(const Context& context, const ListOptions& options) {
   if (context.json) {
     Json runs = Json::array();
     for (const auto& run : page.items) runs.push_back(to_json(run));
-    TRY(print(dump_json(runs, 2) + "\n"));
+    TRY(print(dump_json({{"runs", runs}}, 2) + "\n"));
     return 0;
   }
   Table table({"RUN", "NAME", "EXPERIMENT", "STATUS", "STARTED", "TIME"});

@@ -61,13 +61,24 @@ Result<std::string> latest_run(tracking::Store& store) {
   return found.items[0].info.id;
 }
 
+// "ran: parameter rate: 0.1 -> 0.2": the reason is why it ran, also when it has failed then.
+std::string past_tense(const std::string& state) {
+  if (state == "finished") return "ran";
+  if (state == "running") return "runs";
+  if (state == "failed") return "ran and failed";
+  if (state == "killed") return "ran and was stopped";
+  return state;
+}
+
 // What has happened to it in a run.
 Result<int> recall(const Context& context, const WhyOptions& options) {
   auto store = TRY(context.open_store());
   std::string run_id = options.run_id.empty() ? TRY(latest_run(store)) : options.run_id;
   std::vector<std::string> names;
   for (const auto& record : TRY(store.step_records(run_id))) {
-    if (record.step == options.step) return say(context, record.step, record.state, record.reason, run_id);
+    if (record.step == options.step)
+      return say(context, record.step, context.json ? record.state : past_tense(record.state), record.reason,
+                 run_id);
     names.push_back(record.step);
   }
   return fail(Code::kNotFound, "run {} has no step '{}'{}", run_id, options.step,

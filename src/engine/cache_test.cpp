@@ -60,7 +60,7 @@ class Cache : public EngineTest {
 TEST_F(Cache, NothingRunsTwiceAndTheReusedRunsPointAtWhatIsThere) {
   EXPECT_EQ(ran(), "prepare train report");
   fs::path made = artifacts_of("train");
-  EXPECT_EQ(started("train"), "it has not run before");
+  EXPECT_EQ(started("train"), "for the first time");
   EXPECT_EQ(ran(), "");
   EXPECT_EQ(finished("train")->state, StepState::kReused);
   EXPECT_THAT(finished("train")->reason, HasSubstr("nothing has changed since run "));
@@ -154,8 +154,9 @@ TEST_F(Cache, CanBeSwitchedOffInTheFileAndOnTheCommandLine) {
   ran({}, yaml);
   EXPECT_EQ(ran({}, yaml), "train");
   EXPECT_EQ(started("train"), "cache: false");
-  options_.cache.forced = {"report"};
+  options_.cache.forced = {{"report", "asked for"}};
   EXPECT_EQ(ran({}, kSteps), "train report");
+  EXPECT_EQ(started("report"), "asked for");
   options_.cache = {.read = CachePolicy::Use::kNo, .write = CachePolicy::Use::kNo, .forced = {}};
   EXPECT_EQ(ran({{"rate", "0.7"}}), "prepare train report");
   options_.cache = {};
@@ -235,7 +236,7 @@ TEST_F(Cache, TwoRunsAtOnceDoTheWorkOnce) {
 TEST_F(Cache, WhatWouldRunIsForeseen) {
   pipeline::Plan steps = plan(kSteps);
   options_.state_dir = dir_.path() / "state";
-  EXPECT_EQ(foresee(steps, nullptr, options_).value()[0].reason, "it has not run before");
+  EXPECT_EQ(foresee(steps, nullptr, options_).value()[0].reason, "for the first time");
   ran();
   auto foreseen = foresee(steps, &*store_, options_).value();
   EXPECT_EQ(foreseen.size(), steps.steps.size());

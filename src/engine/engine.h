@@ -4,7 +4,6 @@
 
 #include <chrono>
 #include <map>
-#include <set>
 #include <string>
 #include <vector>
 
@@ -23,9 +22,9 @@ enum class EnvironmentManager { kDeclared, kLocal };
 // What earlier results are good for in this run.
 struct CachePolicy {
   enum class Use { kYes, kNo };
-  Use read = Use::kYes;          // reuse earlier results
-  Use write = Use::kYes;         // keep results for later runs
-  std::set<std::string> forced;  // steps that run in any case
+  Use read = Use::kYes;                       // reuse earlier results
+  Use write = Use::kYes;                      // keep results for later runs
+  std::map<std::string, std::string> forced;  // steps that run in any case, and who wants it
 };
 
 struct Options {

@@ -18,7 +18,7 @@ Result<std::vector<Foreseen>> foresee(const pipeline::Plan& plan, tracking::Stor
     auto unknown = std::find_if(step.needs.begin(), step.needs.end(),
                                 [&](size_t need) { return all[need].what != What::kReuse; });
     if (!cache) {
-      all.push_back({step.name, What::kRun, "it has not run before"});
+      all.push_back({step.name, What::kRun, "for the first time"});
     } else if (unknown != step.needs.end()) {
       all.push_back(
           {step.name, What::kDepends, fmt::format("depends on what {} makes", plan.steps[*unknown].name)});

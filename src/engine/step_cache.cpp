@@ -127,8 +127,9 @@ Decision StepCache::make_key(size_t index) {
 
 Result<> StepCache::weigh(size_t index, const std::optional<tracking::StepResult>& found,
                           Decision& decision) {
-  if (options_.cache.forced.count(plan_.steps[index].name) > 0) {
-    decision.reason = "forced";
+  if (auto forced = options_.cache.forced.find(plan_.steps[index].name);
+      forced != options_.cache.forced.end()) {
+    decision.reason = forced->second;
   } else if (options_.cache.read == CachePolicy::Use::kNo) {
     decision.reason = "earlier results are not used";
   } else if (!found) {
@@ -143,7 +144,7 @@ Result<> StepCache::weigh(size_t index, const std::optional<tracking::StepResult
 
 Result<std::string> StepCache::why_run(size_t index, const Decision& decision) const {
   auto last = TRY(store_.step_key(plan_.name, plan_.steps[index].name));
-  if (!last) return "it has not run before";
+  if (!last) return "for the first time";
   auto before = pipeline::ingredients_from_json(last->ingredients);
   std::string change = before ? pipeline::describe_change(*before, decision.ingredients) : "";
   if (!change.empty()) return change;

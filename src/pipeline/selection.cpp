@@ -1,0 +1,73 @@
+#include "pipeline/selection.h"
+
+#include <algorithm>
+
+#include "base/text.h"
+
+namespace tidemill::pipeline {
+namespace {
+
+using Marks = std::vector<bool>;  // of each step of the plan
+
+Result<size_t> find_step(const Plan& plan, const std::string& name, std::string_view option) {
+  if (auto index = plan.index(name)) return *index;
+  std::vector<std::string> names;
+  for (const auto& step : plan.steps) names.push_back(step.name);
+  return fail(Code::kInvalid, "{}: there is no step '{}'{}", option, name, did_you_mean(name, names));
+}
+
+// Adds all that the marked steps need; needs stand before their step.
+void add_needs(const Plan& plan, Marks& marks) {
+  for (size_t i = plan.steps.size(); i-- > 0;)
+    if (marks[i])
+      for (size_t need : plan.steps[i].needs) marks[need] = true;
+}
+
+// Adds all that needs a marked step.
+void add_dependents(const Plan& plan, Marks& marks) {
+  for (size_t i = 0; i < plan.steps.size(); ++i)
+    for (size_t need : plan.steps[i].needs)
+      if (marks[need]) marks[i] = true;
+}
+
+Plan part_of(const Plan& plan, const Marks& kept) {
+  Plan part = plan;
+  part.steps.clear();
+  part.positions.clear();
+  std::vector<size_t> position(plan.steps.size());
+  for (size_t i = 0; i < plan.steps.size(); ++i) {
+    if (!kept[i]) continue;
+    position[i] = part.steps.size();
+    PlannedStep step = plan.steps[i];
+    for (size_t& need : step.needs) need = position[need];
+    part.positions.emplace(step.name, part.steps.size());
+    part.steps.push_back(std::move(step));
+  }
+  return part;
+}
+
+}  // namespace
+
+Result<Selected> select(const Plan& plan, const Selection& selection) {
+  Marks wanted(plan.steps.size(), selection.steps.empty());
+  for (const auto& name : selection.steps) wanted[TRY(find_step(plan, name, "--step"))] = true;
+  add_needs(plan, wanted);
+  Selected selected;
+  if (!selection.from.empty()) {
+    Marks after(plan.steps.size(), false);
+    after[TRY(find_step(plan, selection.from, "--from"))] = true;
+    add_dependents(plan, after);
+    for (size_t i = 0; i < wanted.size(); ++i) wanted[i] = wanted[i] && after[i];
+    if (std::find(wanted.begin(), wanted.end(), true) == wanted.end())
+      return fail(Code::kInvalid, "{} does not need '{}': nothing lies between --from and --step",
+                  join(selection.steps, ", "), selection.from);
+    Marks again = wanted;
+    add_needs(plan, wanted);
+    for (size_t i = 0; i < wanted.size(); ++i)
+      if (wanted[i]) (again[i] ? selected.again : selected.before).insert(plan.steps[i].name);
+  }
+  selected.plan = part_of(plan, wanted);
+  return selected;
+}
+
+}  // namespace tidemill::pipeline
