@@ -72,18 +72,25 @@ struct TinyConv {
 };
 inline constexpr int kTinyConvImages = 8;
 
-// Winograd's F(2x2, 3x3) for 3x3 convolutions with padding 1 on even pictures (Lavin & Gray 2016, arXiv
-// 1509.09308): pictures are cut into tiles of 4x4 that overlap by two and give 2x2 outputs each. In the
-// transformed domain a convolution is sixteen products of matrices, one for each element of the tile: 16
-// multiplications for an output tile instead of 36.
+// Winograd's F(4x4, 3x3) for 3x3 convolutions with padding 1 (Lavin & Gray 2016, arXiv 1509.09308; the points
+// of interpolation after Barabasz et al. 2020, arXiv 1803.10986): pictures, of a size that is a multiple of
+// 4, are cut into tiles of 6x6 that overlap by two and give 4x4 outputs each. In the transformed domain a
+// convolution is 36 products of matrices, one for each element of the tile: 36 multiplications for an output
+// tile instead of 144.
 //
 // Their operands lie in panels of words (one f32 or two neighbouring bf16): [group][element][depth][lanes], a
 // group being 8 rows of the left or 32 columns of the right operand, elements winograd_part() words apart.
-inline constexpr int kWinogradElements = 16;
+inline constexpr int kWinogradElements = 36;
 // Static, as all that kernels call: the linker must not choose a copy compiled for another processor.
 static constexpr size_t winograd_part(size_t depth, int lanes) {
   // 16 more: parts a multiple of 4 KiB apart would share the sets of the cache.
   return depth * lanes + 16;
+}
+
+// Words that hold one value of each tile.
+template <class T>
+static constexpr int winograd_words(int tiles) {
+  return (tiles + kValuesPerWord<T> - 1) / kValuesPerWord<T>;
 }
 
 // Tiles of images [first, first + images), row by row, into panels.

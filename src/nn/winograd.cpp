@@ -5,7 +5,7 @@
 namespace tidemill::nn {
 namespace {
 
-int tiles_per_image(const BlockPlan& plan) { return plan.in_size * plan.in_size / 4; }
+int tiles_per_image(const BlockPlan& plan) { return plan.in_size * plan.in_size / 16; }
 
 // Both operands of a chunk then fit the last cache beside the weights, and the sums run long.
 int images_of_chunk(const BlockPlan& plan, int batch) {
@@ -37,10 +37,11 @@ int Winograd<T>::images_at_a_time() const {
 template <class T>
 typename Winograd<T>::Space Winograd<T>::space_for(const BlockPlan& plan, int batch) {
   const size_t tiles = static_cast<size_t>(images_of_chunk(plan, batch)) * tiles_per_image(plan);
+  const size_t words = winograd_words<T>(static_cast<int>(tiles));
   const size_t widest = std::max(plan.padded_in, plan.padded_out);
   const size_t rows_of_tiles = (tiles + 7) / 8 * winograd_part(widest / kValuesPerWord<T>, 8);
-  const size_t rows_of_channels = widest / 8 * winograd_part(tiles / kValuesPerWord<T>, 8);
-  const size_t columns = plan.padded_out / 32 * winograd_part(tiles / kValuesPerWord<T>, 32);
+  const size_t rows_of_channels = widest / 8 * winograd_part(words, 8);
+  const size_t columns = plan.padded_out / 32 * winograd_part(words, 32);
   return {kWinogradElements * std::max(rows_of_tiles, rows_of_channels), kWinogradElements * columns};
 }
 

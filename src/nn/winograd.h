@@ -1,5 +1,5 @@
-// A 3x3 convolution by Winograd's F(2x2, 3x3) (see kernels.h): less than half the multiplications of the
-// direct one, at the price of one more rounding of both operands to the element type.
+// A 3x3 convolution by Winograd's F(4x4, 3x3) (see kernels.h): a quarter of the direct one's
+// multiplications, at the price of one more rounding of both operands to the element type.
 #pragma once
 
 #include "nn/buffer.h"
