@@ -53,6 +53,7 @@ void add_runs(CLI::App& app, Context& context);
 void add_experiments(CLI::App& app, Context& context);
 void add_artifacts(CLI::App& app, Context& context);
 void add_models(CLI::App& app, Context& context);
+void add_import(CLI::App& app, Context& context);
 void add_gc(CLI::App& app, Context& context);
 void add_server(CLI::App& app, Context& context);
 void add_image(CLI::App& app, Context& context);

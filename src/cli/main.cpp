@@ -52,6 +52,7 @@ int run_program(int argc, char** argv) {
   add_experiments(app, context);
   add_artifacts(app, context);
   add_models(app, context);
+  add_import(app, context);
   add_gc(app, context);
   add_server(app, context);
   add_serve(app, context);

@@ -11,7 +11,7 @@
 namespace tidemill::config {
 namespace {
 
-constexpr size_t kMostBytes = 1 << 20, kMostNodes = 100'000, kMostDepth = 64;
+constexpr size_t kMostNodes = 100'000, kMostDepth = 64;
 
 // Builds the tree from parser events, so that limits hold before anything large exists.
 class TreeBuilder : public YAML::EventHandler {
@@ -105,9 +105,9 @@ const Node* Node::find(std::string_view key) const {
   return nullptr;
 }
 
-Result<Node> parse_yaml(std::string_view text, const std::string& file_name) {
-  if (text.size() > kMostBytes)
-    return fail(Code::kInvalid, "{}: larger than {} bytes", file_name, kMostBytes);
+Result<Node> parse_yaml(std::string_view text, const std::string& file_name, size_t max_bytes) {
+  if (text.size() > max_bytes)
+    return fail(Code::kInvalid, "{}: larger than {} bytes", file_name, max_bytes);
   if (text.find('\0') != std::string_view::npos)
     return fail(Code::kInvalid, "{}: holds a NUL byte", file_name);
   TreeBuilder builder(file_name);
@@ -127,7 +127,7 @@ Result<Node> parse_yaml(std::string_view text, const std::string& file_name) {
 }
 
 Result<Node> load_yaml(const fs::path& path) {
-  return parse_yaml(TRY(read_file(path, kMostBytes + 1)), path.string());
+  return parse_yaml(TRY(read_file(path, kMaxYamlBytes + 1)), path.string());
 }
 
 void check_keys(const Node& map, const std::vector<std::string>& known, std::string_view what,

@@ -49,8 +49,10 @@ struct Node::Entry {
 };
 
 // Refuses broken YAML, aliases, duplicate keys, keys that are not plain text, more than 64 levels, 100 000
-// nodes or 1 MiB.
-Result<Node> parse_yaml(std::string_view text, const std::string& file_name);
+// nodes or max_bytes.
+constexpr size_t kMaxYamlBytes = 1 << 20;
+Result<Node> parse_yaml(std::string_view text, const std::string& file_name,
+                        size_t max_bytes = kMaxYamlBytes);
 Result<Node> load_yaml(const fs::path& path);
 
 class Problems;

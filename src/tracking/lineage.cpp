@@ -21,24 +21,25 @@ static Result<int64_t> dataset_row(db::Connection& connection, int64_t experimen
   return row.integer(0);
 }
 
-static Result<> put_dataset(db::Connection& connection, const RunRow& run, const DatasetInput& input) {
+Result<bool> put_dataset(db::Connection& connection, const RunRow& run, const DatasetInput& input) {
   int64_t dataset = TRY(dataset_row(connection, run.experiment, input.dataset));
   TRY(connection.run("INSERT INTO run_datasets (run, dataset) VALUES (?, ?) ON CONFLICT DO NOTHING", run.row,
                      dataset));
-  if (TRY(connection.changes()) == 0) return {};
+  if (TRY(connection.changes()) == 0) return false;
   for (const auto& [key, value] : input.tags)
     TRY(
         connection.run("INSERT INTO run_dataset_tags (run, dataset, key, value) VALUES (?, ?, ?, ?) "
                        "ON CONFLICT (run, dataset, key) DO UPDATE SET value = excluded.value",
                        run.row, dataset, key, value));
-  return {};
+  return true;
 }
 
-static Result<> put_model(db::Connection& connection, int64_t run, ModelRole role, int64_t step,
-                          std::string_view model_id) {
-  return connection.run(
+Result<bool> put_run_model(db::Connection& connection, int64_t run, ModelRole role, int64_t step,
+                           std::string_view model_id) {
+  TRY(connection.run(
       "INSERT INTO run_models (run, role, step, model) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING", run,
-      static_cast<int>(role), step, model_id);
+      static_cast<int>(role), step, model_id));
+  return TRY(connection.changes()) > 0;
 }
 
 Result<> Lineage::log_inputs(std::string_view run_id, const std::vector<DatasetInput>& datasets,
@@ -48,7 +49,7 @@ Result<> Lineage::log_inputs(std::string_view run_id, const std::vector<DatasetI
   return state_.commits.run([&](db::Connection& connection) -> Result<> {
     RunRow run = TRY(state_.cache.active_run(connection, run_id));
     for (const DatasetInput& input : datasets) TRY(put_dataset(connection, run, input));
-    for (const std::string& id : model_ids) TRY(put_model(connection, run.row, ModelRole::kInput, 0, id));
+    for (const std::string& id : model_ids) TRY(put_run_model(connection, run.row, ModelRole::kInput, 0, id));
     return {};
   });
 }
@@ -58,7 +59,7 @@ Result<> Lineage::log_outputs(std::string_view run_id, const std::vector<ModelOu
   return state_.commits.run([&](db::Connection& connection) -> Result<> {
     RunRow run = TRY(state_.cache.active_run(connection, run_id));
     for (const ModelOutput& model : models)
-      TRY(put_model(connection, run.row, ModelRole::kOutput, model.step, model.model_id));
+      TRY(put_run_model(connection, run.row, ModelRole::kOutput, model.step, model.model_id));
     return {};
   });
 }

@@ -135,6 +135,16 @@ Result<> MetricWriter::append(db::Connection& connection, KeyIds& keys, int64_t 
   return {};
 }
 
+Result<> MetricWriter::append(db::Connection& connection, int64_t run, int64_t key,
+                              std::span<const Point> points) {
+  if (series_.size() > kMaxCachedSeries) series_.clear();
+  Id id{run, key};
+  Series* series = TRY(find(connection, id));
+  for (const Point& point : points)
+    TRY(add(connection, id, *series, {point.timestamp, point.step, finite(point.value)}));
+  return series->changed ? store(connection, id, *series) : Result<>();
+}
+
 Result<> MetricWriter::seal(db::Connection& connection, int64_t run) {
   TRY(
       connection.run("INSERT INTO metric_chunks (run, key, data) SELECT m.run, m.key, t.data FROM metrics m "

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <span>
 #include <unordered_map>
 #include <vector>
 
@@ -21,6 +22,8 @@ class MetricWriter {
  public:
   // Everything is in the database when it returns; the caller's transaction makes it durable.
   Result<> append(db::Connection& connection, KeyIds& keys, int64_t run, const std::vector<Metric>& metrics);
+  // The same for points of one metric, by its number.
+  Result<> append(db::Connection& connection, int64_t run, int64_t key, std::span<const Point> points);
   // Turns the open chunks of a run that has ended into full ones, which lie densely on disk.
   Result<> seal(db::Connection& connection, int64_t run);
   void forget() { series_.clear(); }

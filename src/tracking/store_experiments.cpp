@@ -27,6 +27,13 @@ Result<> load_experiment_tags(db::Connection& connection, Experiment& experiment
   return {};
 }
 
+Result<int64_t> next_experiment_id(db::Connection& connection) {
+  db::Statement row = TRY(
+      connection.prepare("SELECT COALESCE(max(id), 0) + 1 FROM experiments WHERE id < 100000000000000000"));
+  TRY(row.step());
+  return row.integer(0);
+}
+
 namespace {
 
 Error experiment_exists(std::string_view name) {
@@ -54,15 +61,12 @@ Result<Lifecycle> lifecycle_of(db::Connection& connection, int64_t id) {
 
 Result<int64_t> insert_experiment(db::Connection& connection, std::string_view name,
                                   std::string_view location, const std::string& root) {
-  int64_t now = now_ms();
-  db::Statement insert =
-      TRY(connection.prepare("INSERT INTO experiments (name, artifact_location, lifecycle, created, updated) "
-                             "VALUES (?, ?, 0, ?, ?) RETURNING id"));
-  TRY(insert.bind(name, location, now, now).step());
-  int64_t id = insert.integer(0);
-  if (location.empty())
-    TRY(connection.run("UPDATE experiments SET artifact_location = ? WHERE id = ?",
-                       fmt::format("{}/{}", root, id), id));
+  int64_t now = now_ms(), id = TRY(next_experiment_id(connection));
+  std::string place = location.empty() ? fmt::format("{}/{}", root, id) : std::string(location);
+  TRY(
+      connection.run("INSERT INTO experiments (id, name, artifact_location, lifecycle, created, updated) "
+                     "VALUES (?, ?, ?, 0, ?, ?)",
+                     id, name, place, now, now));
   return id;
 }
 

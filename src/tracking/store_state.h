@@ -94,6 +94,15 @@ inline constexpr std::string_view kExperimentColumns =
 Experiment read_experiment(const db::Statement& row);
 Result<> load_experiment_tags(db::Connection& connection, Experiment& experiment);
 
+// For a new experiment: counts on from the small ids, past the eighteen digits that MLflow's file store
+// gives.
+Result<int64_t> next_experiment_id(db::Connection& connection);
+
+// What a run read or made. False when that is known already.
+Result<bool> put_dataset(db::Connection& connection, const RunRow& run, const DatasetInput& input);
+Result<bool> put_run_model(db::Connection& connection, int64_t run, ModelRole role, int64_t step,
+                           std::string_view model_id);
+
 // The parts of Store::apply that other files hold.
 Result<> put_artifacts(db::Connection& connection, WriteCache& cache, std::string_view run_id,
                        const std::vector<ArtifactEntry>& entries);
