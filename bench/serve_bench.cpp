@@ -5,9 +5,10 @@
 //
 //   serve_bench [--requests N] [--rounds N] [--tiny]
 //
-// Prints medians over all requests of a way, the time a request spends beyond ONNX Runtime's own and how much
-// of that an empty server costs as well, and the ratio of the times for N requests with two callers. --tiny
-// takes a model of a few microseconds, which leaves the overhead alone.
+// One connection is measured with gRPC's C++ client, and with a client that costs next to nothing: what is
+// left then is the server's. Prints medians over all requests of a way, the time a request spends beyond ONNX
+// Runtime's own and how much of that an empty server costs as well, and the ratio of the times for N requests
+// with two callers. --tiny takes a model of a few microseconds, which leaves the overhead alone.
 #include <grpcpp/grpcpp.h>
 
 #include <cstdio>
@@ -17,6 +18,7 @@
 
 #include "base/files.h"
 #include "base/time.h"
+#include "lean_grpc.h"
 #include "measure.h"
 #include "proto/onnx.pb.h"
 #include "proto/onnxruntime_server.grpc.pb.h"
@@ -216,9 +218,20 @@ std::function<void()> served_caller(const std::string& target, const PredictRequ
   };
 }
 
+std::function<void()> lean_caller(int port, const std::string& message) {
+  std::shared_ptr<bench::LeanGrpcClient> client = must(bench::LeanGrpcClient::connect(port));
+  return [client, &message] {
+    PredictResponse response;
+    if (!response.ParseFromString(
+            must(client->call("/onnxruntime.server.PredictionService/Predict", message))) ||
+        response.outputs().empty())
+      bench::give_up("an answer without outputs");
+  };
+}
+
 struct Server {
   Process process;
-  std::string target;
+  int port;
 };
 
 Server start(std::vector<std::string> argv, const fs::path& log) {
@@ -226,21 +239,29 @@ Server start(std::vector<std::string> argv, const fs::path& log) {
   options.argv = std::move(argv);
   options.output_file = log;
   Process process = must(Process::start(options));
-  return {std::move(process), fmt::format("127.0.0.1:{}", wait_for_port(log))};
+  return {std::move(process), wait_for_port(log)};
 }
 
-void report(std::array<Way, 5>& ways, int requests) {
-  std::printf("%-28s %10s %10s %10s %12s\n", "", "p50 us", "p99 us", "total s", "requests/s");
-  for (Way& way : ways)
-    std::printf("%-28s %10.0f %10.0f %10.2f %12.0f\n", way.name, percentile(way.micros, 0.5),
-                percentile(way.micros, 0.99), way.seconds, requests / way.seconds);
-  const double raw = percentile(ways[0].micros, 0.5), empty = percentile(ways[1].micros, 0.5),
-               served = percentile(ways[2].micros, 0.5);
-  std::printf("beyond ONNX Runtime, 1 connection: %.0f us a request (p50)\n", served - raw);
-  std::printf("  of which an empty gRPC server and its client: %.0f us, the model server: %.0f us\n", empty,
-              served - raw - empty);
+enum WayNumber { kRaw, kEmpty, kServed, kEmptyLean, kServedLean, kRawTwo, kServedTwo, kWays };
+
+void report(std::array<Way, kWays>& ways, int requests) {
+  std::printf("%-34s %10s %10s %10s %12s\n", "", "p50 us", "p99 us", "total s", "requests/s");
+  std::array<double, kWays> middle;
+  for (size_t i = 0; i < kWays; ++i) {
+    Way& way = ways[i];
+    middle[i] = percentile(way.micros, 0.5);
+    std::printf("%-34s %10.0f %10.0f %10.2f %12.0f\n", way.name, middle[i], percentile(way.micros, 0.99),
+                way.seconds, requests / way.seconds);
+  }
+  auto beyond = [&](const char* client, WayNumber served, WayNumber empty) {
+    std::printf(
+        "beyond ONNX Runtime, 1 connection, %s: %.0f us a request (p50), %.0f more than an empty server\n",
+        client, middle[served] - middle[kRaw], middle[served] - middle[kRaw] - middle[empty]);
+  };
+  beyond("gRPC's C++ client", kServed, kEmpty);
+  beyond("a lean client", kServedLean, kEmptyLean);
   std::printf("time with 2 connections / ONNX Runtime with 2 threads: %.3f\n",
-              ways[4].seconds / ways[3].seconds);
+              ways[kServedTwo].seconds / ways[kRawTwo].seconds);
 }
 
 }  // namespace
@@ -272,13 +293,18 @@ int main(int argc, char** argv) {
   tensor.set_raw_data(image.data(), image.size() * sizeof(float));
 
   auto raw = [&] { return bench::raw_caller(*session, image); };
+  const std::string message = request.SerializeAsString();
   auto served_by = [&](const Server& by) {
-    return [&by, &request] { return served_caller(by.target, request); };
+    return [&by, &request] { return served_caller(fmt::format("127.0.0.1:{}", by.port), request); };
   };
-  std::array<Way, 5> ways = {
-      Way{"ONNX Runtime, 1 thread", 1, raw}, Way{"empty gRPC, 1 connection", 1, served_by(empty)},
-      Way{"gRPC Predict, 1 connection", 1, served_by(server)}, Way{"ONNX Runtime, 2 threads", 2, raw},
-      Way{"gRPC Predict, 2 connections", 2, served_by(server)}};
+  auto lean_by = [&](const Server& by) { return [&by, &message] { return lean_caller(by.port, message); }; };
+  std::array<Way, kWays> ways = {Way{"ONNX Runtime, 1 thread", 1, raw},
+                                 Way{"empty gRPC, 1 connection", 1, served_by(empty)},
+                                 Way{"gRPC Predict, 1 connection", 1, served_by(server)},
+                                 Way{"empty gRPC, 1 lean connection", 1, lean_by(empty)},
+                                 Way{"gRPC Predict, 1 lean connection", 1, lean_by(server)},
+                                 Way{"ONNX Runtime, 2 threads", 2, raw},
+                                 Way{"gRPC Predict, 2 connections", 2, served_by(server)}};
   for (int round = 0; round < rounds; ++round)
     for (Way& way : ways) run_round(way, std::max(1, requests / rounds));
   report(ways, std::max(1, requests / rounds) * rounds);
