@@ -30,6 +30,8 @@ RIGHT = [
     "steps: {a: {project: a}}",
     "name: p\nmax_parallel: 3\nparams: {x: 1, y: {type: int, default: 2, min: 0}}\nsteps: {a: {project: a, params: {x: '${params.x}'}}}",
     "steps: {a: {project: a, timeout: 5, cache: false, needs: b}, b: {project: a, code: [], environment: {N: 3, M: }}}",
+    "steps: {a: {project: a, retry: 3}}",
+    "steps: {a: {project: a, retry: {times: 3, after: [timeout, 75], not_after: [2], infrastructure: 0, delay: 0}}}",
 ]
 WRONG = [
     "steps: {}",
@@ -42,6 +44,10 @@ WRONG = [
     "steps: {a: {project: a, timeout: 0}}",
     "steps: {a: {project: a, cache: maybe}}",
     "steps: {a: {project: a, inputs: x}}",
+    "steps: {a: {project: a, retry: -1}}",
+    "steps: {a: {project: a, retry: {time: 3}}}",
+    "steps: {a: {project: a, retry: {times: 3, after: [crash]}}}",
+    "steps: {a: {project: a, retry: {times: 3, after: [256]}}}",
     "steps: {a: {project: a, needs: {b: c}}}",
     "steps: {a: {project: a, params: [x]}}",
     "params: {x: {type: intt}}\nsteps: {a: {project: a}}",
@@ -92,7 +98,7 @@ class Schema(unittest.TestCase):
 
     def test_the_pages_about_pipelines_show_what_fits(self):
         blocks = []
-        for page in ["pipeline.md", "caching.md"]:
+        for page in ["pipeline.md", "caching.md", "resume.md"]:
             blocks += re.findall(r"```yaml\n(.*?)```", (ROOT / "docs" / page).read_text(), re.S)
         whole = [block for block in map(yaml.safe_load, blocks) if isinstance(block, dict) and "steps" in block]
         self.assertTrue(whole)

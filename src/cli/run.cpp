@@ -192,7 +192,9 @@ Result<> print_summary(tracking::Store& store, const pipeline::Plan& plan, const
       if (auto run = store.run(step.run_id)) figures = figures_of(*run, plan.steps[i].settings.figures);
     bool ran = step.state != engine::StepState::kSkipped && step.state != engine::StepState::kReused;
     std::string time = ran ? human_duration(step.seconds) : "";
-    table.add({step.step, std::string(engine::to_string(step.state)), time, figures});
+    std::string status(engine::to_string(step.state));
+    if (step.attempts > 1) status += fmt::format(", attempt {}", step.attempts);
+    table.add({step.step, status, time, figures});
   }
   TRY(print("\n" + table.to_string()));
   std::string where = TRY(context.location()).name();

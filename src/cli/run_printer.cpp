@@ -20,13 +20,10 @@ Json json_of(const engine::RunStarted& e) {
 }
 
 Json json_of(const engine::StepStarted& e) {
-  return {{"event", "step_started"},
-          {"step", e.step},
-          {"run_id", e.run_id},
-          {"reason", e.reason},
-          {"command", e.command},
-          {"log", e.log.string()},
-          {"artifacts", e.artifacts.string()}};
+  return {{"event", "step_started"}, {"step", e.step},
+          {"run_id", e.run_id},      {"reason", e.reason},
+          {"attempt", e.attempt},    {"command", e.command},
+          {"log", e.log.string()},   {"artifacts", e.artifacts.string()}};
 }
 
 Json json_of(const engine::StepProgress& e) {
@@ -34,12 +31,23 @@ Json json_of(const engine::StepProgress& e) {
           {"total", e.total},         {"unit", e.unit}, {"note", e.note},   {"seconds", e.seconds}};
 }
 
+Json json_of(const engine::AttemptFailed& e) {
+  return {{"event", "attempt_failed"},
+          {"step", e.step},
+          {"run_id", e.run_id},
+          {"attempt", e.attempt},
+          {"kind", e.kind},
+          {"reason", e.reason},
+          {"seconds", e.seconds},
+          {"wait_seconds", e.wait_seconds},
+          {"log", e.log.string()},
+          {"last_lines", e.last_lines}};
+}
+
 Json json_of(const engine::StepFinished& e) {
-  Json json{{"event", "step_finished"},
-            {"step", e.step},
-            {"run_id", e.run_id},
-            {"state", engine::to_string(e.state)},
-            {"seconds", e.seconds}};
+  Json json{{"event", "step_finished"}, {"step", e.step},
+            {"run_id", e.run_id},       {"state", engine::to_string(e.state)},
+            {"attempt", e.attempt},     {"seconds", e.seconds}};
   if (!e.reason.empty()) json["reason"] = e.reason;
   if (!e.reused_run.empty()) json["reused_run"] = e.reused_run;
   if (e.state == StepState::kFailed) {
@@ -136,6 +144,17 @@ void RunPrinter::show(const engine::StepProgress& progress) {
   if (terminal_) redraw("");
 }
 
+void RunPrinter::show(const engine::AttemptFailed& failed) {
+  std::erase_if(running_, [&](const Running& running) { return running.step == failed.step; });
+  std::string wait = failed.wait_seconds > 0 ? " in " + human_duration(failed.wait_seconds) : "";
+  std::string text = fmt::format("{} {}  {}  attempt {} failed: {}; again{}\n",
+                                 styled("↻", Style::kYellow, colour_), padded(failed.step, name_width_),
+                                 human_duration(failed.seconds), failed.attempt, failed.reason, wait);
+  for (const auto& line : failed.last_lines) text += "    | " + line + "\n";
+  text += fmt::format("    log: {}\n", failed.log.string());
+  print(text);
+}
+
 void RunPrinter::show(const engine::StepFinished& finished) {
   std::erase_if(running_, [&](const Running& running) { return running.step == finished.step; });
   bool ran = finished.state != StepState::kSkipped && finished.state != StepState::kReused;
@@ -144,6 +163,7 @@ void RunPrinter::show(const engine::StepFinished& finished) {
                   ran ? human_duration(finished.seconds) : "");
   if (finished.state != StepState::kFinished)
     text += fmt::format("{}{}", ran ? "  " : "", engine::to_string(finished.state));
+  if (ran && finished.attempt > 1) text += fmt::format("  attempt {}", finished.attempt);
   if (!finished.reason.empty()) text += ": " + finished.reason;
   if (finished.artifact_count > 0)
     text +=

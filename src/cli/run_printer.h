@@ -37,6 +37,7 @@ class RunPrinter {
   void show(const engine::RunStarted& started);
   void show(const engine::StepStarted& started);
   void show(const engine::StepProgress& progress);
+  void show(const engine::AttemptFailed& failed);
   void show(const engine::StepFinished& finished);
   void show(const engine::RunFinished& finished);
   std::string line_of(const Running& running, int width) const;

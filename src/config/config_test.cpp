@@ -132,6 +132,35 @@ TEST_F(PipelineFile, ReadsTheFiguresToShow) {
               HasSubstr("figures must be a list"));
 }
 
+TEST_F(PipelineFile, ReadsAfterWhichFailuresAStepIsTriedAgain) {
+  auto retry = [&](const std::string& text) {
+    auto pipeline = load(fmt::format("steps:\n  train: {{project: train, retry: {}}}\n", text));
+    EXPECT_TRUE(pipeline) << pipeline.error().message;
+    return pipeline->steps[0].settings.retry;
+  };
+  EXPECT_EQ(retry("3").times, 3);
+  EXPECT_EQ(retry("3").infrastructure, 2);
+  EXPECT_EQ(retry("0").infrastructure, 0);
+  EXPECT_EQ(retry("{times: 0, infrastructure: 1}").infrastructure, 1);
+  RetryPolicy policy = retry("{times: 2, after: [timeout, 75], not_after: [76], delay: 5, factor: 3}");
+  EXPECT_EQ(policy.budget({FailureKind::kTimeout}), 2);
+  EXPECT_EQ(policy.budget({FailureKind::kExit, 75}), 2);
+  EXPECT_EQ(policy.budget({FailureKind::kExit, 1}), 0);
+  EXPECT_EQ(policy.budget({FailureKind::kMemory}), 0);
+  EXPECT_EQ(policy.delay.count(), 5);
+  EXPECT_EQ(retry("{times: 4, not_after: [2, memory]}").budget({FailureKind::kExit, 2}), 0);
+  EXPECT_EQ(retry("{times: 4, not_after: [2, memory]}").budget({FailureKind::kExit, 3}), 4);
+  EXPECT_THAT(error_of("steps:\n  train: {project: train, retry: -1}\n"),
+              HasSubstr("pipeline.yaml:2:34: retry must be between 0 and 100, not -1"));
+  EXPECT_THAT(error_of("steps:\n  train: {project: train, retry: {time: 1}}\n"),
+              HasSubstr("did you mean 'times'?"));
+  EXPECT_THAT(error_of("steps:\n  train: {project: train, retry: {times: 1, after: [timout]}}\n"),
+              HasSubstr("neither an exit status (1 to 255) nor one of exit, signal, timeout, memory (did you "
+                        "mean 'timeout'?)"));
+  EXPECT_THAT(error_of("steps:\n  train: {project: train, retry: {times: 1, after: [256]}}\n"),
+              HasSubstr("neither an exit status"));
+}
+
 TEST_F(PipelineFile, NamesThePlaceAndTheNearestNameOfAMistake) {
   EXPECT_THAT(error_of("stepz: {}\n"),
               HasSubstr("pipeline.yaml:1:1: unknown key 'stepz' in the pipeline (did you mean 'steps'?)"));

@@ -59,8 +59,8 @@ Result<std::vector<Variable>> read_environment(const Node* node) {
 }  // namespace
 
 const std::vector<std::string>& setting_names() {
-  static const std::vector<std::string> names = {"cache",       "inputs",  "code",   "programs",
-                                                 "environment", "timeout", "figures"};
+  static const std::vector<std::string> names = {"cache",       "inputs",  "code",    "programs",
+                                                 "environment", "timeout", "figures", "retry"};
   return names;
 }
 
@@ -78,6 +78,7 @@ StepSettings read_settings(const Node& step, Problems& problems) {
   if (const Node* timeout = step.find("timeout"))
     settings.timeout =
         std::chrono::seconds(keep(as_int(*timeout, "timeout (seconds)", 1, 30 * 24 * 3600), 1));
+  settings.retry = keep(read_retry(step.find("retry")), settings.retry);
   settings.figures = keep(read_names(step.find("figures"), "figures"), settings.figures);
   return settings;
 }

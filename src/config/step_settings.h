@@ -8,6 +8,7 @@
 
 #include "config/problems.h"
 #include "config/reference.h"
+#include "config/retry.h"
 #include "config/yaml.h"
 
 namespace tidemill::config {
@@ -29,6 +30,7 @@ struct StepSettings {
   std::vector<Variable> environment;
 
   std::optional<std::chrono::seconds> timeout;
+  RetryPolicy retry;
   std::vector<std::string> figures;  // names of metrics, tags or parameters to show when the run has ended
 };
 

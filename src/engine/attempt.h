@@ -19,4 +19,11 @@ struct Attempt {
   double shown_seconds = -1;  // of the progress that the listener was told last
 };
 
+// What is left of an attempt that failed when the step is tried again.
+struct FailedAttempt {
+  StepRun run;
+  Decision decision;
+  std::string reason;
+};
+
 }  // namespace tidemill::engine

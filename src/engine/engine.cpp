@@ -9,6 +9,7 @@
 #include "engine/file_tree.h"
 #include "engine/key_locks.h"
 #include "engine/record.h"
+#include "engine/retries.h"
 #include "engine/scheduler.h"
 #include "engine/step_cache.h"
 #include "engine/step_check.h"
@@ -42,7 +43,8 @@ class Execution {
         record_(plan, store, options, listener, shape),
         hashes_(options.hash_folder()),
         cache_(plan, store, hashes_, options),
-        commands_(plan, options, record_, cache_) {
+        commands_(plan, options, record_, cache_),
+        retries_(options.random) {
     for (const auto& step : plan.steps) outcome_.steps.push_back({step.name, "", StepState::kWaiting, 0});
   }
 
@@ -69,9 +71,10 @@ class Execution {
       std::vector<size_t> starting = TRY(begin_ready_steps());
       TRY(commit());
       for (size_t step : starting) TRY(launch(step));
-      if (scheduler_.running() == 0 && waiting_for_key_.empty()) break;
-      for (const Ended& ended : supervisor_->wait(kTick)) TRY(finish_step(ended));
+      if (scheduler_.running() == 0 && waiting_for_key_.empty() && retries_.empty()) break;
+      for (const Ended& ended : supervisor_->wait(retries_.until_next(kTick))) TRY(finish_step(ended));
       if (interrupted() && !stopping_) stop_all();
+      if (scheduler_.halted()) give_up_retries();
       report_progress();
     }
     return skip_the_rest();
@@ -124,6 +127,7 @@ class Execution {
   // Records what is reused and what runs, and returns the steps that are to be launched once that is on disk.
   Result<std::vector<size_t>> begin_ready_steps() {
     for (size_t step : std::exchange(waiting_for_key_, {})) scheduler_.enqueue(step);
+    for (size_t step : retries_.due(std::chrono::steady_clock::now())) scheduler_.enqueue(step);
     std::vector<size_t> starting;
     TRY(reuse_what_is_known());
     while (auto step = scheduler_.next()) {
@@ -162,19 +166,30 @@ class Execution {
       TRY(reuse_step(index, decision));
       return false;
     }
-    Attempt attempt{.run = TRY(record_.begin_step(index, decision)), .decision = std::move(decision)};
+    int number = 1;
+    if (auto failed = failed_.find(index); failed != failed_.end()) {
+      number = failed->second.run.attempt + 1;
+      decision.reason = fmt::format("attempt {}, after {}", number, failed->second.reason);
+    }
+    Attempt attempt{.run = TRY(record_.begin_step(index, decision, number)), .decision = std::move(decision)};
     outcome_.steps[index].run_id = attempt.run.id;
-    attempt.log = record_.artifacts() / "logs" / (plan_.steps[index].name + ".log");
+    outcome_.steps[index].attempts = number;
+    attempt.log = log_of(index, number);
     attempt.progress_file = scratch_->path() / fmt::format("{}.progress", index);
     TRY(make_dirs(attempt.log.parent_path()));
     if (auto prepared = commands_.prepare(index, attempt); !prepared) {
-      TRY(settle_unstarted(index, attempt, prepared.error()));
+      TRY(settle_unstarted(index, attempt, prepared.error(), std::nullopt));
       return false;
     }
-    record_.tell(StepStarted{plan_.steps[index].name, attempt.run.id, attempt.decision.reason,
+    record_.tell(StepStarted{plan_.steps[index].name, attempt.run.id, attempt.decision.reason, number,
                              attempt.command, attempt.log, attempt.run.artifacts});
     attempts_.emplace(index, std::move(attempt));
     return true;
+  }
+
+  fs::path log_of(size_t step, int attempt) const {
+    std::string number = attempt > 1 ? fmt::format(".{}", attempt) : "";
+    return record_.artifacts() / "logs" / fmt::format("{}{}.log", plan_.steps[step].name, number);
   }
 
   Result<> reuse_step(size_t index, const Decision& decision) {
@@ -204,10 +219,13 @@ class Execution {
     if (launched) return {};
     Attempt failed = attempt;
     attempts_.erase(index);
-    return settle_unstarted(index, failed, launched.error());
+    return settle_unstarted(index, failed, launched.error(),
+                            config::Failure{config::FailureKind::kInfrastructure});
   }
 
-  Result<> settle_unstarted(size_t index, const Attempt& attempt, const Error& error) {
+  // failure: nullopt when no attempt can mend it.
+  Result<> settle_unstarted(size_t index, const Attempt& attempt, const Error& error,
+                            const std::optional<config::Failure>& failure) {
     return settle(index, attempt,
                   {.step = plan_.steps[index].name,
                    .run_id = attempt.run.id,
@@ -216,7 +234,8 @@ class Execution {
                    .reused_run = {},
                    .command = {},
                    .log = attempt.log,
-                   .last_lines = {}});
+                   .last_lines = {}},
+                  failure);
   }
 
   Result<> finish_step(const Ended& ended) {
@@ -240,7 +259,7 @@ class Execution {
     record_.add(
         tracking::LogBatch{event.run_id, {.metrics = usage_metrics(ended), .params = {}, .tags = {}}});
     if (event.state == StepState::kFinished) keep_result(ended.step, attempt, std::move(outputs));
-    return settle(ended.step, attempt, std::move(event));
+    return settle(ended.step, attempt, std::move(event), verdict.failure);
   }
 
   void keep_result(size_t index, const Attempt& attempt, std::string outputs) {
@@ -263,19 +282,64 @@ class Execution {
     return std::move(tree->digest);
   }
 
-  Result<> settle(size_t index, const Attempt& attempt, StepFinished event) {
+  // Ends the attempt's run; and the step, unless it is tried again.
+  Result<> settle(size_t index, const Attempt& attempt, StepFinished event,
+                  const std::optional<config::Failure>& failure) {
     outcome_.steps[index].seconds = event.seconds;
-    if (!event.reason.empty())
-      record_.add(tracking::LogBatch{
-          event.run_id, {.metrics = {}, .params = {}, .tags = {{"tidemill.failure", event.reason}}}});
+    event.attempt = attempt.run.attempt;
+    std::vector<tracking::KeyValue> tags;
+    if (!event.reason.empty()) tags.emplace_back("tidemill.failure", event.reason);
+    if (failure) tags.emplace_back("tidemill.failure_kind", to_string(failure->kind));
+    record_.add(tracking::LogBatch{event.run_id, {.metrics = {}, .params = {}, .tags = std::move(tags)}});
     record_.add(tracking::UpdateRun{
         .run_id = event.run_id, .status = run_status(event.state), .end_time = now_ms(), .name = {}});
-    record_.set_state(index, event.state, attempt.run.id, attempt.decision);
+    if (!attempt.decision.key.empty()) settled_keys_.push_back(attempt.decision.key);
+    if (try_again(index, attempt, event, failure)) return {};
+    record_.set_state(index, event.state, attempt.run, attempt.decision);
     scheduler_.settle(index, event.state);
     if (event.state == StepState::kFailed) scheduler_.halt();
-    if (!attempt.decision.key.empty()) settled_keys_.push_back(attempt.decision.key);
     record_.tell(std::move(event));
     return {};
+  }
+
+  bool try_again(size_t index, const Attempt& attempt, const StepFinished& event,
+                 const std::optional<config::Failure>& failure) {
+    if (!failure || scheduler_.halted() || !record_.is_pipeline()) return false;
+    auto delay = retries_.wait(index, plan_.steps[index].settings.retry, *failure);
+    if (!delay) return false;
+    scheduler_.put_back(index);
+    failed_.insert_or_assign(index, FailedAttempt{attempt.run, attempt.decision, event.reason});
+    record_.set_state(index, StepState::kWaiting, attempt.run, attempt.decision);
+    record_.tell(AttemptFailed{.step = event.step,
+                               .run_id = event.run_id,
+                               .attempt = attempt.run.attempt,
+                               .kind = std::string(to_string(failure->kind)),
+                               .reason = event.reason,
+                               .seconds = event.seconds,
+                               .wait_seconds = std::chrono::duration<double>(*delay).count(),
+                               .log = event.log,
+                               .last_lines = event.last_lines});
+    return true;
+  }
+
+  // Nothing starts any more: the failures of those that wait for another attempt stand.
+  void give_up_retries() {
+    for (size_t step : retries_.take_all()) {
+      const FailedAttempt& failed = failed_.at(step);
+      record_.set_state(step, StepState::kFailed, failed.run, failed.decision);
+      scheduler_.settle(step, StepState::kFailed);
+      record_.tell(
+          StepFinished{.step = plan_.steps[step].name,
+                       .run_id = failed.run.id,
+                       .state = StepState::kFailed,
+                       .attempt = failed.run.attempt,
+                       .reason = fmt::format("{}; not tried again, as {}", failed.reason,
+                                             stopping_ ? "the run was interrupted" : "another step failed"),
+                       .reused_run = {},
+                       .command = {},
+                       .log = log_of(step, failed.run.attempt),
+                       .last_lines = {}});
+    }
   }
 
   // Those who wait for a key may look only after its result is on disk.
@@ -290,7 +354,7 @@ class Execution {
       if (scheduler_.state(i) != StepState::kWaiting) continue;
       std::string reason = stopping_ ? "interrupted" : scheduler_.skip_reason(i);
       scheduler_.settle(i, StepState::kSkipped);
-      record_.set_state(i, StepState::kSkipped, "", {.reason = reason});
+      record_.set_state(i, StepState::kSkipped, {}, {.reason = reason});
       record_.tell(StepFinished{.step = plan_.steps[i].name,
                                 .run_id = "",
                                 .state = StepState::kSkipped,
@@ -320,6 +384,8 @@ class Execution {
   std::optional<Supervisor> supervisor_;
   std::optional<TempDir> scratch_;  // progress files
   std::map<size_t, Attempt> attempts_;
+  Retries retries_;
+  std::map<size_t, FailedAttempt> failed_;  // the latest of each step that is tried again
   bool stopping_ = false;
 };
 

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <chrono>
+#include <functional>
 #include <map>
 #include <string>
 #include <vector>
@@ -41,6 +42,7 @@ struct Options {
   EnvironmentManager environment = EnvironmentManager::kDeclared;
   std::map<std::string, std::string> extra_env;
   CachePolicy cache;
+  std::function<double()> random;  // in [0, 1), for what is waited before a retry; null: the system's
 
   fs::path hash_folder() const { return state_dir.empty() ? fs::path() : state_dir / "hashes"; }
 };
@@ -49,6 +51,7 @@ struct StepOutcome {
   std::string step, run_id;
   StepState state = StepState::kWaiting;
   double seconds = 0;
+  int attempts = 0;
 };
 struct Outcome {
   std::string run_id, experiment_id;

@@ -27,6 +27,7 @@ struct RunStarted {
 struct StepStarted {
   std::string step, run_id;
   std::string reason;  // why it runs
+  int attempt = 1;
   std::string command;
   fs::path log, artifacts;
 };
@@ -37,10 +38,22 @@ struct StepProgress {
   uint64_t done = 0, total = 0;
   double seconds = 0;
 };
+// The step will be tried again, as another run.
+struct AttemptFailed {
+  std::string step, run_id;
+  int attempt = 1;
+  std::string kind;    // "exit", "signal", "timeout", "memory", "infrastructure"
+  std::string reason;  // "exit status 3"
+  double seconds = 0;
+  double wait_seconds = 0;  // before the next attempt
+  fs::path log;
+  std::vector<std::string> last_lines;
+};
 struct StepFinished {
   std::string step, run_id;  // run_id is "" for a skipped step
   StepState state = StepState::kFinished;
   double seconds = 0;
+  int attempt = 1;  // the last one
   // "exit status 3", "needs train, which failed", "nothing has changed since run 1a2b3c4d"; "" when finished
   std::string reason;
   std::string reused_run;  // of a reused step: the run that made its result
@@ -55,7 +68,7 @@ struct RunFinished {
   tracking::RunStatus status = tracking::RunStatus::kFinished;
   double seconds = 0;
 };
-using Event = std::variant<RunStarted, StepStarted, StepProgress, StepFinished, RunFinished>;
+using Event = std::variant<RunStarted, StepStarted, StepProgress, AttemptFailed, StepFinished, RunFinished>;
 using Listener = std::function<void(const Event&)>;
 
 }  // namespace tidemill::engine

@@ -85,16 +85,17 @@ Result<tracking::Run> Record::make_step_run(size_t index) {
   return make_run(is_pipeline() ? step.name : options_.run_name, std::move(tags));
 }
 
-Result<StepRun> Record::begin_step(size_t index, const Decision& decision) {
+Result<StepRun> Record::begin_step(size_t index, const Decision& decision, int attempt) {
   auto run = TRY(make_step_run(index));
   if (is_pipeline()) run.tags.emplace_back("tidemill.reason", decision.reason);
-  StepRun made{run.info.id, TRY(folder_of(run))};
+  if (attempt > 1) run.tags.emplace_back("tidemill.attempt", std::to_string(attempt));
+  StepRun made{run.info.id, TRY(folder_of(run)), attempt};
   if (!is_pipeline()) {
     run_id_ = made.id;
     artifacts_ = made.artifacts;
   }
   add(tracking::NewRun{std::move(run)});
-  set_state(index, StepState::kRunning, made.id, decision);
+  set_state(index, StepState::kRunning, made, decision);
   return made;
 }
 
@@ -107,18 +108,18 @@ Result<std::string> Record::reuse_step(size_t index, const Decision& decision) {
   run.info.status = tracking::RunStatus::kFinished;
   run.info.end_time = run.info.start_time;
   add(tracking::NewRun{std::move(run), decision.result.run_id});
-  set_state(index, StepState::kReused, id, decision);
+  set_state(index, StepState::kReused, {.id = id, .artifacts = {}, .attempt = 1}, decision);
   return id;
 }
 
-void Record::set_state(size_t step, StepState state, const std::string& step_run, const Decision& decision) {
+void Record::set_state(size_t step, StepState state, const StepRun& run, const Decision& decision) {
   if (!is_pipeline()) return;
   const std::string& name = plan_.steps[step].name;
   add(tracking::StepRecord{.run_id = run_id_,
                            .step = name,
                            .state = std::string(to_string(state)),
-                           .attempt = 1,
-                           .step_run = step_run,
+                           .attempt = run.attempt,
+                           .step_run = run.id,
                            .key = decision.key,
                            .reason = decision.reason});
   if (!decision.key.empty() && (state == StepState::kRunning || state == StepState::kReused))
@@ -126,7 +127,7 @@ void Record::set_state(size_t step, StepState state, const std::string& step_run
                           .step = name,
                           .key = decision.key,
                           .ingredients = pipeline::ingredients_to_json(decision.ingredients),
-                          .step_run = step_run});
+                          .step_run = run.id});
 }
 
 Result<> Record::commit() {

@@ -20,6 +20,7 @@ enum class Shape { kPipeline, kProject };  // a project is recorded as one run, 
 struct StepRun {
   std::string id;
   fs::path artifacts;  // its folder
+  int attempt = 0;     // 1 for the first
 };
 
 class Record {
@@ -32,10 +33,10 @@ class Record {
   Result<> end(tracking::RunStatus status, double seconds);
 
   // A run for the step, with its folder on this machine.
-  Result<StepRun> begin_step(size_t step, const Decision& decision);
+  Result<StepRun> begin_step(size_t step, const Decision& decision, int attempt);
   // A run that points at the artifacts of the one whose result is reused. Returns its id.
   Result<std::string> reuse_step(size_t step, const Decision& decision);
-  void set_state(size_t step, StepState state, const std::string& step_run, const Decision& decision);
+  void set_state(size_t step, StepState state, const StepRun& run, const Decision& decision);
   void add(tracking::Change change) { changes_.push_back(std::move(change)); }
   // Told to the listener once what has been added is on disk.
   void tell(Event event) { events_.push_back(std::move(event)); }

@@ -29,6 +29,7 @@ class Scheduler {
   void settle(size_t step, StepState state);
   // Nothing starts any more.
   void halt() { halted_ = true; }
+  bool halted() const { return halted_; }
 
   StepState state(size_t step) const { return states_[step]; }
   size_t running() const { return running_; }

@@ -7,6 +7,14 @@
 #include "sys/signals.h"
 
 namespace tidemill::engine {
+namespace {
+
+// A shell passes on with this status that a child was killed by SIGKILL.
+constexpr int kKilledChild = 128 + SIGKILL;
+
+bool was_killed(const Exit& exit) { return exit.signal == SIGKILL || exit.status == kKilledChild; }
+
+}  // namespace
 
 using std::chrono::milliseconds;
 using std::chrono::steady_clock;
@@ -50,7 +58,11 @@ std::vector<Ended> Supervisor::wait(milliseconds patience) {
     }
     guard_.remove(it->process.pid());
     it->process.signal_group(SIGKILL);  // what a step leaves running in its group ends with it
-    ended.push_back({it->step, *exit, it->stopped, it->watch.seconds()});
+    ended.push_back({.step = it->step,
+                     .exit = *exit,
+                     .stopped = it->stopped,
+                     .seconds = it->watch.seconds(),
+                     .out_of_memory = was_killed(*exit) && memory_.killed_something()});
     it = running_.erase(it);
   }
   enforce_deadlines();

@@ -8,6 +8,7 @@
 
 #include "base/result.h"
 #include "base/time.h"
+#include "sys/memory_watch.h"
 #include "sys/process.h"
 #include "sys/process_guard.h"
 
@@ -21,6 +22,7 @@ struct Ended {
   Exit exit;
   StopCause stopped = StopCause::kNone;
   double seconds = 0;
+  bool out_of_memory = false;  // the kernel has killed something for want of memory, most likely this
 };
 
 // To be used on one thread, the one that made it.
@@ -56,6 +58,7 @@ class Supervisor {
 
   std::chrono::milliseconds grace_;
   ProcessGuard guard_;
+  MemoryWatch memory_;
   std::list<Running> running_;
   bool stopping_ = false;
 };

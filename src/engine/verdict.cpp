@@ -7,17 +7,27 @@ namespace tidemill::engine {
 
 using tracking::RunStatus;
 
+namespace {
+
+Verdict failed(config::FailureKind kind, std::string reason, int exit_status = 0) {
+  return {StepState::kFailed, std::move(reason), config::Failure{kind, exit_status}};
+}
+
+}  // namespace
+
 Result<Verdict> judge(const Ended& ended, const config::StepSettings& settings, tracking::Store& store,
                       const std::string& run_id) {
-  if (ended.stopped == StopCause::kInterrupt) return Verdict{StepState::kKilled, "interrupted"};
+  using Kind = config::FailureKind;
+  if (ended.stopped == StopCause::kInterrupt) return Verdict{StepState::kKilled, "interrupted", {}};
   if (ended.stopped == StopCause::kTimeout)
-    return Verdict{StepState::kFailed,
-                   fmt::format("did not end within its timeout of {} s", settings.timeout->count())};
-  if (!ended.exit.ok()) return Verdict{StepState::kFailed, ended.exit.describe()};
+    return failed(Kind::kTimeout,
+                  fmt::format("did not end within its timeout of {} s", settings.timeout->count()));
+  if (ended.out_of_memory) return failed(Kind::kMemory, ended.exit.describe() + ": memory ran out");
+  if (ended.exit.signal != 0) return failed(Kind::kSignal, ended.exit.describe());
+  if (!ended.exit.ok()) return failed(Kind::kExit, ended.exit.describe(), ended.exit.status);
   RunStatus status = TRY(store.run(run_id)).info.status;
   if (status == RunStatus::kFailed || status == RunStatus::kKilled)
-    return Verdict{StepState::kFailed,
-                   fmt::format("its program ended the run as {}", tracking::to_string(status))};
+    return failed(Kind::kExit, fmt::format("its program ended the run as {}", tracking::to_string(status)));
   return Verdict{};
 }
 

@@ -1,6 +1,7 @@
 // How an attempt of a step ended, and what is told of it.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -14,7 +15,8 @@ namespace tidemill::engine {
 
 struct Verdict {
   StepState state = StepState::kFinished;
-  std::string reason;  // "" when it finished
+  std::string reason;                      // "" when it finished
+  std::optional<config::Failure> failure;  // when it failed
 };
 // A program may end its run itself: when it says FAILED, its exit status 0 does not make it a success.
 Result<Verdict> judge(const Ended& ended, const config::StepSettings& settings, tracking::Store& store,

@@ -1,0 +1,165 @@
+#include "engine/retries.h"
+
+#include <csignal>
+
+#include "base/text.h"
+#include "engine/engine_fixture.h"
+#include "engine/verdict.h"
+
+namespace tidemill::engine {
+namespace {
+
+using config::Failure;
+using config::FailureKind;
+using config::RetryPolicy;
+using testing::ElementsAre;
+using testing::HasSubstr;
+using tracking::RunStatus;
+
+TEST(Backoff, DoublesUpToItsLimitAndWaitsARandomPartOfIt) {
+  RetryPolicy policy{.times = 5, .delay = std::chrono::seconds(2), .max_delay = std::chrono::seconds(10)};
+  FailureCount count;
+  std::vector<int64_t> halves;
+  while (auto delay = next_delay(policy, {}, count, 0.5)) halves.push_back(delay->count());
+  EXPECT_THAT(halves, ElementsAre(1000, 2000, 4000, 5000, 5000));
+  FailureCount other;
+  EXPECT_EQ(next_delay(policy, {}, other, 0.0)->count(), 0);
+  EXPECT_LT(next_delay(policy, {}, other, 0.999)->count(), 4000);
+}
+
+TEST(Backoff, TheInfrastructuresFailuresDoNotUseUpTheStepsOwnAttempts) {
+  RetryPolicy policy{.times = 1, .infrastructure = 2};
+  FailureCount count;
+  EXPECT_TRUE(next_delay(policy, {FailureKind::kInfrastructure}, count, 0));
+  EXPECT_TRUE(next_delay(policy, {FailureKind::kInfrastructure}, count, 0));
+  EXPECT_TRUE(next_delay(policy, {FailureKind::kExit, 1}, count, 0));
+  EXPECT_FALSE(next_delay(policy, {FailureKind::kExit, 1}, count, 0));
+  EXPECT_FALSE(next_delay(policy, {FailureKind::kInfrastructure}, count, 0));
+}
+
+class Retrying : public EngineTest {
+ protected:
+  // Appends a line to `runs`, beside its project, whenever it starts.
+  void add_flaky_step(const std::string& rest) { add_step("a", "echo $MLFLOW_RUN_ID >> ../runs; " + rest); }
+  size_t times_run() { return split(text_of("runs"), '\n').size() - 1; }
+  std::vector<AttemptFailed> failed_attempts() const {
+    std::vector<AttemptFailed> all;
+    for (const auto& event : events_)
+      if (const auto* failed = std::get_if<AttemptFailed>(&event)) all.push_back(*failed);
+    return all;
+  }
+  Result<Outcome> run_with(const std::string& settings) {
+    return run(fmt::format("name: p\nsteps:\n  a: {{project: a, {}}}\n", settings));
+  }
+};
+
+TEST_F(Retrying, AStepThatSucceedsAtLastKeepsTheRunAndTheLogOfEveryAttempt) {
+  add_flaky_step(
+      "n=$(wc -l < ../runs); echo attempt $n; echo $n > $TIDEMILL_OUTPUT_DIR/n; [ $n = 3 ] || exit $n");
+  auto outcome = run_with("retry: {times: 3, delay: 0}");
+  ASSERT_TRUE(outcome) << outcome.error().message;
+  EXPECT_EQ(outcome->status, RunStatus::kFinished);
+  EXPECT_EQ(outcome->steps[0].attempts, 3);
+  EXPECT_EQ(times_run(), 3u);
+  auto failed = failed_attempts();
+  ASSERT_EQ(failed.size(), 2u);
+  EXPECT_EQ(failed[0].kind, "exit");
+  EXPECT_EQ(failed[1].reason, "exit status 2");
+  EXPECT_THAT(failed[1].last_lines, ElementsAre("attempt 2"));
+  EXPECT_EQ(failed[1].log.filename(), "a.2.log");
+  EXPECT_EQ(read_file(failed[0].log).value(), "attempt 1\n");
+
+  tracking::Run first = store_->run(failed[0].run_id).value();
+  EXPECT_EQ(first.info.status, RunStatus::kFailed);
+  EXPECT_EQ(first.tag("tidemill.failure"), "exit status 1");
+  EXPECT_EQ(first.tag("tidemill.failure_kind"), "exit");
+  tracking::Run last = store_->run(outcome->steps[0].run_id).value();
+  EXPECT_EQ(last.info.status, RunStatus::kFinished);
+  EXPECT_EQ(last.tag("tidemill.attempt"), "3");
+  EXPECT_EQ(last.tag("tidemill.reason"), "attempt 3, after exit status 2");
+  auto record = store_->step_records(outcome->run_id).value()[0];
+  EXPECT_EQ(record.attempt, 3);
+  EXPECT_EQ(record.step_run, last.info.id);
+  // What a failed attempt left is not among the outputs of the one that succeeded.
+  EXPECT_EQ(read_file(fs::path(last.info.artifact_uri) / "n").value(), "3\n");
+  EXPECT_EQ(run_with("retry: {times: 3, delay: 0}")->steps[0].state, StepState::kReused);
+}
+
+TEST_F(Retrying, WhenNoAttemptIsLeftTheStepHasFailed) {
+  add_flaky_step("exit 7");
+  EXPECT_EQ(run_with("retry: {times: 2, delay: 0}")->status, RunStatus::kFailed);
+  EXPECT_EQ(times_run(), 3u);
+  EXPECT_EQ(finished("a")->attempt, 3);
+  EXPECT_EQ(finished("a")->reason, "exit status 7");
+}
+
+TEST_F(Retrying, AStepIsNotTriedAgainUnlessItAsksForIt) {
+  add_flaky_step("exit 1");
+  EXPECT_EQ(run_with("timeout: 100")->status, RunStatus::kFailed);
+  EXPECT_EQ(times_run(), 1u);
+}
+
+TEST_F(Retrying, OnlyTheNamedFailuresAreTriedAgain) {
+  add_flaky_step("n=$(wc -l < ../runs); if [ $n = 1 ]; then kill -KILL $$; fi; exit 75");
+  EXPECT_EQ(run_with("retry: {times: 5, delay: 0, after: [signal]}")->status, RunStatus::kFailed);
+  EXPECT_EQ(times_run(), 2u);
+  EXPECT_EQ(failed_attempts()[0].kind, "signal");
+  EXPECT_EQ(failed_attempts()[0].reason, "killed by SIGKILL");
+  EXPECT_EQ(run_with("retry: {times: 1, delay: 0, after: [75]}")->status, RunStatus::kFailed);
+  EXPECT_EQ(times_run(), 4u);
+  EXPECT_EQ(run_with("retry: {times: 5, delay: 0, not_after: [75, timeout]}")->status, RunStatus::kFailed);
+  EXPECT_EQ(times_run(), 5u);
+}
+
+TEST_F(Retrying, ATimeoutIsAFailureLikeOthersAndEndsGrandchildren) {
+  add_flaky_step("n=$(wc -l < ../runs); if [ $n = 1 ]; then sleep 1000 & echo $! > child; wait; fi");
+  auto outcome = run_with("timeout: 1, retry: {times: 1, delay: 0, after: [timeout]}");
+  EXPECT_EQ(outcome->status, RunStatus::kFinished);
+  EXPECT_EQ(failed_attempts()[0].kind, "timeout");
+  EXPECT_FALSE(fs::exists("/proc/" + std::string(trim(text_of("a/child")))));
+}
+
+TEST_F(Retrying, AStepThatCannotBeStartedIsTriedAgainOutOfAnotherBudget) {
+  add_step("a", "true");
+  add_step("b", "rm -r ../a", "{x: string}");
+  const std::string yaml =
+      "steps:\n  b: {project: b, params: {x: 1}}\n"
+      "  a: {project: a, needs: [b], retry: {infrastructure: 2, delay: 0}}\n";
+  EXPECT_EQ(run(yaml)->status, RunStatus::kFailed);
+  ASSERT_EQ(failed_attempts().size(), 2u);
+  EXPECT_EQ(failed_attempts()[0].kind, "infrastructure");
+  EXPECT_THAT(failed_attempts()[0].reason, HasSubstr("start"));
+}
+
+TEST_F(Retrying, AnUnsafeStepIsNeverRepeated) {
+  add_step("a", "true");
+  add_step("b", "rm -r ../a", "{x: string}");
+  EXPECT_EQ(
+      run("steps:\n  b: {project: b, params: {x: 1}}\n  a: {project: a, needs: [b], retry: 0}\n")->status,
+      RunStatus::kFailed);
+  EXPECT_TRUE(failed_attempts().empty());
+}
+
+TEST_F(Retrying, NothingIsTriedAgainOnceAnotherStepHasFailed) {
+  add_flaky_step("touch tried; exit 1");
+  add_step("b", "until [ -e ../a/tried ]; do sleep 0.01; done; sleep 0.3; exit 2");
+  options_.random = [] { return 0.999; };
+  auto outcome = run("steps:\n  a: {project: a, retry: {times: 5, delay: 1000}}\n  b: {project: b}\n", 2);
+  ASSERT_TRUE(outcome);
+  EXPECT_EQ(outcome->status, RunStatus::kFailed);
+  EXPECT_EQ(times_run(), 1u);
+  EXPECT_DOUBLE_EQ(failed_attempts()[0].wait_seconds, 300 * 0.999);
+  EXPECT_EQ(finished("a")->reason, "exit status 1; not tried again, as another step failed");
+}
+
+TEST(Judge, MemoryThatRanOutIsNoOrdinaryKill) {
+  Ended ended{.step = 0, .exit = {.signal = SIGKILL}, .out_of_memory = true};
+  TempDir dir = TempDir::create().value();
+  auto opened = tracking::Store::open({.uri = dir.path() / "t.db"}).value();
+  Verdict verdict = judge(ended, {}, opened, "").value();
+  EXPECT_EQ(verdict.failure->kind, FailureKind::kMemory);
+  EXPECT_EQ(verdict.reason, "killed by SIGKILL: memory ran out");
+}
+
+}  // namespace
+}  // namespace tidemill::engine
