@@ -2,6 +2,7 @@
 
 #include <fstream>
 
+#include "base/base64.h"
 #include "base/files.h"
 #include "base/hash.h"
 #include "base/id.h"
@@ -99,6 +100,22 @@ TEST(Id, RunIdsAreVersion4Uuids) {
 TEST(Hash, MatchesThePublishedVector) {
   EXPECT_EQ(sha256_hex("abc"), "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
   EXPECT_EQ(md5_hex("abc"), "900150983cd24fb0d6963f7d28e17f72");
+}
+
+TEST(Hash, HmacMatchesThePublishedVector) {  // RFC 4231, test case 2
+  EXPECT_EQ(to_hex(hmac_sha256("Jefe", "what do ya want for nothing?")),
+            "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843");
+}
+
+TEST(Base64, MatchesThePublishedVectorsBothWays) {  // RFC 4648, section 10
+  for (auto [bytes, text] : {std::pair("", ""), std::pair("f", "Zg=="), std::pair("fo", "Zm8="),
+                             std::pair("foo", "Zm9v"), std::pair("foobar", "Zm9vYmFy")}) {
+    EXPECT_EQ(base64_encode(bytes), text);
+    EXPECT_EQ(base64_decode(text), bytes);
+  }
+  EXPECT_EQ(base64url_encode("\xfb\xff"), "-_8");
+  for (std::string_view bad : {"Zg=", "Z===", "Zm9v\n", "Zg==Zg==", "Z!==", "-_8="})
+    EXPECT_FALSE(base64_decode(bad)) << bad;
 }
 
 TEST(Time, FormatsUtc) { EXPECT_EQ(format_utc(1795381784145), "2026-11-22T21:09:44Z"); }

@@ -7,7 +7,9 @@
 #include <span>
 #include <vector>
 
+#include <openssl/crypto.h>
 #include <openssl/evp.h>
+#include <openssl/hmac.h>
 
 #include "base/files.h"
 
@@ -50,6 +52,23 @@ std::string sha256_hex(std::string_view bytes) {
   Sha256 sha;
   sha.update(bytes);
   return sha.hex();
+}
+
+std::string hmac_sha256(std::string_view key, std::string_view bytes) {
+  std::string digest(32, '\0');
+  auto* out = reinterpret_cast<unsigned char*>(digest.data());
+  const auto* in = reinterpret_cast<const unsigned char*>(bytes.data());
+  if (!HMAC(EVP_sha256(), key.data(), static_cast<int>(key.size()), in, bytes.size(), out, nullptr))
+    std::abort();
+  return digest;
+}
+
+std::string to_hex(std::string_view bytes) {
+  return lower_hex({reinterpret_cast<const unsigned char*>(bytes.data()), bytes.size()});
+}
+
+bool equal_secrets(std::string_view a, std::string_view b) {
+  return a.size() == b.size() && CRYPTO_memcmp(a.data(), b.data(), a.size()) == 0;
 }
 
 std::string md5_hex(std::string_view bytes) {

@@ -20,6 +20,12 @@ static void fill_random(void* out, size_t size) {
   }
 }
 
+std::string random_bytes(size_t count) {
+  std::string bytes(count, '\0');
+  fill_random(bytes.data(), count);
+  return bytes;
+}
+
 uint64_t random_u64() {
   uint64_t value = 0;
   fill_random(&value, sizeof value);

@@ -7,6 +7,7 @@
 #include <boost/beast/http/fields.hpp>
 #include <boost/beast/http/parser.hpp>
 
+#include "base/base64.h"
 #include "base/text.h"
 #include "net/body_sink.h"
 #include "net/socket_stream.h"
@@ -24,18 +25,6 @@ constexpr size_t kBlockBytes = 256 << 10;
 // Shorter than what servers usually allow an idle connection.
 constexpr std::chrono::seconds kKeepIdle{55};
 constexpr size_t kMaxIdle = 32;
-
-std::string base64(std::string_view text) {
-  constexpr std::string_view kDigits = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-  std::string out;
-  for (size_t i = 0; i < text.size(); i += 3) {
-    uint32_t group = 0;
-    for (size_t k = 0; k < 3; ++k)
-      group = group << 8 | (i + k < text.size() ? static_cast<uint8_t>(text[i + k]) : 0u);
-    for (size_t k = 0; k < 4; ++k) out += i + k > text.size() ? '=' : kDigits[group >> (18 - 6 * k) & 63];
-  }
-  return out;
-}
 
 bool is_idempotent(std::string_view method) {
   return method == "GET" || method == "HEAD" || method == "PUT" || method == "DELETE" || method == "OPTIONS";
@@ -272,7 +261,7 @@ Result<HttpClient> HttpClient::create(std::string_view base_url, const TlsTrust&
   state->host = is_v6 ? "[" + url.host + "]" : url.host;
   if (url.port != (url.scheme == "http" ? "80" : "443")) state->host += ":" + url.port;
   if (!url.user.empty() || !url.password.empty())
-    state->authorization = "Basic " + base64(url.user + ":" + url.password);
+    state->authorization = "Basic " + base64_encode(url.user + ":" + url.password);
   if (url.scheme == "https") state->tls = TRY(TlsContext::for_client(trust));
   return HttpClient(std::move(state));
 }
