@@ -252,6 +252,7 @@ HttpConnection::Next HttpConnection::on_header() {
   in_body_ = true;
   keep_alive_ = reader_.keep_alive();
   head_only_ = reader_.request().method == "HEAD";
+  reader_.came_from(peer_);
   if (options.spool_body && options.spool_body(reader_.request())) {
     fs::path file = options.spool_dir / fmt::format("body-{:016x}", random_u64());
     if (auto opened = reader_.spool_to(file); !opened) return refuse(507, opened.error().message);
@@ -281,14 +282,16 @@ HttpConnection::Next HttpConnection::refuse(int status, std::string_view problem
 
 HttpConnection::Next HttpConnection::dispatch() {
   HttpRequest request = reader_.take();
-  request.peer = peer_;
   deadline_ns_ = INT64_MAX;
   answer_ = Answer::kPending;
   if (!shared_->workers || shared_->options.is_quick(request)) {
     handle(std::move(request));
   } else {
     auto moved = std::make_shared<HttpRequest>(std::move(request));
-    shared_->workers->post([self = shared_from_this(), moved] { self->handle(std::move(*moved)); });
+    shared_->workers->post([self = shared_from_this(), moved] {
+      self->handle(std::move(*moved));
+      if (self->shared_->options.settle) self->shared_->options.settle();
+    });
   }
   // Parked: whoever answers goes on. Given: it was answered in the meantime, by this thread or another.
   return answer_.exchange(Answer::kParked) == Answer::kGiven ? Next::kContinue : Next::kWait;

@@ -65,8 +65,8 @@ struct HttpServerOptions {
   // read and handle.
   std::function<bool(const HttpRequest&)> is_quick = {};
   // With is_quick: called by a thread that reads from the network when it has called the handlers of all that
-  // had come in: the place to finish together what quick handlers have begun. It may block; the other threads
-  // read on.
+  // had come in, and by a worker when it has called one: the place to finish together what handlers have
+  // begun. It may block; the other threads read on.
   std::function<void()> settle = {};
   uint64_t max_body_bytes = 64u << 20;             // above it 413
   uint32_t max_header_bytes = 64u << 10;           // above it 431

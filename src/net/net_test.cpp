@@ -198,6 +198,25 @@ TEST(Http, SlowHandlersDoNotHoldUpQuickOnesAndWhatWasBegunIsSettled) {
   for (auto& answer : slow) EXPECT_EQ(answer.get(), "slow");
 }
 
+TEST(Http, WhatASlowHandlerHasBegunIsSettledWithoutOtherRequests) {
+  std::mutex mutex;
+  std::vector<Respond> begun;
+  HttpServerOptions options;
+  options.is_quick = [](const HttpRequest&) { return false; };
+  options.settle = [&] {
+    std::lock_guard lock(mutex);
+    for (Respond& respond : begun) respond(HttpResponse::text(200, "settled"));
+    begun.clear();
+  };
+  HttpServer server = serve(
+      [&](HttpRequest, const Respond& respond) {
+        std::lock_guard lock(mutex);
+        begun.push_back(respond);
+      },
+      std::move(options));
+  EXPECT_EQ(client_of(server).send({.timeout = milliseconds(20'000)})->body, "settled");
+}
+
 TEST(Http, AClientThatDoesNotReadIsDropped) {
   HttpServer server = serve(
       [](HttpRequest, Respond respond) { respond(HttpResponse::text(200, std::string(64 << 20, 'x'))); },

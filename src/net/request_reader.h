@@ -27,6 +27,7 @@ class RequestReader {
 
   // Consumes a prefix of bytes. What it leaves must be given again, with more behind it.
   Step feed(std::string_view bytes, size_t& used);
+  void came_from(std::string peer) { request_.peer = std::move(peer); }
   // The header's part of the request; valid from kHeader on.
   const HttpRequest& request() const { return request_; }
   // Sends the body to a new file; the limit of the body does not apply any more.
