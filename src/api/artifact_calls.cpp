@@ -78,6 +78,12 @@ Result<> put_proxied(Service& service, const HttpRequest& request, const std::st
   return service.destination->put_file(path, request.body_file, ArtifactRepository::Source::kMove);
 }
 
+// What deletes a file deletes folders too, so it takes more than writing one.
+auth::Right right_to(std::string_view method) {
+  if (method == "GET" || method == "HEAD") return auth::Right::kRead;
+  return method == "PUT" ? auth::Right::kEdit : auth::Right::kManage;
+}
+
 }  // namespace
 
 static Result<std::string> listing(const Service& service, std::string_view artifact_uri,
@@ -101,9 +107,7 @@ Result<std::string> list_logged_model_artifacts(Service& service, const Params& 
 }
 
 Result<HttpResponse> get_logged_model_file(Service& service, const HttpRequest& request,
-                                           PathVariables variables) {
-  if (request.method != "GET") return method_not_allowed();
-  Params params = TRY(Params::of(request, std::move(variables)));
+                                           const Params& params) {
   std::string path = TRY(params.text("artifact_file_path"));
   if (path.empty())
     return error_reply(400, "BAD_REQUEST",
@@ -113,15 +117,14 @@ Result<HttpResponse> get_logged_model_file(Service& service, const HttpRequest& 
   return send_file(request, TRY(TRY(repository_of(service, model.artifact_uri)).find(path)));
 }
 
-Result<HttpResponse> get_artifact(Service& service, const HttpRequest& request) {
-  Params params = TRY(Params::of(request));
+Result<HttpResponse> get_artifact(Service& service, const HttpRequest& request, const Params& params) {
   tracking::Run run = TRY(service.store.run(TRY(params.run_id())));
   std::string path = TRY(params.required_text("path"));
   return send_file(request, TRY(TRY(repository_of(service, run.info.artifact_uri)).find(path)));
 }
 
-Result<HttpResponse> get_model_version_artifact(Service& service, const HttpRequest& request) {
-  Params params = TRY(Params::of(request));
+Result<HttpResponse> get_model_version_artifact(Service& service, const HttpRequest& request,
+                                                const Params& params) {
   std::string name = TRY(params.required_text("name"));
   int64_t number = TRY(tracking::parse_version(TRY(params.required_text("version"))));
   std::string path = TRY(params.required_text("path"));
@@ -130,7 +133,8 @@ Result<HttpResponse> get_model_version_artifact(Service& service, const HttpRequ
   return send_file(request, TRY(TRY(repository_of(service, location)).find(path)));
 }
 
-Result<HttpResponse> proxy_artifacts(Service& service, HttpRequest& request, std::string_view path) {
+Result<HttpResponse> proxy_artifacts(Service& service, HttpRequest& request, std::string_view path,
+                                     const auth::Access* sender) {
   constexpr std::string_view kArtifacts = "artifacts";
   if (path.starts_with("mpu/"))
     return error_reply(501, "NOT_IMPLEMENTED",
@@ -141,12 +145,14 @@ Result<HttpResponse> proxy_artifacts(Service& service, HttpRequest& request, std
         503, "This endpoint does not store artifacts: runs write them to their artifact_uri.\n");
   if (path == kArtifacts) {
     if (request.method != "GET") return method_not_allowed();
+    if (sender) TRY(check_artifact(*sender, request.param("path"), auth::Right::kRead));
     JsonWriter json;
     json.begin_object();
     return json_reply(
         files_reply(std::move(json), "", TRY(service.destination->list(request.param("path")))));
   }
   std::string file = url_decode(path.substr(kArtifacts.size() + 1));
+  if (sender) TRY(check_artifact(*sender, file, right_to(request.method)));
   if (request.method == "GET" || request.method == "HEAD") return get_proxied(service, request, file);
   if (request.method == "PUT") {
     TRY(put_proxied(service, request, file));

@@ -1,11 +1,11 @@
 #include "api/endpoint.h"
 
-#include <unordered_map>
-
 #include "api/batch_reader.h"
 #include "api/host_check.h"
 #include "api/replies.h"
 #include "api/request_log.h"
+#include "api/routes.h"
+#include "api/sender.h"
 #include "api/service.h"
 #include "base/log.h"
 #include "base/text.h"
@@ -19,109 +19,6 @@ namespace {
 constexpr int kThreads = 32;
 constexpr uint64_t kMaxBodyBytes = 64u << 20;
 constexpr std::chrono::hours kForgottenAfter{24};
-
-// One address with a call for each method that it takes.
-struct Route {
-  Call get = nullptr;
-  Call post = nullptr;
-  Call patch = nullptr;
-  Call remove = nullptr;
-  LogCall log = nullptr;  // for POST, instead of post
-
-  Call of(std::string_view method) const {
-    if (method == "GET") return get;
-    if (method == "POST") return post;
-    if (method == "PATCH") return patch;
-    return method == "DELETE" ? remove : nullptr;
-  }
-};
-
-// "*" stands for a part that names a thing (path_variables).
-const std::unordered_map<std::string_view, Route>& routes() {
-  static const std::unordered_map<std::string_view, Route> table = {
-      {"experiments/create", {.post = create_experiment}},
-      {"experiments/get", {.get = get_experiment}},
-      {"experiments/get-by-name", {.get = get_experiment_by_name}},
-      {"experiments/search", {.get = search_experiments, .post = search_experiments}},
-      {"experiments/search-datasets", {.post = search_datasets}},
-      {"experiments/update", {.post = update_experiment}},
-      {"experiments/delete", {.post = delete_experiment}},
-      {"experiments/restore", {.post = restore_experiment}},
-      {"experiments/set-experiment-tag", {.post = set_experiment_tag}},
-      {"experiments/delete-experiment-tag", {.post = delete_experiment_tag}},
-      {"runs/create", {.log = create_run}},
-      {"runs/get", {.get = get_run}},
-      {"runs/update", {.post = update_run}},
-      {"runs/delete", {.post = delete_run}},
-      {"runs/restore", {.post = restore_run}},
-      {"runs/search", {.post = search_runs}},
-      {"runs/log-metric", {.log = log_metric}},
-      {"runs/log-parameter", {.log = log_parameter}},
-      {"runs/log-batch", {.log = log_batch}},
-      {"runs/log-model", {.post = log_model}},
-      {"runs/log-inputs", {.post = log_inputs}},
-      {"runs/outputs", {.post = log_outputs}},
-      {"runs/set-tag", {.log = set_tag}},
-      {"runs/delete-tag", {.post = delete_tag}},
-      {"metrics/get-history", {.get = metric_history}},
-      {"metrics/get-history-bulk", {.get = metric_histories}},
-      {"metrics/get-history-bulk-interval", {.get = sampled_metric_histories}},
-      {"artifacts/list", {.get = list_artifacts}},
-      {"logged-models", {.post = create_logged_model}},
-      {"logged-models/search", {.post = search_logged_models}},
-      {"logged-models/*",
-       {.get = get_logged_model, .patch = finalize_logged_model, .remove = delete_logged_model}},
-      {"logged-models/*/tags", {.patch = set_logged_model_tags}},
-      {"logged-models/*/tags/*", {.remove = delete_logged_model_tag}},
-      {"logged-models/*/params", {.post = log_logged_model_params}},
-      {"logged-models/*/artifacts/directories", {.get = list_logged_model_artifacts}},
-      {"registered-models/create", {.post = create_registered_model}},
-      {"registered-models/get", {.get = get_registered_model}},
-      {"registered-models/rename", {.post = rename_registered_model}},
-      {"registered-models/update", {.patch = update_registered_model}},
-      {"registered-models/delete", {.remove = delete_registered_model}},
-      {"registered-models/search", {.get = search_registered_models}},
-      {"registered-models/get-latest-versions", {.get = get_latest_versions, .post = get_latest_versions}},
-      {"registered-models/set-tag", {.post = set_registered_model_tag}},
-      {"registered-models/delete-tag", {.remove = delete_registered_model_tag}},
-      {"registered-models/alias",
-       {.get = get_model_version_by_alias,
-        .post = set_registered_model_alias,
-        .remove = delete_registered_model_alias}},
-      {"model-versions/create", {.post = create_model_version}},
-      {"model-versions/get", {.get = get_model_version}},
-      {"model-versions/update", {.patch = update_model_version}},
-      {"model-versions/delete", {.remove = delete_model_version}},
-      {"model-versions/search", {.get = search_model_versions}},
-      {"model-versions/transition-stage", {.post = transition_stage}},
-      {"model-versions/get-download-uri", {.get = get_download_uri}},
-      {"model-versions/set-tag", {.post = set_model_version_tag}},
-      {"model-versions/delete-tag", {.remove = delete_model_version_tag}},
-  };
-  return table;
-}
-
-struct Address {
-  std::string route;
-  PathVariables variables;
-};
-
-// Takes the model and the tag out of an address below logged-models/.
-Address address_of(std::string_view name) {
-  constexpr std::string_view kModels = "logged-models/";
-  constexpr std::string_view kTags = "/tags/";
-  if (!name.starts_with(kModels) || name == "logged-models/search") return {std::string(name), {}};
-  std::string_view id = name.substr(kModels.size());
-  std::string_view rest = id.substr(std::min(id.find('/'), id.size()));
-  id.remove_suffix(rest.size());
-  Address address{.route = "logged-models/*", .variables = {{"model_id", url_decode(id)}}};
-  if (rest.size() > kTags.size() && rest.starts_with(kTags)) {
-    address.variables.emplace_back("tag_key", url_decode(rest.substr(kTags.size())));
-    rest = "/tags/*";
-  }
-  address.route += rest;
-  return address;
-}
 
 // The rest of the path behind /api/<version>/<family>, or behind the same under /ajax-api.
 std::optional<std::string_view> behind(std::string_view path, std::string_view version_and_family) {
@@ -144,6 +41,14 @@ std::optional<std::string_view> call_name(std::string_view path) {
   return name ? name : behind(path, kTracking3);
 }
 
+// Of a file behind the proxy, decoded.
+std::optional<std::string> artifact_path(std::string_view path) {
+  constexpr std::string_view kFiles = "artifacts/";
+  auto rest = behind(path, kArtifacts);
+  if (!rest || !rest->starts_with(kFiles)) return std::nullopt;
+  return url_decode(rest->substr(kFiles.size()));
+}
+
 Reply json_replier(Respond respond) {
   return [respond = std::move(respond)](Result<std::string> body) {
     respond(body ? json_reply(std::move(*body)) : error_reply(body.error()));
@@ -151,12 +56,21 @@ Reply json_replier(Respond respond) {
 }
 
 // The usual bodies of log-batch and log-metric, read without building a tree of them.
-bool log_plainly(Service& service, LogCall log, const HttpRequest& request, const Respond& respond) {
+bool log_plainly(Service& service, LogCall log, const HttpRequest& request, const auth::Access* sender,
+                 const Respond& respond) {
   if (!request.headers.get("Content-Type").starts_with("application/json")) return false;
   BatchBody batch;
   bool one = log == log_metric && read_plain_metric(request.body, batch);
   bool many = log == log_batch && read_plain_batch(request.body, batch);
   if (!one && !many) return false;
+  if (sender) {
+    if (!batch.batch.of_models.empty()) return false;
+    auto allowed = check_run(service, *sender, batch.run_id, auth::Right::kEdit);
+    if (!allowed) {
+      respond(error_reply(allowed.error()));
+      return true;
+    }
+  }
   using Call = tracking::Store::LogCall;
   service.store.log_later(
       {std::move(batch.run_id), std::move(batch.batch)}, many ? Call::kBatch : Call::kSingle,
@@ -164,41 +78,60 @@ bool log_plainly(Service& service, LogCall log, const HttpRequest& request, cons
   return true;
 }
 
-void answer_call(Service& service, const HttpRequest& request, std::string_view name,
-                 const Respond& respond) {
-  Address address = address_of(name);
-  auto route = routes().find(address.route);
-  if (route == routes().end()) return respond(no_such_page());
-  LogCall log = request.method == "POST" ? route->second.log : nullptr;
-  Call call = route->second.of(request.method);
-  if (!call && !log) return respond(method_not_allowed());
-  if (log && log_plainly(service, log, request, respond)) return;
-  auto params = Params::of(request, std::move(address.variables));
+const Route* find_route(const Service& service, std::string_view route) {
+  auto found = tracking_routes().find(route);
+  if (found != tracking_routes().end()) return &found->second;
+  if (!service.login) return nullptr;
+  found = user_routes().find(route);
+  return found == user_routes().end() ? nullptr : &found->second;
+}
+
+void answer_file(Service& service, const HttpRequest& request, const Route& route, PathVariables variables,
+                 const auth::Access* sender, const Respond& respond) {
+  if (request.method != "GET") return respond(method_not_allowed());
+  auto params = Params::of(request, std::move(variables), sender);
   if (!params) return respond(error_reply(params.error()));
-  if (log) return log(service, *params, json_replier(respond));
-  json_replier(respond)(call(service, *params));
+  if (auto allowed = check_access(service, *params, route.file.rule); !allowed)
+    return respond(error_reply(allowed.error()));
+  auto response = route.file.call(service, request, *params);
+  respond(response ? std::move(*response) : error_reply(response.error()));
 }
 
-bool is_model_file(std::string_view name) {
-  return name.starts_with("logged-models/") && name.ends_with("/artifacts/files");
+void answer_call(Service& service, const HttpRequest& request, std::string_view name,
+                 const auth::Access* sender, const Respond& respond) {
+  Address address = address_of(name);
+  const Route* route = find_route(service, address.route);
+  if (!route) return respond(no_such_page());
+  if (route->file)
+    return answer_file(service, request, *route, std::move(address.variables), sender, respond);
+  Guarded<LogCall> log = request.method == "POST" ? route->log : Guarded<LogCall>();
+  Guarded<Call> call = route->of(request.method);
+  if (!call && !log) return respond(method_not_allowed());
+  if (log && log_plainly(service, log.call, request, sender, respond)) return;
+  auto params = Params::of(request, std::move(address.variables), sender);
+  if (!params) return respond(error_reply(params.error()));
+  if (auto allowed = check_access(service, *params, log ? log.rule : call.rule); !allowed)
+    return respond(error_reply(allowed.error()));
+  if (log) return log.call(service, *params, json_replier(respond));
+  Result<std::string> body = call.call(service, *params);
+  if (service.login && user_routes().contains(address.route)) service.login->look_again();
+  json_replier(respond)(std::move(body));
 }
 
-void answer(Service& service, HttpRequest& request, const Respond& respond) {
-  std::string_view path = request.path;
-  auto name = call_name(path);
-  if (name == "server-info")
-    return respond(json_reply(R"({"store_type":"SqlStore","workspaces_enabled":false})"));
-  if (name && !is_model_file(*name)) return answer_call(service, request, *name, respond);
-  Result<HttpResponse> response = no_such_page();
-  if (name) response = get_logged_model_file(service, request, address_of(*name).variables);
-  if (auto file = behind(path, kArtifacts)) response = proxy_artifacts(service, request, *file);
-  if (path == "/get-artifact" && request.method == "GET") response = get_artifact(service, request);
-  if (path == "/model-versions/get-artifact" && request.method == "GET")
-    response = get_model_version_artifact(service, request);
+void answer(Service& service, HttpRequest& request, const auth::Access* sender, const Respond& respond) {
+  auto name = call_name(request.path);
+  if (name) return answer_call(service, request, *name, sender, respond);
+  auto page = page_routes().find(request.path);
+  if (page != page_routes().end()) return answer_file(service, request, page->second, {}, sender, respond);
+  auto file = behind(request.path, kArtifacts);
+  Result<HttpResponse> response = file ? proxy_artifacts(service, request, *file, sender) : no_such_page();
   respond(response ? std::move(*response) : error_reply(response.error()));
 }
 
 bool is_probe(std::string_view path) { return path == "/health" || path == "/version"; }
+
+// Clients ask it before they log in.
+bool is_server_info(std::string_view path) { return call_name(path) == "server-info"; }
 
 // Large bodies take long to parse.
 constexpr size_t kMaxQuickBytes = 256 << 10;
@@ -207,8 +140,8 @@ bool is_quick(std::string_view path, size_t body_bytes) {
   if (body_bytes > kMaxQuickBytes) return false;
   if (is_probe(path)) return true;
   auto name = call_name(path);
-  auto route = name ? routes().find(*name) : routes().end();
-  return route != routes().end() && route->second.log;
+  auto route = name ? tracking_routes().find(*name) : tracking_routes().end();
+  return route != tracking_routes().end() && route->second.log;
 }
 
 // What a path is called in statistics: names that people make up are left out.
@@ -216,8 +149,10 @@ std::string_view route_label(std::string_view path) {
   if (behind(path, kArtifacts)) return "mlflow-artifacts";
   if (path == "/health") return "health";
   auto name = call_name(path);
-  auto route = name ? routes().find(address_of(*name).route) : routes().end();
-  return route == routes().end() ? "" : route->first;
+  if (!name) return "";
+  for (const Routes* table : {&tracking_routes(), &user_routes()})
+    if (auto route = table->find(address_of(*name).route); route != table->end()) return route->first;
+  return "";
 }
 
 void add_preflight_answer(HttpResponse& response) {
@@ -253,15 +188,20 @@ struct Endpoint::State {
                 .destination = {},
                 .readable_roots = from.readable_roots,
                 .any_local_folder = is_loopback(from.host)},
-        options(std::move(from)) {}
+        options(std::move(from)) {
+    if (options.default_permission)
+      service.login = std::make_unique<auth::Login>(store, *options.default_permission);
+  }
 
   std::string_view local_path(const HttpRequest& request) const;
   std::optional<HttpResponse> refusal(const HttpRequest& request) const;
   void add_headers(HttpResponse& response, const std::string& origin) const;
   Respond observed(const HttpRequest& request, Respond respond);
   HttpResponse metrics() const;
+  bool is_known(const HttpRequest& request) const;
+  bool may_upload(const HttpRequest& request);
   void handle(HttpRequest request, const Respond& respond);
-  void dispatch(HttpRequest& request, const Respond& respond);
+  void dispatch(HttpRequest& request, const auth::Access* sender, const Respond& respond);
   Result<> set_up_artifacts(HttpServerOptions& http);
   Result<> start();
 };
@@ -339,10 +279,16 @@ void Endpoint::State::handle(HttpRequest request, const Respond& respond) {
     return observer(std::move(response));
   }
   request.path = local_path(request);
-  dispatch(request, observer);
+  if (!service.login || request.path == "/health" || is_server_info(request.path))
+    return dispatch(request, nullptr, observer);
+  using Fresh = auth::Login::Fresh;
+  bool quick = is_quick(request.path, request.body.size());
+  Sender sender = identify(*service.login, request, quick ? Fresh::kSecondOld : Fresh::kNow);
+  if (!sender.access) return observer(std::move(sender.refusal));
+  dispatch(request, sender.access.get(), observer);
 }
 
-void Endpoint::State::dispatch(HttpRequest& request, const Respond& respond) {
+void Endpoint::State::dispatch(HttpRequest& request, const auth::Access* sender, const Respond& respond) {
   if (request.path == "/health") return respond(HttpResponse::text(200, "OK", "text/html; charset=utf-8"));
   if (request.path == "/version")
     return respond(HttpResponse::text(200, TIDEMILL_VERSION, "text/html; charset=utf-8"));
@@ -351,7 +297,24 @@ void Endpoint::State::dispatch(HttpRequest& request, const Respond& respond) {
     return respond(HttpResponse::text(
         503,
         "This server runs with --artifacts-only: it serves artifacts, and nothing of the tracking store.\n"));
-  answer(service, request, respond);
+  if (is_server_info(request.path))
+    return respond(json_reply(R"({"store_type":"SqlStore","workspaces_enabled":false})"));
+  answer(service, request, sender, respond);
+}
+
+// Whether finding out who sends it takes no time.
+bool Endpoint::State::is_known(const HttpRequest& request) const {
+  if (!service.login || request.path == "/health") return true;
+  auto credentials = read_authorization(request.headers.get("Authorization"));
+  return !credentials || service.login->is_quick(*credentials);
+}
+
+// Strangers must not fill the disk: asked before the body is taken.
+bool Endpoint::State::may_upload(const HttpRequest& request) {
+  if (!service.login) return true;
+  auto path = artifact_path(local_path(request));
+  Sender sender = identify(*service.login, request, auth::Login::Fresh::kNow);
+  return path && sender.access && check_artifact(*sender.access, *path, auth::Right::kEdit);
 }
 
 Result<> Endpoint::State::set_up_artifacts(HttpServerOptions& http) {
@@ -359,7 +322,8 @@ Result<> Endpoint::State::set_up_artifacts(HttpServerOptions& http) {
   http.spool_dir = TRY(service.destination->incoming());
   remove_forgotten_uploads(http.spool_dir);
   http.spool_body = [this](const HttpRequest& request) {
-    return request.method == "PUT" && behind(local_path(request), kArtifacts) && !refusal(request);
+    return request.method == "PUT" && behind(local_path(request), kArtifacts) && !refusal(request) &&
+           may_upload(request);
   };
   service.readable_roots.push_back(options.artifacts_destination);
   return {};
@@ -372,7 +336,7 @@ Result<> Endpoint::State::start() {
   http.threads = kThreads;
   http.max_body_bytes = kMaxBodyBytes;
   http.is_quick = [this](const HttpRequest& request) {
-    return is_quick(local_path(request), request.body.size());
+    return is_quick(local_path(request), request.body.size()) && is_known(request);
   };
   http.settle = [this] { service.store.settle(); };
   if (!options.tls_certificate.empty())

@@ -5,10 +5,12 @@
 #include <chrono>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "auth/permission.h"
 #include "base/files.h"
 #include "base/result.h"
 
@@ -35,6 +37,9 @@ struct EndpointOptions {
   Metrics metrics = Metrics::kHidden;           // /metrics for Prometheus
   fs::path access_log = {};                     // see RequestLog::open
   fs::path tls_certificate = {}, tls_key = {};  // PEM; https when set
+  // Set: people must log in (auth::Users), and may do this with experiments and models on which nothing is
+  // granted to them.
+  std::optional<auth::Permission> default_permission = {};
   // The folder behind mlflow-artifacts:/ URIs; made if need be. Empty: that proxy is off.
   fs::path artifacts_destination = {};
   // Folders of this machine whose artifacts may be listed and read, for runs whose artifact_uri is a local

@@ -15,6 +15,7 @@ Result<std::string> create_experiment(Service& service, const Params& params) {
   std::string name = TRY(params.required_text("name"));
   std::string location = TRY(params.text("artifact_location"));
   std::string id = TRY(service.store.create_experiment(name, location, TRY(params.pairs("tags"))));
+  TRY(grant_to_creator(service, params, auth::Kind::kExperiment, id));
   JsonWriter json;
   json.begin_object().field("experiment_id", id).end_object();
   return json.take();
@@ -36,6 +37,7 @@ Result<std::string> search_experiments(Service& service, const Params& params) {
   search.order_by = TRY(params.texts("order_by"));
   search.page_token = TRY(params.text("page_token"));
   search.view = TRY(params.view("view_type"));
+  if (params.sender()) search.visible = params.sender()->visible(auth::Kind::kExperiment);
   auto page = TRY(service.store.search_experiments(search));
   JsonWriter json;
   json.begin_object();

@@ -207,6 +207,12 @@ bool belongs_to(const Uri& uri, const Owner& owner) {
 
 }  // namespace
 
+NamedModel model_in(std::string_view source) {
+  Uri uri = parse_uri(source);
+  auto model = uri.scheme == "models" && uri.authority.empty() ? parse_model_uri(uri) : std::nullopt;
+  return model ? NamedModel{model->model_id, model->name} : NamedModel{};
+}
+
 Result<ModelSource> check_model_source(tracking::Store& store, const SourceRequest& request) {
   TRY(tracking::check_length("source", request.source, tracking::kMaxSourceChars));
   TRY(check_absolute(request.source));

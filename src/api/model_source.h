@@ -24,6 +24,13 @@ struct ModelSource {
   std::string model_id;
 };
 
+// What a models:/ URI names: a logged model by its id, or a registered model by its name. Both "": neither.
+struct NamedModel {
+  std::string model_id;
+  std::string name;
+};
+NamedModel model_in(std::string_view source);
+
 // A local path must lie in the artifact folder of the run or logged model that is named with it; runs:/,
 // models:/<id> and mlflow-artifacts:/ must belong to that run or model; no URI may hold "..". A source
 // models:/name/version takes over what it does not say from that version.

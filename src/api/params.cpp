@@ -67,7 +67,7 @@ Json object_of(std::string_view body) {
 
 }  // namespace
 
-Result<Params> Params::of(const HttpRequest& request, PathVariables variables) {
+Result<Params> Params::of(const HttpRequest& request, PathVariables variables, const auth::Access* sender) {
   bool by_query = request.method == "GET";
   std::string_view type = request.headers.get("Content-Type");
   bool needs_no_body = request.method == "DELETE" && request.body.empty() && !variables.empty();
@@ -76,6 +76,7 @@ Result<Params> Params::of(const HttpRequest& request, PathVariables variables) {
   Params params =
       by_query ? Params(Json(), &request.query, "") : Params(object_of(request.body), nullptr, "");
   params.variables_ = std::move(variables);
+  params.sender_ = sender;
   return params;
 }
 

@@ -7,6 +7,7 @@
 #include <string_view>
 #include <vector>
 
+#include "auth/permission.h"
 #include "base/json.h"
 #include "base/result.h"
 #include "net/http_server.h"
@@ -19,10 +20,13 @@ using PathVariables = std::vector<std::pair<std::string_view, std::string>>;
 
 class Params {
  public:
-  // Variables of the path win over members of the same name.
-  static Result<Params> of(const HttpRequest& request, PathVariables variables = {});
+  // Variables of the path win over members of the same name. sender: who has logged in; nullptr: nobody has
+  // to.
+  static Result<Params> of(const HttpRequest& request, PathVariables variables = {},
+                           const auth::Access* sender = nullptr);
   static Params of(Json object) { return Params(std::move(object), nullptr, ""); }
 
+  const auth::Access* sender() const { return sender_; }
   bool has(std::string_view key) const;
   // Missing: "", 0, false, nothing.
   Result<std::string> text(std::string_view key) const;
@@ -66,6 +70,7 @@ class Params {
   const Query* query_ = nullptr;
   std::string place_;
   PathVariables variables_;
+  const auth::Access* sender_ = nullptr;
 };
 
 }  // namespace tidemill::api

@@ -25,6 +25,7 @@ Result<tracking::SearchRegistry> registry_search(const Params& params, int64_t d
   search.max_results = TRY(params.integer("max_results")).value_or(default_results);
   search.order_by = TRY(params.texts("order_by"));
   search.page_token = TRY(params.text("page_token"));
+  if (params.sender()) search.visible = params.sender()->visible(auth::Kind::kModel);
   if (search.max_results <= most) return search;
   return fail(Code::kInvalid,
               "Invalid value \"{}\" for parameter 'max_results' supplied:  Hint: Value was of type 'str'. "
@@ -37,7 +38,9 @@ Result<std::string> create_registered_model(Service& service, const Params& para
   tracking::CreateModel create{.name = TRY(params.required_text("name")),
                                .description = TRY(params.text("description")),
                                .tags = TRY(params.pairs("tags"))};
-  return model_reply(TRY(Registry(service.store).create_model(create)));
+  auto model = TRY(Registry(service.store).create_model(create));
+  TRY(grant_to_creator(service, params, auth::Kind::kModel, model.name));
+  return model_reply(model);
 }
 
 Result<std::string> get_registered_model(Service& service, const Params& params) {

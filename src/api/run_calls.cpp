@@ -144,7 +144,7 @@ Result<std::string> restore_run(Service& service, const Params& params) {
 
 Result<std::string> search_runs(Service& service, const Params& params) {
   tracking::SearchRuns search;
-  search.experiment_ids = TRY(params.texts("experiment_ids"));
+  search.experiment_ids = readable_experiments(params, TRY(params.texts("experiment_ids")));
   search.filter = TRY(params.text("filter"));
   search.order_by = TRY(params.texts("order_by"));
   search.page_token = TRY(params.text("page_token"));

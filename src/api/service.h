@@ -4,8 +4,10 @@
 #include <functional>
 #include <string>
 
+#include "api/access.h"
 #include "api/params.h"
 #include "artifacts/artifact_repository.h"
+#include "auth/login.h"
 #include "net/http_server.h"
 #include "tracking/lineage.h"
 #include "tracking/logged_models.h"
@@ -21,9 +23,13 @@ struct Service {
   // Local folders in which runs may keep artifacts that this endpoint shows.
   std::vector<fs::path> readable_roots;
   bool any_local_folder = false;
+  // nullptr: nobody has to log in.
+  std::unique_ptr<auth::Login> login = {};
+  RunOwners run_owners = {};
 };
 
 using Call = Result<std::string> (*)(Service&, const Params&);
+using FileCall = Result<HttpResponse> (*)(Service&, const HttpRequest&, const Params&);
 // The calls of a training loop: they never wait, and `reply` is called once the data is on disk.
 using Reply = std::function<void(Result<std::string>)>;
 using LogCall = void (*)(Service&, const Params&, Reply);
@@ -96,13 +102,50 @@ Result<std::string> list_artifacts(Service&, const Params&);
 Result<std::string> list_logged_model_artifacts(Service&, const Params&);
 
 // A file of a run, by the query's run_uuid and path.
-Result<HttpResponse> get_artifact(Service& service, const HttpRequest& request);
+Result<HttpResponse> get_artifact(Service&, const HttpRequest&, const Params&);
 // A file of a version of a registered model, by the query's name, version and path.
-Result<HttpResponse> get_model_version_artifact(Service& service, const HttpRequest& request);
+Result<HttpResponse> get_model_version_artifact(Service&, const HttpRequest&, const Params&);
 // A file of a logged model, by the path's model_id and the query's artifact_file_path.
-Result<HttpResponse> get_logged_model_file(Service& service, const HttpRequest& request,
-                                           PathVariables variables);
+Result<HttpResponse> get_logged_model_file(Service&, const HttpRequest&, const Params&);
 // The proxy: everything below /mlflow-artifacts/. path: what follows, still percent-encoded.
-Result<HttpResponse> proxy_artifacts(Service& service, HttpRequest& request, std::string_view path);
+Result<HttpResponse> proxy_artifacts(Service& service, HttpRequest& request, std::string_view path,
+                                     const auth::Access* sender);
+
+Result<std::string> create_user(Service&, const Params&);
+Result<std::string> get_user(Service&, const Params&);
+Result<std::string> list_users(Service&, const Params&);
+Result<std::string> get_current_user(Service&, const Params&);
+Result<std::string> list_own_permissions(Service&, const Params&);
+Result<std::string> list_user_permissions(Service&, const Params&);
+Result<std::string> update_user_password(Service&, const Params&);
+Result<std::string> update_user_admin(Service&, const Params&);
+Result<std::string> delete_user(Service&, const Params&);
+Result<std::string> grant_user_permission(Service&, const Params&);
+Result<std::string> revoke_user_permission(Service&, const Params&);
+Result<std::string> get_user_permission(Service&, const Params&);
+
+// Older clients have calls for each kind of thing.
+Result<std::string> create_experiment_permission(Service&, const Params&);
+Result<std::string> get_experiment_permission(Service&, const Params&);
+Result<std::string> update_experiment_permission(Service&, const Params&);
+Result<std::string> delete_experiment_permission(Service&, const Params&);
+Result<std::string> create_model_permission(Service&, const Params&);
+Result<std::string> get_model_permission(Service&, const Params&);
+Result<std::string> update_model_permission(Service&, const Params&);
+Result<std::string> delete_model_permission(Service&, const Params&);
+
+Result<std::string> create_role(Service&, const Params&);
+Result<std::string> get_role(Service&, const Params&);
+Result<std::string> list_roles(Service&, const Params&);
+Result<std::string> update_role(Service&, const Params&);
+Result<std::string> delete_role(Service&, const Params&);
+Result<std::string> add_role_permission(Service&, const Params&);
+Result<std::string> remove_role_permission(Service&, const Params&);
+Result<std::string> list_role_permissions(Service&, const Params&);
+Result<std::string> update_role_permission(Service&, const Params&);
+Result<std::string> assign_role(Service&, const Params&);
+Result<std::string> unassign_role(Service&, const Params&);
+Result<std::string> list_user_roles(Service&, const Params&);
+Result<std::string> list_role_users(Service&, const Params&);
 
 }  // namespace tidemill::api

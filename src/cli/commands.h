@@ -55,6 +55,7 @@ void add_artifacts(CLI::App& app, Context& context);
 void add_models(CLI::App& app, Context& context);
 void add_import(CLI::App& app, Context& context);
 void add_gc(CLI::App& app, Context& context);
+void add_users(CLI::App& app, Context& context);
 void add_server(CLI::App& app, Context& context);
 void add_image(CLI::App& app, Context& context);
 void add_serve(CLI::App& app, Context& context);
@@ -65,6 +66,8 @@ void add_common_options(CLI::App& command, Context& context);
 Result<config::Arguments> read_params(const std::vector<std::string>& texts);
 // The pipeline's file, when the target is one or a folder with one.
 std::optional<fs::path> pipeline_file(const fs::path& target);
+// "1d2h3m4s", any of the parts, also with fractions, as milliseconds. option: for the error.
+Result<int64_t> parse_age(std::string_view option, std::string_view text);
 // To stdout; a closed or full output is an error (kUnavailable).
 Result<> print(std::string_view text);
 

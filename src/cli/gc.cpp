@@ -1,5 +1,3 @@
-#include <charconv>
-
 #include "artifacts/artifact_repository.h"
 #include "base/json.h"
 #include "base/text.h"
@@ -19,25 +17,6 @@ struct Options {
   fs::path destination;
   bool dry_run = false;
 };
-
-// "1d2h3m4s", any of the parts, also with fractions.
-Result<int64_t> parse_age(std::string_view text) {
-  constexpr std::pair<char, double> kUnits[] = {{'d', 86'400e3}, {'h', 3'600e3}, {'m', 60e3}, {'s', 1e3}};
-  std::string_view rest = text;
-  double age = 0;
-  for (const auto& [unit, ms] : kUnits) {
-    double amount = 0;
-    auto [end, error] =
-        std::from_chars(rest.data(), rest.data() + rest.size(), amount, std::chars_format::fixed);
-    if (error != std::errc() || end == rest.data() + rest.size() || *end != unit || amount < 0) continue;
-    age += amount * ms;
-    rest.remove_prefix(static_cast<size_t>(end - rest.data()) + 1);
-  }
-  if (!rest.empty() || text.empty() || age > 9e18)
-    return fail(Code::kInvalid,
-                "--older-than {}: give days, hours, minutes and seconds as in 30d or 1d2h3m4s", text);
-  return static_cast<int64_t>(age);
-}
 
 // The folder of a run or model, when this machine has it and its path names the thing: an artifact location
 // was chosen by a client and could be any folder.
@@ -87,7 +66,8 @@ Json ids_of(const std::vector<Garbage::Item>& items) {
 
 Result<int> collect_garbage(const Context& context, Options options) {
   tracking::GarbageSelection selection;
-  if (!options.older_than.empty()) selection.older_than_ms = TRY(parse_age(options.older_than));
+  if (!options.older_than.empty())
+    selection.older_than_ms = TRY(parse_age("--older-than", options.older_than));
   bool picks = !options.run_ids.empty() || !options.experiment_ids.empty() || !options.model_ids.empty();
   if (picks) {
     selection.run_ids = options.run_ids;

@@ -54,6 +54,7 @@ int run_program(int argc, char** argv) {
   add_models(app, context);
   add_import(app, context);
   add_gc(app, context);
+  add_users(app, context);
   add_server(app, context);
   add_serve(app, context);
   add_image(app, context);

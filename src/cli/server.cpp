@@ -5,6 +5,9 @@
 
 #include "api/endpoint.h"
 #include "artifacts/artifact_repository.h"
+#include "auth/users.h"
+#include "base/base64.h"
+#include "base/id.h"
 #include "base/log.h"
 #include "base/text.h"
 #include "cli/commands.h"
@@ -20,7 +23,9 @@ struct ServerFlags {
   bool serve_artifacts = true, artifacts_only = false;
   std::string host = "127.0.0.1";
   uint16_t port = 5000;
-  bool no_auth = false;
+  bool auth = false, no_auth = false, behind_tls_proxy = false;
+  std::string default_permission = "READ";
+  std::string app_name;
   std::string allowed_hosts, cors_allowed_origins;
   std::string x_frame_options = "SAMEORIGIN";
   std::string static_prefix;
@@ -42,6 +47,26 @@ void wait_for_signal() {
   while (!interrupted()) ::poll(&entry, 1, -1);
 }
 
+// Who can reach this server, and what they could do or overhear.
+Result<> check_openness(const ServerFlags& flags) {
+  if (flags.auth && flags.no_auth) return fail(Code::kInvalid, "--auth and --no-auth exclude each other");
+  if (!flags.app_name.empty() && flags.app_name != "basic-auth")
+    return fail(Code::kInvalid, "--app-name '{}': there is only basic-auth, which is --auth", flags.app_name);
+  if (api::is_loopback(flags.host)) return {};
+  if (!flags.auth && !flags.no_auth)
+    return fail(Code::kInvalid,
+                "--host {}: everybody who reaches this address could read, change and delete all runs; add "
+                "--auth, so "
+                "that people have to log in, or --no-auth if this is what you want",
+                flags.host);
+  if (flags.auth && flags.ssl_cert.empty() && !flags.behind_tls_proxy)
+    return fail(Code::kInvalid,
+                "--host {}: passwords would cross the network readable; add --ssl-cert and --ssl-key, or "
+                "--behind-tls-proxy when what is in front of this server speaks TLS",
+                flags.host);
+  return {};
+}
+
 // Flags that do not go together, or ask for what is not there.
 Result<> check(const ServerFlags& flags, const std::string& store) {
   if (!flags.registry_store_uri.empty() && flags.registry_store_uri != store)
@@ -57,12 +82,28 @@ Result<> check(const ServerFlags& flags, const std::string& store) {
   const std::string& prefix = flags.static_prefix;
   if (!prefix.empty() && (!prefix.starts_with('/') || prefix.ends_with('/')))
     return fail(Code::kInvalid, "--static-prefix '{}': it starts with '/' and does not end with '/'", prefix);
-  if (!api::is_loopback(flags.host) && !flags.no_auth)
-    return fail(
-        Code::kInvalid,
-        "--host {}: everybody who reaches this address could read, change and delete all runs; add "
-        "--no-auth if that is what you want, or listen on 127.0.0.1 behind a proxy that knows its users",
-        flags.host);
+  return check_openness(flags);
+}
+
+// The first administrator of a store that has no users. The password comes from the environment, as in
+// MLflow, or is made up and shown once: there is none that others know.
+Result<> ensure_admin(tracking::Store& store) {
+  auth::Users users(store);
+  if (!TRY(users.list()).empty()) return {};
+  const char* name = std::getenv("MLFLOW_AUTH_ADMIN_USERNAME");
+  const char* given = std::getenv("MLFLOW_AUTH_ADMIN_PASSWORD");
+  std::string admin = name && *name ? name : "admin";
+  std::string password = given ? given : base64url_encode(random_bytes(15));
+  auto made = users.create(admin, password, auth::Admin::kYes);
+  if (!made && made.error().code == Code::kConflict) return {};  // another server has just done it
+  if (!made)
+    return fail(made.error().code, "the first administrator '{}' cannot be made{}: {}", admin,
+                given ? " with MLFLOW_AUTH_ADMIN_PASSWORD" : "", made.error().message);
+  if (!given)
+    fmt::print(stderr,
+               "tidemill: made the administrator '{0}' with the password {1}\n"
+               "          It is shown this once. Change it: tidemill users password {0}\n",
+               admin, password);
   return {};
 }
 
@@ -82,7 +123,8 @@ api::EndpointOptions options_of(const ServerFlags& flags) {
   return options;
 }
 
-Result<int> serve(const Context& context, const ServerFlags& flags) {
+Result<int> serve(const Context& context, ServerFlags flags) {
+  flags.auth = flags.auth || !flags.app_name.empty();
   TRY(check(flags, context.store));
   fs::path destination = flags.artifacts_destination;
   if (destination.empty()) destination = TRY(context.artifact_root());
@@ -91,6 +133,10 @@ Result<int> serve(const Context& context, const ServerFlags& flags) {
   auto store = TRY(tracking::Store::open({.uri = context.store, .default_artifact_root = root}));
 
   api::EndpointOptions options = options_of(flags);
+  if (flags.auth) {
+    options.default_permission = TRY(auth::parse_permission(flags.default_permission));
+    TRY(ensure_admin(store));
+  }
   if (flags.serve_artifacts) options.artifacts_destination = destination;
   if (auto folder = artifacts::local_folder(root)) options.readable_roots.push_back(*folder);
   auto endpoint = TRY(api::Endpoint::start(store, std::move(options)));
@@ -124,8 +170,24 @@ void add_storage_flags(CLI::App& command, ServerFlags& flags) {
       ->envname("MLFLOW_ARTIFACTS_ONLY");
 }
 
+void add_login_flags(CLI::App& command, ServerFlags& flags) {
+  command.add_flag("--auth", flags.auth, "People have to log in; see `tidemill users`")
+      ->envname("TIDEMILL_AUTH");
+  command.add_option("--app-name", flags.app_name, "basic-auth: MLflow's word for --auth")
+      ->envname("MLFLOW_APP_NAME");
+  command
+      .add_option("--default-permission", flags.default_permission,
+                  "With --auth: what everybody may do where nothing is granted")
+      ->check(CLI::IsMember({"NO_PERMISSIONS", "READ", "USE", "EDIT", "MANAGE"}))
+      ->envname("TIDEMILL_DEFAULT_PERMISSION")
+      ->capture_default_str();
+  command.add_flag("--behind-tls-proxy", flags.behind_tls_proxy,
+                   "With --auth: listen without TLS on other addresses, because a proxy in front speaks it");
+}
+
 void add_network_flags(CLI::App& command, ServerFlags& flags) {
-  command.add_option("-H,--host", flags.host, "Address to listen on; 0.0.0.0 for all, with --no-auth")
+  command
+      .add_option("-H,--host", flags.host, "Address to listen on; 0.0.0.0 for all, with --auth or --no-auth")
       ->envname("MLFLOW_HOST")
       ->capture_default_str();
   command.add_option("-p,--port", flags.port, "Port to listen on; 0 for any free one")
@@ -133,6 +195,7 @@ void add_network_flags(CLI::App& command, ServerFlags& flags) {
       ->capture_default_str();
   command.add_flag("--no-auth", flags.no_auth,
                    "Listen on other addresses than this machine's own although nobody has to log in");
+  add_login_flags(command, flags);
   command
       .add_option("--allowed-hosts", flags.allowed_hosts,
                   "Host names under which it may be reached, beside localhost and addresses; "
@@ -178,6 +241,7 @@ void add_server(CLI::App& app, Context& context) {
       "Examples:\n"
       "  tidemill server\n"
       "  tidemill server --backend-store-uri postgresql://mlflow@db.example.org/mlflow\n"
+      "  tidemill server --auth --host 0.0.0.0 --ssl-cert cert.pem --ssl-key key.pem\n"
       "  tidemill server --host 0.0.0.0 --no-auth --allowed-hosts 'mlflow.example.org'\n"
       "  tidemill server --ssl-cert cert.pem --ssl-key key.pem --access-log access.jsonl\n"
       "  MLFLOW_TRACKING_URI=http://127.0.0.1:5000 python train.py");

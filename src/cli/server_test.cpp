@@ -10,6 +10,7 @@ namespace {
 
 using namespace std::chrono_literals;
 using testing::HasSubstr;
+using testing::Not;
 
 class ServerCommand : public testing::Test {
  protected:
@@ -56,6 +57,49 @@ TEST_F(ServerCommand, AnAddressThatOthersReachNeedsConsent) {
   EXPECT_THAT(output(), HasSubstr("--no-auth"));
   EXPECT_NE(start({"server", "--port", "0", "--host", "0.0.0.0", "--no-auth"}), "") << output();
   EXPECT_THAT(output(), HasSubstr("everybody who reaches"));
+}
+
+TEST_F(ServerCommand, TheFirstAdministratorLogsInWithThePasswordThatIsShownOnce) {
+  std::string url = start({"server", "--port", "0", "--auth"});
+  ASSERT_NE(url, "") << output();
+  constexpr std::string_view kBefore = "with the password ";
+  std::string text = output();
+  size_t at = text.find(kBefore);
+  ASSERT_NE(at, std::string::npos) << text;
+  at += kBefore.size();
+  std::string password = text.substr(at, text.find('\n', at) - at);
+  auto status = [](const std::string& base) {
+    return HttpClient::create(base)->send({.target = "/api/2.0/mlflow/users/current"})->status;
+  };
+  EXPECT_EQ(status(url), 401);
+  EXPECT_EQ(status("http://admin:" + password + "@" + url.substr(7)), 200);
+  process_->stop(20s);
+  fs::remove(output_);
+  ASSERT_NE(start({"server", "--port", "0", "--auth"}), "") << output();
+  EXPECT_THAT(output(), Not(HasSubstr("password")));
+}
+
+TEST_F(ServerCommand, TheFirstPasswordMayComeFromTheEnvironmentAndMustBeGood) {
+  EXPECT_EQ(start({"server", "--port", "0", "--auth"}, {{"MLFLOW_AUTH_ADMIN_PASSWORD", ""}}), "");
+  EXPECT_EQ(start({"server", "--port", "0", "--auth"}, {{"MLFLOW_AUTH_ADMIN_PASSWORD", "password1234"}}), "");
+  EXPECT_THAT(output(), HasSubstr("MLFLOW_AUTH_ADMIN_PASSWORD"));
+  std::string url =
+      start({"server", "--port", "0", "--app-name", "basic-auth"},
+            {{"MLFLOW_AUTH_ADMIN_PASSWORD", "a-long-password"}, {"MLFLOW_AUTH_ADMIN_USERNAME", "root"}});
+  ASSERT_NE(url, "") << output();
+  EXPECT_THAT(output(), Not(HasSubstr("a-long-password")));
+  auto client = HttpClient::create("http://root:a-long-password@" + url.substr(7)).value();
+  EXPECT_EQ(client.send({.target = "/api/2.0/mlflow/users/list"})->status, 200);
+}
+
+TEST_F(ServerCommand, PasswordsDoNotCrossANetworkReadableUnlessMeantTo) {
+  EXPECT_EQ(start({"server", "--port", "0", "--auth", "--host", "0.0.0.0"}), "");
+  EXPECT_THAT(output(), HasSubstr("--ssl-cert"));
+  EXPECT_NE(start({"server", "--port", "0", "--auth", "--host", "0.0.0.0", "--behind-tls-proxy"}), "")
+      << output();
+  process_->stop(20s);
+  fs::remove(output_);
+  EXPECT_EQ(start({"server", "--port", "0", "--auth", "--no-auth"}), "");
 }
 
 TEST_F(ServerCommand, FlagsThatDoNotGoTogetherAreExplained) {

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/time.h"
+#include "tracking/grants.h"
 #include "tracking/store_state.h"
 #include "tracking/validate.h"
 
@@ -157,6 +158,7 @@ Result<> GarbageCollection::erase_experiment(std::string_view id) {
     if (!TRY(left.bind(row).step())) return tl::unexpected<Error>(no_experiment(id));
     if (left.integer(0) != 1 || left.integer(1) != 0)
       return fail(Code::kInvalid, "Experiment {} is not deleted, or has runs or models left", id);
+    TRY(forget_grants(connection, Granted::kExperiment, std::to_string(row)));
     return run_all(
         connection,
         {"DELETE FROM datasets WHERE experiment = ?", "DELETE FROM experiment_tags WHERE experiment = ?",

@@ -308,6 +308,15 @@ Result<LoggedModel> LoggedModels::get(std::string_view model_id, Deleted deleted
       [&](Reader& reader) { return read_one(*reader.connection, model_id, deleted); });
 }
 
+Result<std::string> LoggedModels::experiment_of(std::string_view model_id) {
+  return state_.read<std::string>([&](Reader& reader) -> Result<std::string> {
+    db::Statement row =
+        TRY(reader.connection->prepare("SELECT experiment FROM logged_models WHERE model_id = ?"));
+    if (!TRY(row.bind(model_id).step())) return tl::unexpected<Error>(no_logged_model(model_id));
+    return std::to_string(row.integer(0));
+  });
+}
+
 Result<LoggedModel> LoggedModels::finalize(std::string_view model_id, ModelStatus status) {
   LoggedModel model;
   TRY(state_.commits.run([&](db::Connection& connection) -> Result<> {

@@ -74,6 +74,8 @@ class LoggedModels {
   Result<LoggedModel> create(const CreateLoggedModel& create);
   enum class Deleted { kHidden, kShown };
   Result<LoggedModel> get(std::string_view model_id, Deleted deleted = Deleted::kHidden);
+  // The id of the model's experiment, which never changes.
+  Result<std::string> experiment_of(std::string_view model_id);
   Result<LoggedModel> finalize(std::string_view model_id, ModelStatus status);
   Result<> remove(std::string_view model_id);
   Result<> set_tags(std::string_view model_id, const std::vector<KeyValue>& tags);

@@ -1,6 +1,7 @@
 #include "tracking/query.h"
 
 #include "db/regex.h"
+#include "tracking/validate.h"
 
 namespace tidemill::tracking {
 
@@ -15,6 +16,24 @@ void add_lifecycle(Query& query, std::string_view column, ViewType view) {
                         view == ViewType::kActiveOnly    ? " = 0"
                         : view == ViewType::kDeletedOnly ? " = 1"
                                                          : " IN (0, 1)"));
+}
+
+Result<> add_visible(Query& query, std::string_view column, const Visible& visible, NamesAre names_are) {
+  if (visible.which == Visible::Which::kAll) return {};
+  bool only = visible.which == Visible::Which::kOnly;
+  if (visible.names.empty()) {
+    query.add(only ? " AND 1 = 0" : "");
+    return {};
+  }
+  query.add(fmt::format(" AND {} {} ", column, only ? "IN" : "NOT IN"));
+  if (names_are == NamesAre::kTexts) {
+    query.add_list(visible.names);
+    return {};
+  }
+  std::vector<int64_t> ids;
+  for (const std::string& name : visible.names) ids.push_back(TRY(parse_experiment_id(name)));
+  query.add_list(ids);
+  return {};
 }
 
 std::string_view symbol(Op op) {

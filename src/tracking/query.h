@@ -12,6 +12,7 @@
 #include "db/database.h"
 #include "tracking/entities.h"
 #include "tracking/filter.h"
+#include "tracking/visible.h"
 
 namespace tidemill::tracking {
 
@@ -57,6 +58,10 @@ Result<> add_filter(Query& query, const Filter& filter, const AddClause& add_cla
 
 // column " = 0" and the like; 0 is active, 1 deleted.
 void add_lifecycle(Query& query, std::string_view column, ViewType view);
+
+// " AND" that the column holds one of the visible names; as numbers when they are ids.
+enum class NamesAre { kTexts, kIds };
+Result<> add_visible(Query& query, std::string_view column, const Visible& visible, NamesAre names_are);
 
 // " >= ?" and the like, for operators that compare with one value.
 std::string_view symbol(Op op);

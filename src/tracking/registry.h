@@ -72,6 +72,7 @@ struct SearchRegistry {
   int64_t max_results = 100;
   std::vector<std::string> order_by;
   std::string page_token;
+  Visible visible = {};  // names of models
 };
 
 // Whether other versions leave the stage that a version enters.

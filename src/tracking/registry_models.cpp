@@ -3,6 +3,7 @@
 
 #include "base/text.h"
 #include "base/time.h"
+#include "tracking/grants.h"
 #include "tracking/registry.h"
 #include "tracking/registry_rows.h"
 #include "tracking/store_state.h"
@@ -110,6 +111,7 @@ Result<RegisteredModel> Registry::rename_model(std::string_view name, std::strin
     int64_t now = now_ms();
     TRY(connection.run("UPDATE registered_models SET name = ?, updated = ? WHERE id = ?", new_name, now, id));
     TRY(connection.run("UPDATE model_versions SET updated = ? WHERE model = ?", now, id));
+    TRY(rename_grants(connection, Granted::kModel, name, new_name));
     model = TRY(load_model(connection, new_name));
     return {};
   }));
@@ -126,6 +128,7 @@ Result<> Registry::delete_model(std::string_view name) {
                        id));
     TRY(connection.run("DELETE FROM model_versions WHERE model = ?", id));
     TRY(connection.run("DELETE FROM registered_model_aliases WHERE model = ?", id));
+    TRY(forget_grants(connection, Granted::kModel, name));
     TRY(connection.run("DELETE FROM registered_model_tags WHERE model = ?", id));
     return connection.run("DELETE FROM registered_models WHERE id = ?", id);
   });

@@ -77,6 +77,7 @@ Result<Query> model_query(const SearchRegistry& search, int64_t offset) {
   Query query;
   query.add(fmt::format("SELECT {} FROM registered_models m WHERE 1 = 1", kModelColumns));
   TRY(add_conditions(query, std::move(filter), model_column, "registered_model_tags t WHERE t.model = m.id"));
+  TRY(add_visible(query, "m.name", search.visible, NamesAre::kTexts));
   query.add(fmt::format(" ORDER BY {} LIMIT ? OFFSET ?", order_terms(order, model_column, {"m.name"})),
             search.max_results + 1, offset);
   return query;
@@ -92,6 +93,7 @@ Result<Query> version_query(const SearchRegistry& search, int64_t offset) {
                   kVersionColumns));
   TRY(add_conditions(query, std::move(filter), version_column,
                      "model_version_tags t WHERE t.version = v.id"));
+  TRY(add_visible(query, "m.name", search.visible, NamesAre::kTexts));
   query.add(fmt::format(" ORDER BY {} LIMIT ? OFFSET ?",
                         order_terms(order, version_column, {"m.name", "v.version DESC"})),
             search.max_results + 1, offset);

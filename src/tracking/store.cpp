@@ -91,6 +91,12 @@ Result<Store> Store::open(StoreOptions options) {
   return Store(std::make_unique<State>(std::move(location), std::move(root), std::move(connection)));
 }
 
+Result<> Store::read(const Work& work) {
+  return state_->read<void>([&](Reader& reader) { return work(*reader.connection); });
+}
+
+Result<> Store::write(const Work& work) { return state_->commits.run(work); }
+
 Store::Store(std::unique_ptr<State> state) : state_(std::move(state)) {}
 Store::Store(Store&&) noexcept = default;
 Store& Store::operator=(Store&&) noexcept = default;

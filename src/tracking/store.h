@@ -15,6 +15,11 @@
 #include "base/result.h"
 #include "tracking/entities.h"
 #include "tracking/steps.h"
+#include "tracking/visible.h"
+
+namespace tidemill::db {
+class Connection;
+}
 
 namespace tidemill::tracking {
 
@@ -78,6 +83,7 @@ struct SearchExperiments {
   int64_t max_results = 1000;
   std::vector<std::string> order_by;
   std::string page_token;
+  Visible visible = {};
 };
 template <class T>
 struct Page {
@@ -95,9 +101,10 @@ struct StoreOptions {
 
 class Store {
  public:
-  // Opens the store, creates it in a new file or an empty database, and brings its schema up to date. kConflict
-  // when a newer Tidemill wrote it. PostgreSQL: several processes may use one database; after a restart of the
-  // server a write is repeated where it certainly left nothing, and else fails with an error that says so.
+  // Opens the store, creates it in a new file or an empty database, and brings its schema up to date.
+  // kConflict when a newer Tidemill wrote it. PostgreSQL: several processes may use one database; after a
+  // restart of the server a write is repeated where it certainly left nothing, and else fails with an error
+  // that says so.
   static Result<Store> open(StoreOptions options);
   Store(Store&&) noexcept;
   Store& operator=(Store&&) noexcept;
@@ -119,6 +126,8 @@ class Store {
 
   Result<Run> create_run(const CreateRun& create);
   Result<Run> run(std::string_view run_id);
+  // The id of the run's experiment, which never changes.
+  Result<std::string> experiment_of_run(std::string_view run_id);
   Result<RunInfo> update_run(const UpdateRun& update);
   Result<> delete_run(std::string_view run_id);
   Result<> restore_run(std::string_view run_id);
@@ -173,6 +182,13 @@ class Store {
   // The index of files that steps have recorded (path, size, content hash).
   Result<> record_artifacts(std::string_view run_id, const std::vector<ArtifactEntry>& entries);
   Result<std::vector<ArtifactEntry>> artifacts(std::string_view run_id);
+
+  // For folders with tables of their own in the same database. A write is one transaction, on disk when the
+  // call returns; when the database failed, work may run a second time, so it must only assign to what it
+  // captured.
+  using Work = std::function<Result<>(db::Connection&)>;
+  Result<> read(const Work& work);
+  Result<> write(const Work& work);
 
   // What is behind it, for the other parts of this folder (logged_models.h, lineage.h, registry.h).
   struct State;

@@ -106,6 +106,7 @@ Result<Query> experiment_query(const SearchExperiments& search, int64_t offset) 
       add_number_test(query, experiment_column(clause.key), clause);
     return {};
   }));
+  TRY(add_visible(query, "e.id", search.visible, NamesAre::kIds));
   std::vector<std::string> terms;
   bool by_id = false;
   for (const OrderKey& key : order) {

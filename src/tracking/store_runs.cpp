@@ -243,6 +243,14 @@ Result<Run> Store::run(std::string_view run_id) {
   return state_->read<Run>([&](Reader& reader) { return read_run(reader, run_id); });
 }
 
+Result<std::string> Store::experiment_of_run(std::string_view run_id) {
+  return state_->read<std::string>([&](Reader& reader) -> Result<std::string> {
+    db::Statement row = TRY(reader.connection->prepare("SELECT experiment FROM runs WHERE uuid = ?"));
+    if (!TRY(row.bind(run_id).step())) return tl::unexpected<Error>(no_run(run_id));
+    return std::to_string(row.integer(0));
+  });
+}
+
 Result<RunInfo> Store::update_run(const UpdateRun& update) {
   RunInfo info;
   TRY(state_->commits.run([&](db::Connection& connection) -> Result<> {

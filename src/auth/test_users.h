@@ -1,0 +1,23 @@
+// Users for tests, which would take long if each had its password hashed anew.
+#pragma once
+
+#include <gtest/gtest.h>
+
+#include "auth/password.h"
+#include "auth/rows.h"
+
+namespace tidemill::test {
+
+inline constexpr std::string_view kPassword = "a long password";
+
+enum class Admin { kNo, kYes };
+
+inline void add_user(tracking::Store& store, std::string_view name, Admin admin = Admin::kNo) {
+  static const std::string hash = auth::hash_password(kPassword).value();
+  ASSERT_TRUE(auth::change(store, [&](db::Connection& connection) {
+    return connection.run("INSERT INTO users (name, password, admin, created) VALUES (?, ?, ?, 0)", name,
+                          hash, admin == Admin::kYes);
+  }));
+}
+
+}  // namespace tidemill::test
