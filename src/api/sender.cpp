@@ -42,7 +42,10 @@ std::optional<auth::Credentials> read_authorization(std::string_view header) {
   auto pair = encoded ? base64_decode(*encoded) : std::nullopt;
   size_t colon = pair ? pair->find(':') : std::string::npos;
   if (colon == std::string::npos || colon == 0) return std::nullopt;
-  return auth::Credentials{pair->substr(0, colon), pair->substr(colon + 1)};
+  std::string name = pair->substr(0, colon);
+  // No user has such a name, and databases will not look for it.
+  if (!is_utf8(name) || name.find('\0') != std::string::npos) return std::nullopt;
+  return auth::Credentials{std::move(name), pair->substr(colon + 1)};
 }
 
 std::string origin_of(std::string_view peer) {
