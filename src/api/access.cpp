@@ -2,7 +2,7 @@
 
 #include "api/model_source.h"
 #include "api/service.h"
-#include "artifacts/artifact_repository.h"
+#include "artifacts/folder_repository.h"
 #include "auth/roles.h"
 #include "tracking/logged_models.h"
 #include "tracking/validate.h"
@@ -110,13 +110,25 @@ Result<> check_artifact(const Access& sender, std::string_view path, Right right
                        : need(allows(sender.permission(Kind::kExperiment), right));
 }
 
-Result<> check_artifact_location(const Access& sender, std::string_view location) {
+bool lies_in_readable_root(const Service& service, const std::string& place) {
+  return std::any_of(service.readable_roots.begin(), service.readable_roots.end(),
+                     [&](const std::string& root) {
+                       if (!artifacts::is_s3(root) && !artifacts::is_s3(place))
+                         return artifacts::lies_in(place, root);
+                       std::string folder = root + (root.ends_with('/') ? "" : "/");
+                       return artifacts::is_s3(root) && (place + "/").starts_with(folder);
+                     });
+}
+
+Result<> check_artifact_location(const Service& service, const Access& sender, std::string_view location) {
   if (location.empty() || sender.user().is_admin) return {};
-  if (!artifacts::proxied_path(location) && !artifacts::local_folder(location)) return {};
+  bool elsewhere = !artifacts::proxied_path(location) && !artifacts::local_folder(location) &&
+                   !lies_in_readable_root(service, std::string(location));
+  if (elsewhere) return {};
   return fail(
       Code::kDenied,
-      "Permission denied: only administrators may choose a folder of this server ('{}'); leave the artifact "
-      "location out, or name a storage of your own",
+      "Permission denied: only administrators may choose a place that this server reads ('{}'); leave the "
+      "artifact location out, or name a storage of your own",
       location);
 }
 
@@ -150,7 +162,7 @@ Result<> check_access(Service& service, const Params& params, const Rule& rule) 
     case Of::kAdministration:
       return need(sender.user().is_admin);
     case Of::kNewExperiment:
-      TRY(check_artifact_location(sender, TRY(params.text("artifact_location"))));
+      TRY(check_artifact_location(service, sender, TRY(params.text("artifact_location"))));
       return need(sender.may_create(Kind::kExperiment));
     case Of::kExperiment:
       return check_experiment(sender, TRY(params.required_text("experiment_id")), right);

@@ -72,7 +72,10 @@ Result<> check_run(Service& service, const auth::Access& sender, const std::stri
 Result<> check_artifact(const auth::Access& sender, std::string_view path, auth::Right right);
 // Where a new experiment may keep its artifacts: people who are not administrators may not point this server
 // at files that others have put there.
-Result<> check_artifact_location(const auth::Access& sender, std::string_view location);
+Result<> check_artifact_location(const Service& service, const auth::Access& sender,
+                                 std::string_view location);
+// Whether a folder or an s3:// URI lies where runs may keep artifacts that the endpoint shows.
+bool lies_in_readable_root(const Service& service, const std::string& place);
 
 // Those that the sender may read, for searches.
 std::vector<std::string> readable_experiments(const Params& params, std::vector<std::string> ids);

@@ -44,7 +44,7 @@ class AccessTest : public testing::Test {
   }
   void start(Permission default_permission = Permission::kNone) {
     EndpointOptions options;
-    options.artifacts_destination = dir_.path() / "files";
+    options.artifacts_destination = (dir_.path() / "files").string();
     options.default_permission = default_permission;
     endpoint_.emplace(Endpoint::start(store_, std::move(options)).value());
     client_.emplace(HttpClient::create(endpoint_->url()).value());

@@ -19,7 +19,7 @@ class ApiTest : public ::testing::Test {
  protected:
   ApiTest() {
     api::EndpointOptions options;
-    options.artifacts_destination = dir_.path() / "files";
+    options.artifacts_destination = (dir_.path() / "files").string();
     options.allowed_hosts = {"mlflow.example.org", "*.trusted.org:5000"};
     endpoint_.emplace(std::move(*api::Endpoint::start(store_, options)));
     client_.emplace(std::move(*HttpClient::create(endpoint_->url())));
@@ -267,7 +267,8 @@ TEST_F(ApiTest, AddressesAndMethodsAreToldApart) {
   EXPECT_EQ(send({.target = "/health"}).body, "OK");
   EXPECT_EQ(send({.target = "/version"}).body, TIDEMILL_VERSION);
   EXPECT_EQ(reply(send({.target = "/api/3.0/mlflow/server-info"})),
-            Json::parse(R"({"store_type": "SqlStore", "workspaces_enabled": false})"));
+            Json::parse(R"({"store_type": "SqlStore", "workspaces_enabled": false,
+                             "multipart_uploads_enabled": false, "multipart_downloads_enabled": false})"));
 }
 
 TEST_F(ApiTest, HistoriesOfManyRunsHaveMlflowsShape) {
@@ -482,7 +483,7 @@ TEST_F(ApiTest, AServerForOthersShowsOnlyItsOwnFolders) {
   fs::path inside = dir_.path() / "inside", outside = dir_.path() / "outside";
   api::EndpointOptions options;
   options.host = "0.0.0.0";
-  options.readable_roots = {inside};
+  options.readable_roots = {inside.string()};
   auto open = api::Endpoint::start(store_, options).value();
   HttpClient client = HttpClient::create(fmt::format("http://127.0.0.1:{}", open.port())).value();
   for (const fs::path& folder : {inside, outside}) {

@@ -11,7 +11,7 @@ static Result<> serve(const fs::path& folder) {
   auto store = TRY(
       tracking::Store::open({.uri = folder / "tidemill.db", .default_artifact_root = "mlflow-artifacts:"}));
   api::EndpointOptions options;
-  options.artifacts_destination = folder / "artifacts";
+  options.artifacts_destination = (folder / "artifacts").string();
   auto endpoint = TRY(api::Endpoint::start(store, options));
   std::puts(endpoint.url().c_str());
   std::fflush(stdout);

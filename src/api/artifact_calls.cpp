@@ -10,20 +10,17 @@ namespace {
 using artifacts::ArtifactRepository;
 using artifacts::FileInfo;
 
-// The artifacts of a run or model as a folder of this machine. The experiment's location was chosen by a
-// client: it must not open the rest of the disk to others.
-Result<ArtifactRepository> repository_of(const Service& service, std::string_view artifact_uri) {
-  if (auto path = artifacts::proxied_path(artifact_uri); path && service.destination) {
-    fs::path root = service.destination->root();
-    return ArtifactRepository(path->empty() ? root : TRY(path_inside(root, *path)));
-  }
-  std::optional<fs::path> folder = artifacts::local_folder(artifact_uri);
-  if (!folder) return fail(Code::kInvalid, "artifacts at '{}' cannot be read by this server", artifact_uri);
-  auto readable = [&](const fs::path& root) { return artifacts::lies_in(*folder, root); };
-  if (!service.any_local_folder &&
-      std::none_of(service.readable_roots.begin(), service.readable_roots.end(), readable))
-    return fail(Code::kDenied, "the folder '{}' lies outside the server's artifact root", folder->string());
-  return ArtifactRepository(*folder);
+// The artifacts of a run or model. The experiment's location was chosen by a client: it must not open the
+// rest of the disk, or what else this server may read, to others.
+Result<std::unique_ptr<ArtifactRepository>> repository_of(const Service& service,
+                                                          std::string_view artifact_uri) {
+  if (auto path = artifacts::proxied_path(artifact_uri); path && service.destination)
+    return service.destination->below(*path);
+  std::string place(artifact_uri);
+  if (auto folder = artifacts::local_folder(artifact_uri)) place = folder->string();
+  if (!service.any_place && !lies_in_readable_root(service, place))
+    return fail(Code::kDenied, "'{}' lies outside the server's artifact root", place);
+  return artifacts::open_repository(place);
 }
 
 // The artifact URI behind a location in a run: "runs:/<id>/model".
@@ -56,27 +53,70 @@ std::string attachment(std::string_view name) {
   return fmt::format("attachment; filename*=UTF-8''{}", url_encode(name));
 }
 
-Result<HttpResponse> send_file(const HttpRequest& request, const fs::path& file) {
-  HttpResponse response = TRY(HttpResponse::file(request, file));
-  response.headers.add("Content-Disposition", attachment(file.filename().string()));
+Result<HttpResponse> send_file(const HttpRequest& request, const ArtifactRepository& repository,
+                               const std::string& path) {
+  HttpResponse response = TRY(repository.answer(request, path));
+  response.headers.add("Content-Disposition", attachment(fs::path(path).filename().string()));
   response.headers.add("X-Content-Type-Options", "nosniff");
   return response;
 }
 
 Result<HttpResponse> get_proxied(Service& service, const HttpRequest& request, const std::string& path) {
-  auto file = service.destination->find(path);
-  if (file) return send_file(request, *file);
-  if (file.error().code != Code::kNotFound) return tl::unexpected<Error>(file.error());
+  auto response = send_file(request, *service.destination, path);
+  if (response || response.error().code != Code::kNotFound) return response;
   return fail(Code::kNotFound,
               "The following failures occurred while downloading one or more artifacts from {}:\n##### File "
               "{} #####\n{}",
-              service.destination->root().string(), path, file.error().message);
+              service.destination->name(), path, response.error().message);
 }
 
 Result<> put_proxied(Service& service, const HttpRequest& request, const std::string& path) {
   if (request.body_file.empty()) return service.destination->put(path, request.body);
   return service.destination->put_file(path, request.body_file, ArtifactRepository::Source::kMove);
 }
+
+std::string presigned_reply(const artifacts::PresignedDownload& download) {
+  JsonWriter json;
+  json.begin_object().field("url", download.url).key("headers").begin_object().end_object();
+  json.key("file_size").integer(static_cast<int64_t>(download.size)).end_object();
+  return json.take();
+}
+
+Result<std::string> begin_upload(const ArtifactRepository& repository, const std::string& file,
+                                 const Params& params) {
+  int64_t parts = TRY(params.required_integer("num_parts"));
+  auto upload =
+      TRY(repository.begin_upload(file, static_cast<int>(std::clamp<int64_t>(parts, 0, INT32_MAX))));
+  JsonWriter json;
+  json.begin_object().field("upload_id", upload.id).key("credentials").begin_array();
+  for (const artifacts::PresignedPart& part : upload.parts) {
+    json.begin_object().field("url", part.url).key("part_number").integer(part.number);
+    json.key("headers").begin_object().end_object().end_object();
+  }
+  json.end_array().end_object();
+  return json.take();
+}
+
+Result<std::string> complete_upload(const ArtifactRepository& repository, const std::string& file,
+                                    const Params& params) {
+  std::string id = TRY(params.required_text("upload_id"));
+  std::vector<artifacts::UploadedPart> parts;
+  for (const Params& part : TRY(params.objects("parts")))
+    parts.push_back(
+        {static_cast<int>(TRY(part.required_integer("part_number"))), TRY(part.required_text("etag"))});
+  TRY(repository.complete_upload(file, id, parts));
+  return "{}";
+}
+
+Result<std::string> abort_upload(const ArtifactRepository& repository, const std::string& file,
+                                 const Params& params) {
+  TRY(repository.abort_upload(file, TRY(params.required_text("upload_id"))));
+  return "{}";
+}
+
+using UploadCall = Result<std::string> (*)(const ArtifactRepository&, const std::string&, const Params&);
+constexpr std::pair<std::string_view, UploadCall> kUploadCalls[] = {
+    {"mpu/create", begin_upload}, {"mpu/complete", complete_upload}, {"mpu/abort", abort_upload}};
 
 // What deletes a file deletes folders too, so it takes more than writing one.
 auth::Right right_to(std::string_view method) {
@@ -91,7 +131,7 @@ static Result<std::string> listing(const Service& service, std::string_view arti
   while (folder.ends_with('/')) folder.pop_back();
   JsonWriter json;
   json.begin_object().field("root_uri", artifact_uri);
-  auto files = TRY(TRY(repository_of(service, artifact_uri)).list(folder));
+  auto files = TRY(TRY(repository_of(service, artifact_uri))->list(folder));
   return files_reply(std::move(json), folder, files);
 }
 
@@ -114,13 +154,13 @@ Result<HttpResponse> get_logged_model_file(Service& service, const HttpRequest& 
                        "Request must include the \"artifact_file_path\" query parameter.");
   tracking::LoggedModels models(service.store);
   tracking::LoggedModel model = TRY(models.get(TRY(params.required_text("model_id"))));
-  return send_file(request, TRY(TRY(repository_of(service, model.artifact_uri)).find(path)));
+  return send_file(request, *TRY(repository_of(service, model.artifact_uri)), path);
 }
 
 Result<HttpResponse> get_artifact(Service& service, const HttpRequest& request, const Params& params) {
   tracking::Run run = TRY(service.store.run(TRY(params.run_id())));
   std::string path = TRY(params.required_text("path"));
-  return send_file(request, TRY(TRY(repository_of(service, run.info.artifact_uri)).find(path)));
+  return send_file(request, *TRY(repository_of(service, run.info.artifact_uri)), path);
 }
 
 Result<HttpResponse> get_model_version_artifact(Service& service, const HttpRequest& request,
@@ -130,19 +170,53 @@ Result<HttpResponse> get_model_version_artifact(Service& service, const HttpRequ
   std::string path = TRY(params.required_text("path"));
   auto version = TRY(tracking::Registry(service.store).version(name, number));
   std::string location = TRY(files_of(service, version.storage_location));
-  return send_file(request, TRY(TRY(repository_of(service, location)).find(path)));
+  return send_file(request, *TRY(repository_of(service, location)), path);
+}
+
+static HttpResponse no_proxy() {
+  return HttpResponse::text(
+      503, "This endpoint does not store artifacts: runs write them to their artifact_uri.\n");
+}
+
+static HttpResponse presigned_nowhere(std::string_view what) {
+  return error_reply(501, "NOT_IMPLEMENTED",
+                     fmt::format("{} is not supported for the current artifact repository", what));
+}
+
+// "mpu/create/<folder>" and its like: clients send the parts of a large file to the storage themselves.
+static Result<HttpResponse> answer_presigned(Service& service, const HttpRequest& request,
+                                             std::string_view path, const auth::Access* sender) {
+  bool download = path.starts_with("presigned/");
+  if (request.method != (download ? "GET" : "POST")) return method_not_allowed();
+  if (!service.destination) return no_proxy();
+  if (!service.destination->presigns())
+    return presigned_nowhere(download ? "Multipart download" : "Multipart upload");
+  if (download) {
+    std::string file = url_decode(path.substr(path.find('/') + 1));
+    if (sender) TRY(check_artifact(*sender, file, auth::Right::kRead));
+    return json_reply(presigned_reply(TRY(service.destination->presigned_download(file))));
+  }
+  for (const auto& [name, call] : kUploadCalls) {
+    if (!path.starts_with(name)) continue;
+    std::string folder = url_decode(path.substr(name.size()));
+    Params params = TRY(Params::of(request));
+    std::string local = TRY(params.required_text("path"));
+    std::string file = local.substr(local.find_last_of("/\\") + 1);
+    while (folder.starts_with('/')) folder.erase(0, 1);
+    if (!folder.empty()) file = fmt::format("{}/{}", folder, file);
+    if (sender) TRY(check_artifact(*sender, file, auth::Right::kEdit));
+    return json_reply(TRY(call(*service.destination, file, params)));
+  }
+  return no_such_page();
 }
 
 Result<HttpResponse> proxy_artifacts(Service& service, HttpRequest& request, std::string_view path,
                                      const auth::Access* sender) {
   constexpr std::string_view kArtifacts = "artifacts";
-  if (path.starts_with("mpu/"))
-    return error_reply(501, "NOT_IMPLEMENTED",
-                       "Multipart upload is not supported for the current artifact repository");
+  if (path.starts_with("mpu/") || path.starts_with("presigned/"))
+    return answer_presigned(service, request, path, sender);
   if (path != kArtifacts && !path.starts_with("artifacts/")) return no_such_page();
-  if (!service.destination)
-    return HttpResponse::text(
-        503, "This endpoint does not store artifacts: runs write them to their artifact_uri.\n");
+  if (!service.destination) return no_proxy();
   if (path == kArtifacts) {
     if (request.method != "GET") return method_not_allowed();
     if (sender) TRY(check_artifact(*sender, request.param("path"), auth::Right::kRead));

@@ -187,7 +187,7 @@ struct Endpoint::State {
       : service{.store = store,
                 .destination = {},
                 .readable_roots = from.readable_roots,
-                .any_local_folder = is_loopback(from.host)},
+                .any_place = is_loopback(from.host) && !from.default_permission},
         options(std::move(from)) {
     if (options.default_permission)
       service.login = std::make_unique<auth::Login>(store, *options.default_permission);
@@ -198,6 +198,7 @@ struct Endpoint::State {
   void add_headers(HttpResponse& response, const std::string& origin) const;
   Respond observed(const HttpRequest& request, Respond respond);
   HttpResponse metrics() const;
+  std::string server_info() const;
   bool is_known(const HttpRequest& request) const;
   bool may_upload(const HttpRequest& request);
   void handle(HttpRequest request, const Respond& respond);
@@ -270,6 +271,18 @@ HttpResponse Endpoint::State::metrics() const {
   return HttpResponse::text(200, std::move(text), "text/plain; version=0.0.4; charset=utf-8");
 }
 
+std::string Endpoint::State::server_info() const {
+  bool presigns = service.destination && service.destination->presigns();
+  JsonWriter json;
+  json.begin_object().field("store_type", "SqlStore").key("workspaces_enabled").boolean(false);
+  json.key("multipart_uploads_enabled")
+      .boolean(presigns)
+      .key("multipart_downloads_enabled")
+      .boolean(presigns);
+  json.end_object();
+  return json.take();
+}
+
 void Endpoint::State::handle(HttpRequest request, const Respond& respond) {
   Respond observer = observed(request, respond);
   if (auto refused = refusal(request)) return observer(std::move(*refused));
@@ -297,8 +310,7 @@ void Endpoint::State::dispatch(HttpRequest& request, const auth::Access* sender,
     return respond(HttpResponse::text(
         503,
         "This server runs with --artifacts-only: it serves artifacts, and nothing of the tracking store.\n"));
-  if (is_server_info(request.path))
-    return respond(json_reply(R"({"store_type":"SqlStore","workspaces_enabled":false})"));
+  if (is_server_info(request.path)) return respond(json_reply(server_info()));
   answer(service, request, sender, respond);
 }
 
@@ -318,7 +330,7 @@ bool Endpoint::State::may_upload(const HttpRequest& request) {
 }
 
 Result<> Endpoint::State::set_up_artifacts(HttpServerOptions& http) {
-  service.destination.emplace(options.artifacts_destination);
+  service.destination = TRY(artifacts::open_repository(options.artifacts_destination));
   http.spool_dir = TRY(service.destination->incoming());
   remove_forgotten_uploads(http.spool_dir);
   http.spool_body = [this](const HttpRequest& request) {

@@ -40,11 +40,13 @@ struct EndpointOptions {
   // Set: people must log in (auth::Users), and may do this with experiments and models on which nothing is
   // granted to them.
   std::optional<auth::Permission> default_permission = {};
-  // The folder behind mlflow-artifacts:/ URIs; made if need be. Empty: that proxy is off.
-  fs::path artifacts_destination = {};
-  // Folders of this machine whose artifacts may be listed and read, for runs whose artifact_uri is a local
-  // path. An endpoint on loopback may read all that its user may.
-  std::vector<fs::path> readable_roots = {};
+  // What is behind mlflow-artifacts:/ URIs: a folder, made if need be, or s3://bucket/prefix. Empty: that
+  // proxy is off.
+  std::string artifacts_destination = {};
+  // Folders of this machine, and s3:// URIs, whose artifacts may be listed and read, for runs whose
+  // artifact_uri names them. An endpoint on loopback to which nobody has to log in may read all that its user
+  // may.
+  std::vector<std::string> readable_roots = {};
 };
 
 // Whether only this machine can reach a server that listens on the host.

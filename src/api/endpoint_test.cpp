@@ -89,7 +89,7 @@ TEST_F(EndpointTest, FramesAreForbiddenUnlessTold) {
 }
 
 TEST_F(EndpointTest, ArtifactsOnlyMeansNoTracking) {
-  start({.serves = api::Serves::kArtifactsOnly, .artifacts_destination = dir_.path() / "files"});
+  start({.serves = api::Serves::kArtifactsOnly, .artifacts_destination = (dir_.path() / "files").string()});
   EXPECT_EQ(send("GET", kGetDefault).status, 503);
   EXPECT_EQ(send("POST", kCreateRun).status, 503);
   EXPECT_EQ(send("GET", "/api/2.0/mlflow-artifacts/artifacts").status, 200);

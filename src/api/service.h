@@ -6,7 +6,7 @@
 
 #include "api/access.h"
 #include "api/params.h"
-#include "artifacts/artifact_repository.h"
+#include "artifacts/folder_repository.h"
 #include "auth/login.h"
 #include "net/http_server.h"
 #include "tracking/lineage.h"
@@ -18,11 +18,11 @@ namespace tidemill::api {
 
 struct Service {
   tracking::Store& store;
-  // What lies behind mlflow-artifacts:/ ; nullopt: the proxy is off.
-  std::optional<artifacts::ArtifactRepository> destination;
-  // Local folders in which runs may keep artifacts that this endpoint shows.
-  std::vector<fs::path> readable_roots;
-  bool any_local_folder = false;
+  // What lies behind mlflow-artifacts:/ ; nullptr: the proxy is off.
+  std::unique_ptr<artifacts::ArtifactRepository> destination;
+  // Local folders, and s3:// URIs, in which runs may keep artifacts that this endpoint shows.
+  std::vector<std::string> readable_roots;
+  bool any_place = false;  // or anywhere
   // nullptr: nobody has to log in.
   std::unique_ptr<auth::Login> login = {};
   RunOwners run_owners = {};

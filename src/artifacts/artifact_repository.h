@@ -1,7 +1,9 @@
-// The files of runs: a folder, addressed by relative paths with forward slashes.
+// The files of runs, wherever they are kept: addressed by relative paths with forward slashes.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -9,6 +11,7 @@
 
 #include "base/files.h"
 #include "base/result.h"
+#include "net/http_server.h"
 
 namespace tidemill::artifacts {
 
@@ -18,43 +21,67 @@ struct FileInfo {
   uint64_t size = 0;  // of a file
 };
 
-// Every path given is checked: kInvalid "Invalid path" for anything that does not stay inside the folder:
-// "..", also percent-encoded once or more, absolute paths, NUL, backslashes, symbolic links that lead out.
-class ArtifactRepository {
- public:
-  explicit ArtifactRepository(fs::path root) : root_(std::move(root)) {}
-
-  const fs::path& root() const { return root_; }
-  // By name. A folder that does not exist has no entries.
-  Result<std::vector<FileInfo>> list(std::string_view folder) const;
-  // Where the file lies. kNotFound.
-  Result<fs::path> find(std::string_view path) const;
-  // Replaces the file in one step; folders are made as needed. kConflict when the path is a folder, or leads
-  // through a file.
-  Result<> put(std::string_view path, std::string_view bytes) const;
-  enum class Source { kKeep, kMove };  // after a failure the source is where it was
-  Result<> put_file(std::string_view path, const fs::path& source, Source source_afterwards) const;
-  // A file or a folder with all that is in it. kNotFound.
-  Result<> remove(std::string_view path) const;
-
-  // A folder on the same file system for files on their way in; made if need be. Not listed.
-  Result<fs::path> incoming() const;
-
- private:
-  Result<fs::path> resolve(std::string_view path) const;
-  Result<fs::path> make_place(std::string_view path) const;
-
-  fs::path root_;
+// URLs under which others may send or fetch parts of a file themselves, for a while.
+struct PresignedPart {
+  int number = 0;  // from 1
+  std::string url;
+};
+struct PresignedUpload {
+  std::string id;
+  std::vector<PresignedPart> parts;
+};
+struct UploadedPart {
+  int number = 0;
+  std::string etag;
+};
+struct PresignedDownload {
+  std::string url;
+  uint64_t size = 0;
 };
 
-// Whether path is root or below it, with symbolic links resolved for the parts that exist.
-bool lies_in(const fs::path& path, const fs::path& root);
+// Every path given is checked: kInvalid "Invalid path" for anything that does not stay inside the repository:
+// "..", also percent-encoded once or more, absolute paths, NUL, backslashes. Thread-safe.
+class ArtifactRepository {
+ public:
+  virtual ~ArtifactRepository() = default;
 
-// The local folder that an artifact URI names: a path or file:///path; nullopt for every other scheme.
-std::optional<fs::path> local_folder(std::string_view artifact_uri);
-// The same, and for mlflow-artifacts:/ URIs the place in the folder that lies behind them ("": there is
-// none).
-std::optional<fs::path> local_folder(std::string_view artifact_uri, const fs::path& destination);
+  // What people call it: a folder's path, "s3://bucket/prefix".
+  virtual std::string name() const = 0;
+  // The part below a folder, "" for all of it.
+  virtual Result<std::unique_ptr<ArtifactRepository>> below(std::string_view folder) const = 0;
+  // By name. A folder that does not exist has no entries.
+  virtual Result<std::vector<FileInfo>> list(std::string_view folder) const = 0;
+  // The whole file, or the range that the request asks for; see HttpResponse::file. kNotFound.
+  virtual Result<HttpResponse> answer(const HttpRequest& request, std::string_view path) const = 0;
+  // One file, into a file of this machine. kNotFound.
+  virtual Result<> download(std::string_view path, const fs::path& target) const = 0;
+  // Replaces the file in one step; folders are made as needed. kConflict when the path is a folder, or leads
+  // through a file, where there are such things.
+  virtual Result<> put(std::string_view path, std::string_view bytes) const = 0;
+  enum class Source { kKeep, kMove };  // after a failure the source is where it was
+  virtual Result<> put_file(std::string_view path, const fs::path& source,
+                            Source source_afterwards) const = 0;
+  // A file or a folder with all that is in it. kNotFound.
+  virtual Result<> remove(std::string_view path) const = 0;
+  // A folder of this machine for files on their way in, from which put_file moves them fastest.
+  virtual Result<fs::path> incoming() const = 0;
+
+  // Whether others may send and fetch files without this program. Where not, the calls below fail.
+  virtual bool presigns() const { return false; }
+  virtual Result<PresignedUpload> begin_upload(std::string_view path, int parts) const;
+  virtual Result<> complete_upload(std::string_view path, const std::string& id,
+                                   const std::vector<UploadedPart>& parts) const;
+  virtual Result<> abort_upload(std::string_view path, const std::string& id) const;
+  virtual Result<PresignedDownload> presigned_download(std::string_view path) const;
+};
+
+// A repository for a folder's path or an s3:// URI. kInvalid for other schemes.
+Result<std::unique_ptr<ArtifactRepository>> open_repository(const std::string& place);
+
+// kInvalid "Invalid path" unless it is "" or stays inside whatever it is put behind.
+Result<> check_path(std::string_view path);
+
+bool is_s3(std::string_view uri);
 // "7/ab/artifacts" of mlflow-artifacts:/7/ab/artifacts or mlflow-artifacts://host/7/ab/artifacts.
 std::optional<std::string> proxied_path(std::string_view artifact_uri);
 

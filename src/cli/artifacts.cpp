@@ -17,7 +17,8 @@ struct Options {
   fs::path output;
 };
 
-Result<artifacts::ArtifactRepository> repository_of(const Context& context, const std::string& run_id) {
+Result<std::unique_ptr<artifacts::ArtifactRepository>> repository_of(const Context& context,
+                                                                     const std::string& run_id) {
   auto store = TRY(context.open_store());
   return context.artifacts_of(TRY(store.run(run_id)).info);
 }
@@ -38,10 +39,19 @@ Result<> collect(const artifacts::ArtifactRepository& repository, const std::str
   return {};
 }
 
+Result<bool> is_a_file(const artifacts::ArtifactRepository& repository, const std::string& path) {
+  size_t slash = path.rfind('/');
+  std::string folder = slash == std::string::npos ? "" : path.substr(0, slash);
+  std::string name = path.substr(slash == std::string::npos ? 0 : slash + 1);
+  for (const auto& file : TRY(repository.list(folder)))
+    if (file.name == name) return !file.is_folder;
+  return false;
+}
+
 Result<int> list_artifacts(const Context& context, const Options& options) {
   auto repository = TRY(repository_of(context, options.run_id));
   std::vector<Entry> entries;
-  TRY(collect(repository, options.path, options.recursive, entries));
+  TRY(collect(*repository, options.path, options.recursive, entries));
   if (context.json) {
     Json json = Json::array();
     for (const auto& entry : entries) {
@@ -59,18 +69,24 @@ Result<int> list_artifacts(const Context& context, const Options& options) {
   return 0;
 }
 
-Result<int> download_artifacts(const Context& context, const Options& options) {
+Result<int> download_artifacts(const Context& context, Options options) {
+  while (options.path.ends_with('/')) options.path.pop_back();
   auto repository = TRY(repository_of(context, options.run_id));
-  fs::path source = repository.root();
-  if (!options.path.empty()) source = TRY(path_inside(repository.root(), options.path));
-  std::error_code error;
-  if (!fs::exists(source, error))
+  std::vector<Entry> entries;
+  bool is_file = !options.path.empty() && TRY(is_a_file(*repository, options.path));
+  if (!is_file) TRY(collect(*repository, options.path, true, entries));
+  if (!is_file && entries.empty())
     return fail(Code::kNotFound, "run {} has no artifact '{}'", options.run_id, options.path);
-  fs::path target = options.output / (options.path.empty() ? fs::path(options.run_id) : source.filename());
+  fs::path target =
+      options.output / (options.path.empty() ? fs::path(options.run_id) : fs::path(options.path).filename());
   TRY(make_dirs(options.output));
-  fs::copy(source, target, fs::copy_options::recursive | fs::copy_options::overwrite_existing, error);
-  if (error)
-    return tl::unexpected<Error>(errno_error(fmt::format("copy to {}", target.string()), error.value()));
+  if (is_file) TRY(repository->download(options.path, target));
+  size_t before = options.path.empty() ? 0 : options.path.size() + 1;
+  for (const Entry& entry : entries) {
+    fs::path place = target / entry.path.substr(before);
+    TRY(make_dirs(entry.is_folder ? place : place.parent_path()));
+    if (!entry.is_folder) TRY(repository->download(entry.path, place));
+  }
   if (context.json) {
     TRY(print(dump_json(Json{{"path", target.string()}}) + "\n"));
   } else {

@@ -40,8 +40,9 @@ struct Context {
   Result<engine::Options> engine_options() const;
   // Opens the store and marks the runs FAILED whose runner has died.
   Result<tracking::Store> open_store(Create create = Create::no) const;
-  // The run's files, where they are on this machine.
-  Result<artifacts::ArtifactRepository> artifacts_of(const tracking::RunInfo& run) const;
+  // The run's files: on this machine, in S3, or behind the proxy of a server whose destination
+  // MLFLOW_ARTIFACTS_DESTINATION names.
+  Result<std::unique_ptr<artifacts::ArtifactRepository>> artifacts_of(const tracking::RunInfo& run) const;
 };
 
 // Each adds its command with options, help and examples to the program.

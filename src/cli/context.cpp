@@ -4,7 +4,7 @@
 
 #include <CLI/CLI.hpp>
 
-#include "artifacts/artifact_repository.h"
+#include "artifacts/folder_repository.h"
 #include "cli/commands.h"
 #include "engine/engine.h"
 
@@ -37,11 +37,14 @@ Result<tracking::Store> Context::open_store(Create create) const {
   return opened;
 }
 
-Result<artifacts::ArtifactRepository> Context::artifacts_of(const tracking::RunInfo& run) const {
+Result<std::unique_ptr<artifacts::ArtifactRepository>> Context::artifacts_of(
+    const tracking::RunInfo& run) const {
+  const char* destination = std::getenv("MLFLOW_ARTIFACTS_DESTINATION");
+  auto path = artifacts::proxied_path(run.artifact_uri);
+  if (path && destination && *destination) return TRY(artifacts::open_repository(destination))->below(*path);
   if (auto folder = artifacts::local_folder(run.artifact_uri, TRY(artifact_root())))
-    return artifacts::ArtifactRepository(*folder);
-  return fail(Code::kInvalid, "the artifacts of run {} lie in {}, which this program cannot read", run.id,
-              run.artifact_uri);
+    return std::make_unique<artifacts::FolderRepository>(*folder);
+  return TRY_IN(fmt::format("run {}", run.id), artifacts::open_repository(run.artifact_uri));
 }
 
 void add_common_options(CLI::App& command, Context& context) {

@@ -1,4 +1,4 @@
-#include "artifacts/artifact_repository.h"
+#include "artifacts/folder_repository.h"
 #include "base/json.h"
 #include "base/text.h"
 #include "cli/commands.h"

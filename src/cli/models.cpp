@@ -217,17 +217,21 @@ Result<int> transition(const Context& context, const Options& options) {
 }
 
 // MLflow's clients download a version as a folder; of a single file they would get nothing, without an error.
-Result<> check_model_folder(const tracking::RunInfo& run, const fs::path& place, const std::string& path) {
-  std::error_code error;
-  if (!fs::exists(place, error))
-    return fail(Code::kNotFound, "run {} has no artifact '{}'; see `tidemill artifacts list {} -r`", run.id,
-                path, run.id);
-  if (fs::is_directory(place, error)) return {};
-  return fail(
-      Code::kInvalid,
-      "'{}' is a file, and clients download a model as a folder: give --path the folder that holds it, or "
-      "leave it out for all artifacts of the run",
-      path);
+Result<> check_model_folder(const tracking::RunInfo& run, const artifacts::ArtifactRepository& files,
+                            const std::string& path) {
+  if (!TRY(files.list(path)).empty()) return {};
+  size_t slash = path.rfind('/');
+  std::string folder = slash == std::string::npos ? "" : path.substr(0, slash);
+  std::string name = path.substr(slash == std::string::npos ? 0 : slash + 1);
+  for (const auto& file : TRY(files.list(folder)))
+    if (file.name == name && !file.is_folder)
+      return fail(Code::kInvalid,
+                  "'{}' is a file, and clients download a model as a folder: give --path the folder that "
+                  "holds it, or "
+                  "leave it out for all artifacts of the run",
+                  path);
+  return fail(Code::kNotFound, "run {} has no artifact '{}'; see `tidemill artifacts list {} -r`", run.id,
+              path, run.id);
 }
 
 Result<int> register_version(const Context& context, const Options& options) {
@@ -235,7 +239,7 @@ Result<int> register_version(const Context& context, const Options& options) {
   auto store = TRY(context.open_store());
   auto run = TRY(store.run(options.run_id)).info;
   auto files = TRY(context.artifacts_of(run));
-  TRY(check_model_folder(run, TRY(path_inside(files.root(), options.path)), options.path));
+  TRY(check_model_folder(run, *files, options.path));
   Registry registry(store);
   auto model = registry.model(options.name);
   if (!model && model.error().code != Code::kNotFound) return tl::unexpected<Error>(model.error());

@@ -213,8 +213,8 @@ int exit_status(tracking::RunStatus status) {
 Result<engine::Outcome> execute(const Context& context, const RunOptions& options, const Work& work,
                                 tracking::Store& store, const engine::Listener& listener) {
   engine::Options how = TRY(context.engine_options());
-  auto endpoint = TRY(api::Endpoint::start(
-      store, {.artifacts_destination = how.artifact_root, .readable_roots = {how.artifact_root}}));
+  auto endpoint = TRY(api::Endpoint::start(store, {.artifacts_destination = how.artifact_root.string(),
+                                                   .readable_roots = {how.artifact_root.string()}}));
   how.tracking_uri = endpoint.url();
   how.experiment = options.experiment;
   how.run_name = options.run_name;

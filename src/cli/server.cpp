@@ -4,7 +4,7 @@
 #include <CLI/CLI.hpp>
 
 #include "api/endpoint.h"
-#include "artifacts/artifact_repository.h"
+#include "artifacts/folder_repository.h"
 #include "auth/users.h"
 #include "base/base64.h"
 #include "base/id.h"
@@ -126,10 +126,10 @@ api::EndpointOptions options_of(const ServerFlags& flags) {
 Result<int> serve(const Context& context, ServerFlags flags) {
   flags.auth = flags.auth || !flags.app_name.empty();
   TRY(check(flags, context.store));
-  fs::path destination = flags.artifacts_destination;
-  if (destination.empty()) destination = TRY(context.artifact_root());
+  std::string destination = flags.artifacts_destination;
+  if (destination.empty()) destination = TRY(context.artifact_root()).string();
   std::string root = flags.default_artifact_root;
-  if (root.empty()) root = flags.serve_artifacts ? "mlflow-artifacts:" : destination.string();
+  if (root.empty()) root = flags.serve_artifacts ? "mlflow-artifacts:" : destination;
   auto store = TRY(tracking::Store::open({.uri = context.store, .default_artifact_root = root}));
 
   api::EndpointOptions options = options_of(flags);
@@ -138,12 +138,13 @@ Result<int> serve(const Context& context, ServerFlags flags) {
     TRY(ensure_admin(store));
   }
   if (flags.serve_artifacts) options.artifacts_destination = destination;
-  if (auto folder = artifacts::local_folder(root)) options.readable_roots.push_back(*folder);
+  if (auto folder = artifacts::local_folder(root)) options.readable_roots.push_back(folder->string());
+  if (artifacts::is_s3(root)) options.readable_roots.push_back(root);
   auto endpoint = TRY(api::Endpoint::start(store, std::move(options)));
   if (flags.no_auth && !api::is_loopback(flags.host))
     log_warning("--no-auth: everybody who reaches {} can read, change and delete all runs", endpoint.url());
   TRY(print(fmt::format("Tracking server at {}{}, store {}, artifacts in {}\n", endpoint.url(),
-                        flags.static_prefix, TRY(context.location()).name(), destination.string())));
+                        flags.static_prefix, TRY(context.location()).name(), destination)));
   wait_for_signal();
   endpoint.stop(kGrace);
   return 0;
@@ -160,7 +161,8 @@ void add_storage_flags(CLI::App& command, ServerFlags& flags) {
       ->envname("MLFLOW_DEFAULT_ARTIFACT_ROOT");
   command
       .add_option("--artifacts-destination", flags.artifacts_destination,
-                  "The folder behind mlflow-artifacts:/ (default: mlartifacts beside the store)")
+                  "The folder behind mlflow-artifacts:/ (default: mlartifacts beside the store), or "
+                  "s3://bucket/prefix")
       ->envname("MLFLOW_ARTIFACTS_DESTINATION");
   command
       .add_flag("--serve-artifacts,!--no-serve-artifacts", flags.serve_artifacts,

@@ -1,6 +1,6 @@
 #include "engine/record.h"
 
-#include "artifacts/artifact_repository.h"
+#include "artifacts/folder_repository.h"
 #include "base/text.h"
 #include "base/time.h"
 #include "engine/file_tree.h"

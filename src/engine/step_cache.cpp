@@ -3,7 +3,7 @@
 #include <cctype>
 #include <cstdlib>
 
-#include "artifacts/artifact_repository.h"
+#include "artifacts/folder_repository.h"
 #include "base/hash.h"
 #include "base/text.h"
 #include "sys/process.h"

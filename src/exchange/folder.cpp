@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "artifacts/artifact_repository.h"
+#include "artifacts/folder_repository.h"
 #include "base/text.h"
 
 namespace tidemill::exchange {

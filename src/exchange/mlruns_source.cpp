@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "artifacts/artifact_repository.h"
+#include "artifacts/folder_repository.h"
 #include "base/text.h"
 #include "exchange/folder.h"
 #include "exchange/metric_file.h"

@@ -1,6 +1,6 @@
 #include "exchange/store_sink.h"
 
-#include "artifacts/artifact_repository.h"
+#include "artifacts/folder_repository.h"
 
 namespace tidemill::exchange {
 
@@ -136,11 +136,11 @@ static bool is_copy_of(const fs::path& copy, const fs::path& file) {
 Result<bool> StoreSink::copy_files(const Files& files, const std::string& place, std::string& uri,
                                    Report& report) {
   if (!artifacts_) return false;
-  artifacts::ArtifactRepository target(*artifacts_);
+  artifacts::FolderRepository target(*artifacts_);
   Result<> copied = files([&](const ArtifactFile& file) -> Result<> {
     std::string path = place + "/" + file.path;
     if (is_copy_of(*artifacts_ / path, file.file)) return {};
-    Result<> stored = target.put_file(path, file.file, artifacts::ArtifactRepository::Source::kKeep);
+    Result<> stored = target.put_file(path, file.file, artifacts::FolderRepository::Source::kKeep);
     if (stored) {
       std::error_code error;
       ++report.files;

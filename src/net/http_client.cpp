@@ -227,7 +227,11 @@ Result<Outgoing> HttpClient::State::prepare(const ClientRequest& request) const 
     struct stat info{};
     if (fstat(out.file.get(), &info) != 0 || !S_ISREG(info.st_mode))
       return fail(Code::kInvalid, "{} is not a file", request.body_file.string());
-    out.size = static_cast<uint64_t>(info.st_size);
+    auto size = static_cast<uint64_t>(info.st_size);
+    out.size = request.body_size > 0 ? request.body_size : size - std::min(size, request.body_offset);
+    if (request.body_offset + out.size > size ||
+        lseek(out.file.get(), static_cast<off_t>(request.body_offset), SEEK_SET) < 0)
+      return fail(Code::kInvalid, "{} is shorter than what is to be sent of it", request.body_file.string());
     out.body = {};
   }
   out.head = fmt::format("{} {}{} HTTP/1.1\r\nHost: {}\r\n", request.method, prefix, request.target,

@@ -18,7 +18,9 @@ struct ClientRequest {
   Headers headers = {};
   std::string host = {};  // of the Host header; the base URL's when empty
   std::string body = {};
-  fs::path body_file = {};  // sent instead of body when not empty
+  fs::path body_file = {};   // sent instead of body when not empty
+  uint64_t body_offset = 0;  // of body_file: from here on,
+  uint64_t body_size = 0;    // so many bytes; 0: to its end
   fs::path save_to =
       {};  // the response's body is written to this file (2xx only) when not empty: from its start,
            // or for 206 at the offset that Content-Range names, so that a download can be resumed

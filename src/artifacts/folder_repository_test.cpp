@@ -1,14 +1,14 @@
-#include "artifacts/artifact_repository.h"
+#include "artifacts/folder_repository.h"
 
 #include <gtest/gtest.h>
 
 namespace tidemill::artifacts {
 namespace {
 
-class ArtifactRepositoryTest : public ::testing::Test {
+class FolderRepositoryTest : public ::testing::Test {
  protected:
   TempDir dir_ = TempDir::create().value();
-  ArtifactRepository files_{dir_.path() / "root"};
+  FolderRepository files_{dir_.path() / "root"};
 
   std::string names(std::string_view folder) {
     std::string all;
@@ -19,7 +19,7 @@ class ArtifactRepositoryTest : public ::testing::Test {
   }
 };
 
-TEST_F(ArtifactRepositoryTest, FilesArePutListedFoundAndRemoved) {
+TEST_F(FolderRepositoryTest, FilesArePutListedFoundAndRemoved) {
   ASSERT_TRUE(files_.put("b/c/x.txt", "hello"));
   ASSERT_TRUE(files_.put("a.txt", "1"));
   ASSERT_TRUE(files_.put("a.txt", "22"));
@@ -35,7 +35,7 @@ TEST_F(ArtifactRepositoryTest, FilesArePutListedFoundAndRemoved) {
   EXPECT_EQ(files_.remove("b").error().code, Code::kNotFound);
 }
 
-TEST_F(ArtifactRepositoryTest, PathsThatLeadOutAreRefused) {
+TEST_F(FolderRepositoryTest, PathsThatLeadOutAreRefused) {
   ASSERT_TRUE(write_file_atomic(dir_.path() / "secret", "s", Durable::no));
   ASSERT_TRUE(files_.put("in.txt", "x"));
   fs::create_symlink(dir_.path(), files_.root() / "out");
@@ -55,13 +55,13 @@ TEST_F(ArtifactRepositoryTest, PathsThatLeadOutAreRefused) {
   EXPECT_EQ(read_file(dir_.path() / "secret").value(), "s");
 }
 
-TEST_F(ArtifactRepositoryTest, PercentSignsInNamesAreKept) {
+TEST_F(FolderRepositoryTest, PercentSignsInNamesAreKept) {
   ASSERT_TRUE(files_.put("100%.txt", "x"));
   ASSERT_TRUE(files_.put("a%20b", "x"));
   EXPECT_EQ(names(""), "100%.txt=1 a%20b=1 ");
 }
 
-TEST_F(ArtifactRepositoryTest, AFileInTheWayIsNamed) {
+TEST_F(FolderRepositoryTest, AFileInTheWayIsNamed) {
   ASSERT_TRUE(files_.put("a", "x"));
   EXPECT_EQ(files_.put("a/b", "y").error().code, Code::kConflict);
   ASSERT_TRUE(files_.put("d/e", "x"));
@@ -70,12 +70,12 @@ TEST_F(ArtifactRepositoryTest, AFileInTheWayIsNamed) {
   EXPECT_TRUE(fs::is_empty(files_.incoming().value())) << "a refused file was left behind";
 }
 
-TEST_F(ArtifactRepositoryTest, AFileIsCopiedOrMoved) {
+TEST_F(FolderRepositoryTest, AFileIsCopiedOrMoved) {
   fs::path source = dir_.path() / "source";
   ASSERT_TRUE(write_file_atomic(source, "s", Durable::no));
-  ASSERT_TRUE(files_.put_file("copy", source, ArtifactRepository::Source::kKeep));
+  ASSERT_TRUE(files_.put_file("copy", source, FolderRepository::Source::kKeep));
   EXPECT_TRUE(fs::exists(source));
-  ASSERT_TRUE(files_.put_file("moved", source, ArtifactRepository::Source::kMove));
+  ASSERT_TRUE(files_.put_file("moved", source, FolderRepository::Source::kMove));
   EXPECT_FALSE(fs::exists(source));
   EXPECT_EQ(names(""), "copy=1 moved=1 ");
 }

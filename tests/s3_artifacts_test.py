@@ -1,0 +1,179 @@
+"""Artifacts in S3, through the server and by the command line, against a real S3 server on this machine (moto).
+
+usage: s3_artifacts_test.py TIDEMILL
+Exits with 77 (skipped) when mlflow or moto cannot be imported.
+"""
+import logging
+import os
+import pathlib
+import re
+import subprocess
+import sys
+import tempfile
+import unittest
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent / "conformance"))
+import client_settings  # noqa: E402,F401
+
+os.environ.update(
+    AWS_ACCESS_KEY_ID="test", AWS_SECRET_ACCESS_KEY="test secret", AWS_DEFAULT_REGION="eu-central-1",
+    MLFLOW_ENABLE_PROXY_MULTIPART_UPLOAD="false", MLFLOW_MULTIPART_UPLOAD_MINIMUM_FILE_SIZE=str(6 << 20),
+    MLFLOW_MULTIPART_UPLOAD_CHUNK_SIZE=str(5 << 20), MLFLOW_MULTIPART_DOWNLOAD_MINIMUM_FILE_SIZE=str(6 << 20),
+    MLFLOW_MULTIPART_DOWNLOAD_CHUNK_SIZE=str(5 << 20))
+
+try:
+    import boto3
+    import mlflow
+    import requests
+    from mlflow.tracking import MlflowClient
+    from moto.server import ThreadedMotoServer
+except ImportError as error:
+    print(f"skipped: {error}; set TIDEMILL_PYTHON to a Python that has mlflow and moto")
+    sys.exit(77)
+
+TIDEMILL = os.path.abspath(sys.argv.pop(1))
+logging.getLogger("werkzeug").setLevel(logging.ERROR)
+
+
+class S3Artifacts(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        s3 = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+        s3.start()
+        cls.addClassCleanup(s3.stop)
+        host, port = s3.get_host_and_port()
+        cls.endpoint = f"http://{host}:{port}"
+        cls.s3 = boto3.client("s3", endpoint_url=cls.endpoint)
+        cls.s3.create_bucket(Bucket="bucket", CreateBucketConfiguration={"LocationConstraint": "eu-central-1"})
+        cls.folder = pathlib.Path(cls.enterClassContext(tempfile.TemporaryDirectory()))
+        cls.environment = {k: v for k, v in os.environ.items() if not k.startswith("MLFLOW_TRACKING")}
+        cls.environment.update(MLFLOW_S3_ENDPOINT_URL=cls.endpoint, TIDEMILL_STORE=str(cls.folder / "t.db"),
+                               TMPDIR=str(cls.folder))
+        server = subprocess.Popen(
+            [TIDEMILL, "server", "--port", "0", "--artifacts-destination", "s3://bucket/a prefix"],
+            stdout=subprocess.PIPE, text=True, env=cls.environment)
+        cls.addClassCleanup(server.stdout.close)
+        cls.addClassCleanup(server.wait, timeout=20)
+        cls.addClassCleanup(server.terminate)
+        cls.url = re.search(r"http://[^ ,]+", server.stdout.readline()).group()
+        mlflow.set_tracking_uri(cls.url)
+        cls.client = MlflowClient(cls.url)
+
+    def run_with(self, name):
+        return self.client.create_run(self.client.create_experiment(name)).info
+
+    def key_of(self, run, path):
+        return f"a prefix/{run.experiment_id}/{run.run_id}/artifacts/{path}"
+
+    def keys(self):
+        pages = self.s3.get_paginator("list_objects_v2").paginate(Bucket="bucket")
+        return [item["Key"] for page in pages for item in page.get("Contents", [])]
+
+    def file_of(self, size):
+        file = self.folder / "large.bin"
+        block = bytes(range(256)) * 4096
+        with file.open("wb") as out:
+            for number in range(0, size, len(block)):
+                out.write(number.to_bytes(8, "big") + block[8 : min(len(block), size - number)])
+        return file
+
+    def command(self, *words, **more):
+        return subprocess.run([TIDEMILL, *words], check=True, capture_output=True, text=True,
+                              env=self.environment | more, cwd=self.folder).stdout
+
+    def test_files_are_stored_listed_read_and_removed(self):
+        run = self.run_with("files")
+        self.client.log_text(run.run_id, "text", "a/b & c/gr\u00fc\u00dfe+1.txt")
+        self.client.log_text(run.run_id, "", "empty.txt")
+        key = self.key_of(run, "a/b & c/gr\u00fc\u00dfe+1.txt")
+        self.assertEqual(self.s3.get_object(Bucket="bucket", Key=key)["Body"].read(), b"text")
+        self.assertEqual([(f.path, f.is_dir, f.file_size) for f in self.client.list_artifacts(run.run_id)],
+                         [("a", True, None), ("empty.txt", False, 0)])
+        self.assertEqual([f.path for f in self.client.list_artifacts(run.run_id, "a/b & c")],
+                         ["a/b & c/gr\u00fc\u00dfe+1.txt"])
+        uri = f"{run.artifact_uri}/a/b & c/gr\u00fc\u00dfe+1.txt"
+        self.assertEqual(mlflow.artifacts.load_text(uri), "text")
+        self.assertEqual(mlflow.artifacts.load_text(f"{run.artifact_uri}/empty.txt"), "")
+        base = f"{self.url}/api/2.0/mlflow-artifacts/artifacts/{run.experiment_id}/{run.run_id}/artifacts"
+        self.assertEqual(requests.get(f"{base}/none.txt").status_code, 404)
+        self.assertEqual(requests.get(f"{base}/../../x").status_code, 404)
+        self.assertEqual(requests.get(f"{base}/%2e%2e/x").status_code, 400)
+        self.assertEqual(requests.delete(f"{base}/a").status_code, 200)
+        self.assertEqual(requests.delete(f"{base}/a").status_code, 404)
+        self.assertEqual([k for k in self.keys() if run.run_id in k], [self.key_of(run, "empty.txt")])
+
+    def test_ranges(self):
+        run = self.run_with("ranges")
+        self.client.log_text(run.run_id, "0123456789", "digits.txt")
+        url = f"{self.url}/get-artifact?run_uuid={run.run_id}&path=digits.txt"
+        whole = requests.get(url)
+        self.assertEqual((whole.status_code, whole.text), (200, "0123456789"))
+        part = requests.get(url, headers={"Range": "bytes=2-4"})
+        self.assertEqual((part.status_code, part.text, part.headers["Content-Range"]), (206, "234", "bytes 2-4/10"))
+        self.assertEqual(requests.get(url, headers={"Range": "bytes=-3"}).text, "789")
+        self.assertEqual(requests.get(url, headers={"Range": "bytes=50-60"}).status_code, 416)
+        self.assertEqual(requests.get(url, headers={"If-None-Match": whole.headers["ETag"]}).status_code, 304)
+
+    def test_large_files_go_in_parts_through_the_server(self):
+        run = self.run_with("large")
+        file = self.file_of((150 << 20) + 12345)
+        self.client.log_artifact(run.run_id, file)
+        stored = self.s3.head_object(Bucket="bucket", Key=self.key_of(run, "large.bin"))
+        self.assertEqual(stored["ContentLength"], file.stat().st_size)
+        self.assertIn("-3", stored["ETag"])
+        back = mlflow.artifacts.download_artifacts(f"{run.artifact_uri}/large.bin", dst_path=self.folder / "back")
+        self.assertEqual(pathlib.Path(back).read_bytes(), file.read_bytes())
+        self.assertEqual([p for p in self.folder.glob("tidemill-s3-*/*")], [])
+
+    def test_clients_send_and_fetch_parts_themselves(self):
+        run = self.run_with("presigned")
+        file = self.file_of((11 << 20) + 1)
+        os.environ["MLFLOW_ENABLE_PROXY_MULTIPART_UPLOAD"] = "true"
+        os.environ["MLFLOW_ENABLE_PROXY_MULTIPART_DOWNLOAD"] = "true"
+        try:
+            self.client.log_artifact(run.run_id, str(file), "model")
+            stored = self.s3.head_object(Bucket="bucket", Key=self.key_of(run, "model/large.bin"))
+            self.assertIn("-3", stored["ETag"])
+            back = mlflow.artifacts.download_artifacts(f"{run.artifact_uri}/model/large.bin", dst_path=self.folder / "b2")
+            self.assertEqual(pathlib.Path(back).read_bytes(), file.read_bytes())
+        finally:
+            os.environ["MLFLOW_ENABLE_PROXY_MULTIPART_UPLOAD"] = "false"
+            os.environ["MLFLOW_ENABLE_PROXY_MULTIPART_DOWNLOAD"] = "false"
+        base = f"{self.url}/api/2.0/mlflow-artifacts"
+        made = requests.post(f"{base}/mpu/create/x", json={"path": "f", "num_parts": 1}).json()
+        aborted = requests.post(f"{base}/mpu/abort/x", json={"path": "f", "upload_id": made["upload_id"]})
+        self.assertEqual(aborted.status_code, 200)
+        self.assertEqual(self.s3.list_multipart_uploads(Bucket="bucket").get("Uploads", []), [])
+        self.assertEqual(requests.post(f"{base}/mpu/create/..", json={"path": "f", "num_parts": 1}).status_code, 404)
+        self.assertEqual(requests.post(f"{base}/mpu/create/%2e%2e", json={"path": "f", "num_parts": 1}).status_code, 400)
+        self.assertEqual(requests.post(f"{base}/mpu/create/x", json={"path": "f", "num_parts": 10001}).status_code, 400)
+
+    def test_many_files_are_listed_page_by_page(self):
+        run = self.run_with("many")
+        for number in range(1003):
+            self.s3.put_object(Bucket="bucket", Key=self.key_of(run, f"many/{number:04}"), Body=b"x")
+        self.assertEqual(len(self.client.list_artifacts(run.run_id, "many")), 1003)
+
+    def test_command_line(self):
+        run = self.run_with("command line")
+        self.client.log_text(run.run_id, "one", "a/1.txt")
+        self.client.log_text(run.run_id, "two", "a/b/2.txt")
+        here = {"MLFLOW_ARTIFACTS_DESTINATION": "s3://bucket/a prefix"}
+        self.assertIn("a/b/2.txt", self.command("artifacts", "list", run.run_id, "-r", **here))
+        target = self.folder / "downloads"
+        self.command("artifacts", "download", run.run_id, "-o", str(target), **here)
+        self.assertEqual((target / run.run_id / "a/b/2.txt").read_text(), "two")
+        self.command("artifacts", "download", run.run_id, "a/1.txt", "-o", str(target), **here)
+        self.assertEqual((target / "1.txt").read_text(), "one")
+
+    def test_what_is_wrong_is_said(self):
+        for place, keys, text in (("s3://bucket/x", {"AWS_ACCESS_KEY_ID": "", "HOME": str(self.folder)}, "AWS_ACCESS_KEY_ID"),
+                                  ("s3:///x", {}, "bucket"), ("s3://bucket/../x", {}, "Invalid path"), ("gs://b/x", {}, "gs://b/x")):
+            done = subprocess.run([TIDEMILL, "server", "--port", "0", "--artifacts-destination", place],
+                                  capture_output=True, text=True, env=self.environment | keys)
+            self.assertNotEqual(done.returncode, 0, place)
+            self.assertIn(text, done.stderr)
+
+
+if __name__ == "__main__":
+    unittest.main()
