@@ -34,10 +34,7 @@ void check_pipeline(const fs::path& file, const config::Arguments& given, Findin
   if (!pipeline) return;
   auto plan = pipeline::make_plan(*pipeline, given, pipeline::Missing::kAllowed, findings.problems);
   if (!plan) return;
-  // Whether the environments can be made here is the machine's affair, not the file's.
-  engine::Options how;
-  how.environment = engine::EnvironmentManager::kLocal;
-  for (const auto& step : plan->steps) findings.problems.keep(engine::check_step(*plan, step, how));
+  for (const auto& step : plan->steps) findings.problems.keep(engine::check_step(*plan, step));
   findings.summary = fmt::format("{}: {}, {}", plan->name, counted(plan->steps.size(), "step"),
                                  counted(pipeline->parameters.size(), "parameter"));
 }

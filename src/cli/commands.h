@@ -65,6 +65,11 @@ void add_serve(CLI::App& app, Context& context);
 void add_common_options(CLI::App& command, Context& context);
 // Of -P NAME=VALUE.
 Result<config::Arguments> read_params(const std::vector<std::string>& texts);
+// The environments that the plan's projects ask for, into how.environments. manager: --env-manager, "" for
+// the projects' own choice. kFound: those that are not there are not made.
+enum class Environments { kFound, kMade };
+Result<> add_environments(const pipeline::Plan& plan, const std::string& manager, Environments which,
+                          engine::Options& how);
 // The pipeline's file, when the target is one or a folder with one.
 std::optional<fs::path> pipeline_file(const fs::path& target);
 // "1d2h3m4s", any of the parts, also with fractions, as milliseconds. option: for the error.

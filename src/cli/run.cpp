@@ -15,6 +15,8 @@
 #include "engine/step_check.h"
 #include "pipeline/plan.h"
 #include "pipeline/selection.h"
+#include "projects/environment.h"
+#include "projects/source.h"
 
 #include <CLI/CLI.hpp>
 
@@ -22,6 +24,8 @@ namespace tidemill::cli {
 namespace {
 
 struct RunOptions {
+  std::string uri, version;
+  projects::Source source;  // what they name
   fs::path target;
   std::vector<std::string> params;
   std::string entry_point;
@@ -45,9 +49,6 @@ struct Work {
 
 Result<Work> load_work(const RunOptions& options) {
   std::error_code ignored;
-  if (!fs::exists(options.target, ignored))
-    return fail(Code::kInvalid, "there is no {}: give a folder with a pipeline.yaml or an MLproject",
-                options.target.string());
   auto arguments = TRY(read_params(options.params));
   auto file = pipeline_file(options.target);
   if (file && options.entry_point.empty()) {
@@ -68,16 +69,9 @@ Result<Work> load_work(const RunOptions& options) {
   return Work{Kind::kProject, pipeline::plan_of_project(project, entry, arguments), {}, {}};
 }
 
-engine::EnvironmentManager environment_manager(const RunOptions& options) {
-  return options.env_manager == "local" ? engine::EnvironmentManager::kLocal
-                                        : engine::EnvironmentManager::kDeclared;
-}
-
 // Before the store is opened, so that a mistake does not even leave an empty one.
-Result<> check_steps(const pipeline::Plan& plan, const RunOptions& options) {
-  engine::Options how;
-  how.environment = environment_manager(options);
-  for (const auto& step : plan.steps) TRY(engine::check_step(plan, step, how));
+Result<> check_steps(const pipeline::Plan& plan) {
+  for (const auto& step : plan.steps) TRY(engine::check_step(plan, step));
   return {};
 }
 
@@ -117,6 +111,7 @@ Result<std::vector<engine::Foreseen>> foresee(const Context& context, const Work
   auto store = context.open_store();
   if (!store && store.error().code != Code::kNotFound) return tl::unexpected<Error>(store.error());
   engine::Options how = TRY(context.engine_options());
+  TRY(add_environments(work.plan, options.env_manager, Environments::kFound, how));
   how.cache = TRY(cache_policy(work, options));
   if (work.kind == Kind::kProject) how.cache.read = engine::CachePolicy::Use::kNo;
   auto foreseen = TRY(engine::foresee(work.plan, store ? &*store : nullptr, how));
@@ -210,30 +205,34 @@ int exit_status(tracking::RunStatus status) {
   return status == tracking::RunStatus::kKilled ? exit_code(Code::kCancelled) : 1;
 }
 
-Result<engine::Outcome> execute(const Context& context, const RunOptions& options, const Work& work,
+Result<engine::Outcome> execute(const RunOptions& options, const Work& work, engine::Options how,
                                 tracking::Store& store, const engine::Listener& listener) {
-  engine::Options how = TRY(context.engine_options());
   auto endpoint = TRY(api::Endpoint::start(store, {.artifacts_destination = how.artifact_root.string(),
                                                    .readable_roots = {how.artifact_root.string()}}));
   how.tracking_uri = endpoint.url();
   how.experiment = options.experiment;
   how.run_name = options.run_name;
   how.max_parallel = options.max_parallel;
-  how.environment = environment_manager(options);
+  how.source_uri = options.source.uri;
   how.cache = TRY(cache_policy(work, options));
   return work.kind == Kind::kPipeline ? engine::execute(work.plan, store, how, listener)
                                       : engine::execute_project(work.plan, store, how, listener);
 }
 
-Result<int> run(const Context& context, const RunOptions& options) {
+Result<int> run(const Context& context, RunOptions& options) {
+  options.source = TRY(projects::fetch(options.uri, options.version));
+  options.target = options.source.folder;
   Work work = TRY(load_work(options));
-  TRY(check_steps(work.plan, options));
+  TRY(check_steps(work.plan));
   TRY(cache_policy(work, options));
   if (options.dry_run) return show_plan(context, work, options);
   if (const char* uri = std::getenv("MLFLOW_TRACKING_URI"); uri != nullptr && *uri != '\0')
     log_warning("MLFLOW_TRACKING_URI is not used: this run is recorded in {}",
                 TRY(context.location()).name());
   if (!work.before.empty()) TRY(foresee(context, work, options));
+  engine::Options how = TRY(context.engine_options());
+  // Before anything is recorded: one that cannot be made leaves no run behind.
+  TRY(add_environments(work.plan, options.env_manager, Environments::kMade, how));
   auto store = TRY(context.open_store(Create::yes));
   std::optional<RunPrinter> printer;
   engine::Listener listener = [](const engine::Event& event) { (void)print(event_json(event) + "\n"); };
@@ -241,7 +240,7 @@ Result<int> run(const Context& context, const RunOptions& options) {
     printer.emplace();
     listener = [&printer](const engine::Event& event) { printer->on(event); };
   }
-  auto outcome = TRY(execute(context, options, work, store, listener));
+  auto outcome = TRY(execute(options, work, std::move(how), store, listener));
   printer.reset();
   if (!context.json) TRY(print_summary(store, work.plan, outcome, context));
   return exit_status(outcome.status);
@@ -263,6 +262,21 @@ Result<config::Arguments> read_params(const std::vector<std::string>& texts) {
   return arguments;
 }
 
+Result<> add_environments(const pipeline::Plan& plan, const std::string& manager, Environments which,
+                          engine::Options& how) {
+  const auto wanted = manager.empty() ? projects::Manager::kDeclared : TRY(projects::parse_manager(manager));
+  for (const auto& step : plan.steps) {
+    if (how.environments.count(step.project.folder) > 0) continue;
+    auto environment = TRY(which == Environments::kFound ? projects::find_environment(step.project, wanted)
+                                                         : projects::make_environment(step.project, wanted));
+    if (environment.manager != projects::Manager::kLocal)
+      how.environments.emplace(step.project.folder, std::move(environment));
+  }
+  // A `tidemill run` within a step does as its parent.
+  if (!manager.empty()) how.extra_env["TIDEMILL_ENV_MANAGER"] = manager;
+  return {};
+}
+
 std::optional<fs::path> pipeline_file(const fs::path& target) {
   std::error_code ignored;
   if (fs::is_regular_file(target, ignored)) return target;
@@ -275,17 +289,25 @@ void add_run(CLI::App& app, Context& context) {
   CLI::App* command = app.add_subcommand("run", "Run a pipeline, or a single MLflow Project");
   auto options = std::make_shared<RunOptions>();
   command
-      ->add_option("PATH", options->target,
-                   "A pipeline.yaml, or a folder with a pipeline.yaml or an MLproject")
+      ->add_option(
+          "URI", options->uri,
+          "A pipeline.yaml, or what holds a pipeline.yaml or an MLproject: a folder, a .zip file or its "
+          "URL, a git repository; #SUBDIR names a folder within")
       ->required();
+  command->add_option("-v,--version", options->version, "A git commit, branch or tag");
   command->add_option("-P,--param-list", options->params, "A parameter, NAME=VALUE; repeatable")
       ->allow_extra_args(false);
   command->add_option("-e,--entry-point", options->entry_point, "Of an MLproject (default: main)");
   command->add_option("--experiment-name", options->experiment, "Record under this experiment")
       ->envname("MLFLOW_EXPERIMENT_NAME");
   command->add_option("--run-name", options->run_name, "Name of the run");
-  command->add_option("--env-manager", options->env_manager, "local: use what is installed on this machine")
-      ->check(CLI::IsMember({"local"}));
+  command
+      ->add_option(
+          "--env-manager", options->env_manager,
+          "Who makes the environments that projects ask for: virtualenv (for python_env), conda (for "
+          "conda_env), uv; local: use what is installed on this machine")
+      ->envname("TIDEMILL_ENV_MANAGER")
+      ->check(CLI::IsMember({"local", "virtualenv", "uv", "conda"}));
   command
       ->add_option("--max-parallel", options->max_parallel,
                    "Steps at a time (default: the pipeline's, or one a core)")
@@ -307,7 +329,9 @@ void add_run(CLI::App& app, Context& context) {
       "  tidemill run examples/cifar10 --force-step train\n"
       "  tidemill run examples/cifar10 --step train       only it and what it needs\n"
       "  tidemill run examples/cifar10 --from build       it and what comes after it\n"
-      "  tidemill run examples/cifar10/train -P data=/data/cifar10");
+      "  tidemill run examples/cifar10/train -P data=/data/cifar10\n"
+      "  tidemill run https://git.example.com/team/models.git#churn -v v1.4 -P alpha=0.5\n"
+      "  tidemill run project --env-manager uv");
   command->callback(
       [&context, options] { context.action = [&context, options] { return run(context, *options); }; });
 }

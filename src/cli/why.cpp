@@ -43,7 +43,9 @@ Result<int> foretell(const Context& context, const WhyOptions& options) {
     return fail(Code::kInvalid, "{} has no step '{}'{}", file->string(), options.step,
                 did_you_mean(options.step, names));
   auto store = TRY(context.open_store());
-  auto foreseen = TRY(engine::foresee(plan, &store, TRY(context.engine_options())));
+  engine::Options how = TRY(context.engine_options());
+  TRY(add_environments(plan, "", Environments::kFound, how));
+  auto foreseen = TRY(engine::foresee(plan, &store, how));
   const auto& step = foreseen[*plan.index(options.step)];
   return say(context, step.step, fmt::format("would {}", engine::to_string(step.what)), step.reason, "");
 }

@@ -79,6 +79,62 @@ TEST(MLproject, RefusesUnknownPlaceholdersAndEntryPointsWithTheNearestName) {
               HasSubstr("M:2:1: a project can have only one"));
 }
 
+class ProjectEnvironments : public testing::Test {
+ protected:
+  fs::path write(const std::string& name, std::string_view text) {
+    EXPECT_TRUE(write_file_atomic(dir_.path() / name, text, Durable::no));
+    return dir_.path() / name;
+  }
+  Result<Project> load(std::string_view mlproject) {
+    write("MLproject", mlproject);
+    return load_project(dir_.path());
+  }
+  TempDir dir_ = TempDir::create().value();
+};
+
+TEST_F(ProjectEnvironments, AreWhatTheFileNamesOrWhatLiesInTheFolder) {
+  EXPECT_EQ(load("name: a\n")->environment.kind, EnvironmentKind::kNone);
+  write("conda.yaml", "dependencies: []\n");
+  EXPECT_EQ(load("name: a\n")->environment.kind, EnvironmentKind::kConda);
+  write("python_env.yaml", "dependencies: []\n");
+  EXPECT_EQ(load("name: a\n")->environment.kind, EnvironmentKind::kPython);
+  EXPECT_EQ(load("conda_env: conda.yaml\n")->environment.file.filename(), "conda.yaml");
+  EXPECT_THAT(load("name: a\npython_env: missing.yaml\n").error().message,
+              AllOf(HasSubstr("MLproject:2:13"), HasSubstr("missing.yaml")));
+}
+
+TEST_F(ProjectEnvironments, DockerEnvNeedsAnImage) {
+  auto docker = load(
+                    "docker_env:\n  image: team/train:1\n  volumes: [\"/data:/data\"]\n"
+                    "  environment: [HOME, [MODE, fast]]\n")
+                    ->environment.docker;
+  EXPECT_EQ(docker.image, "team/train:1");
+  EXPECT_THAT(docker.volumes, testing::ElementsAre("/data:/data"));
+  EXPECT_EQ(docker.variables[0], (std::pair<std::string, std::optional<std::string>>("HOME", std::nullopt)));
+  EXPECT_EQ(docker.variables[1].second, "fast");
+  EXPECT_THAT(load("docker_env: {}\n").error().message, HasSubstr("needs an image"));
+  EXPECT_FALSE(load("docker_env: {image: --privileged}\n"));
+  EXPECT_FALSE(load("docker_env: {image: a, environment: {A: b}}\n"));
+}
+
+TEST_F(ProjectEnvironments, OfPythonAreReadFromBothKindsOfFiles) {
+  auto python = load_python_env(write(
+      "p.yaml", "python: \"3.11\"\nbuild_dependencies: [pip]\ndependencies: [-r requirements.txt, six]\n"));
+  EXPECT_EQ(python->python, "3.11");
+  EXPECT_THAT(python->dependencies, testing::ElementsAre("-r requirements.txt", "six"));
+  EXPECT_THAT(load_python_env(write("p.yaml", "python: 3.10\n")).error().message, HasSubstr("in quotes"));
+  EXPECT_THAT(load_python_env(write("p.yaml", "dependencie: []\n")).error().message,
+              HasSubstr("dependencies"));
+  auto conda = load_conda_env(write(
+      "c.yaml", "name: x\nchannels: [a]\ndependencies: [python=3.11.2, pip=24.0, numpy, {pip: [six]}]\n"));
+  EXPECT_EQ(conda->python, "3.11.2");
+  EXPECT_THAT(conda->build_dependencies, testing::ElementsAre("pip==24.0"));
+  EXPECT_THAT(conda->dependencies, testing::ElementsAre("six"));
+  EXPECT_THAT(conda->left_out, testing::ElementsAre("numpy"));
+  EXPECT_THAT(load_conda_env(write("c.yaml", "dependencies: [python>=3.9]\n")).error().message,
+              HasSubstr("is a range"));
+}
+
 TEST(MLproject, AnEmptyFileIsAProjectWithoutEntryPoints) { EXPECT_TRUE(parse_project("", "MLproject")); }
 
 class PipelineFile : public testing::Test {

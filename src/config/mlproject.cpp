@@ -20,22 +20,6 @@ std::optional<EntryPoint> read_entry_point(const Node::Entry& entry, Problems& p
   return point;
 }
 
-void read_environment(const Node& root, Project& project, Problems& problems) {
-  constexpr std::pair<std::string_view, EnvironmentKind> kKinds[] = {
-      {"python_env", EnvironmentKind::kPython},
-      {"conda_env", EnvironmentKind::kConda},
-      {"docker_env", EnvironmentKind::kDocker}};
-  for (const auto& entry : root.entries)
-    for (const auto& [key, kind] : kKinds) {
-      if (entry.key != key) continue;
-      if (project.environment != EnvironmentKind::kNone)
-        problems.keep(
-            fail_at(entry.place, "a project can have only one of python_env, conda_env and docker_env"));
-      project.environment = kind;
-      project.environment_place = entry.place;
-    }
-}
-
 std::optional<Project> parse_project(std::string_view text, const std::string& file_name,
                                      Problems& problems) {
   auto root = problems.keep(parse_yaml(text, file_name));
@@ -49,7 +33,7 @@ std::optional<Project> parse_project(std::string_view text, const std::string& f
   }
   if (const Node* name = root->find("name"))
     project.name = problems.keep(as_text(*name, "name")).value_or("");
-  read_environment(*root, project, problems);
+  project.environment = read_environment(*root, problems);
   const Node* points = root->find("entry_points");
   if (points == nullptr || points->kind == Node::Kind::kNull) return project;
   if (!points->is_map()) problems.keep(fail_at(points->place, "entry_points must be a map of names"));
@@ -134,6 +118,7 @@ std::optional<Project> load_project(const fs::path& folder, Problems& problems) 
   if (!project) return std::nullopt;
   project->folder = fs::weakly_canonical(fs::absolute(folder, error), error);
   if (project->name.empty()) project->name = project->folder.filename().string();
+  locate_environment(project->folder, project->environment, problems);
   return project;
 }
 

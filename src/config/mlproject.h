@@ -9,6 +9,7 @@
 
 #include "config/parameter.h"
 #include "config/problems.h"
+#include "config/project_environment.h"
 
 namespace tidemill::config {
 
@@ -19,13 +20,10 @@ struct EntryPoint {
   Place place;
 };
 
-enum class EnvironmentKind { kNone, kPython, kConda, kDocker };
-
 struct Project {
   fs::path folder;
   std::string name;
-  EnvironmentKind environment = EnvironmentKind::kNone;
-  Place environment_place;
+  ProjectEnvironment environment;
   std::vector<EntryPoint> entry_points;
   std::string file;  // the MLproject file, "" when the folder has none
 

@@ -56,9 +56,16 @@ ProcessOptions CommandMaker::process_of(size_t index, const Attempt& attempt) co
   env["TIDEMILL_STEP"] = step.name;
   env["TIDEMILL_OUTPUT_DIR"] = attempt.run.artifacts.string();
   env["TIDEMILL_PROGRESS_FILE"] = attempt.progress_file.string();
-  if (!options_.program_dir.empty())
-    env["PATH"] =
-        options_.program_dir.string() + ":" + (path != nullptr ? path : "/usr/local/bin:/usr/bin:/bin");
+  std::string programs = path != nullptr ? path : "/usr/local/bin:/usr/bin:/bin";
+  auto put_first = [&](const fs::path& folder) {
+    if (!folder.empty()) programs = folder.string() + ":" + programs;
+  };
+  put_first(options_.program_dir);
+  if (auto found = options_.environments.find(step.project.folder); found != options_.environments.end()) {
+    put_first(found->second.programs());
+    for (const auto& [name, value] : found->second.variables) env[name] = value;
+  }
+  env["PATH"] = programs;
   return process;
 }
 

@@ -49,7 +49,7 @@ class Execution {
   }
 
   Result<Outcome> run() {
-    for (const auto& step : plan_.steps) TRY(check_step(plan_, step, options_));
+    for (const auto& step : plan_.steps) TRY(check_step(plan_, step));
     supervisor_.emplace(TRY(Supervisor::start(options_.kill_grace)));
     scratch_.emplace(TRY(TempDir::create()));
     locks_.emplace(

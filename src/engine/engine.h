@@ -12,13 +12,10 @@
 #include "base/result.h"
 #include "engine/events.h"
 #include "pipeline/plan.h"
+#include "projects/environment.h"
 #include "tracking/store.h"
 
 namespace tidemill::engine {
-
-// Whether a project's declared environment (python_env, conda_env, docker_env) is wanted, or the machine as
-// it is.
-enum class EnvironmentManager { kDeclared, kLocal };
 
 // What earlier results are good for in this run.
 struct CachePolicy {
@@ -39,7 +36,9 @@ struct Options {
   std::string run_name;                          // "": the plan's name
   int max_parallel = 0;                          // 0: the plan's, else one for each core
   std::chrono::milliseconds kill_grace{10'000};  // between SIGTERM and SIGKILL
-  EnvironmentManager environment = EnvironmentManager::kDeclared;
+  // By folder of the project; the others run with what is on this machine.
+  std::map<fs::path, projects::Environment> environments;
+  std::string source_uri;  // where the work was fetched from; "": a local folder
   std::map<std::string, std::string> extra_env;
   CachePolicy cache;
   std::function<double()> random;  // in [0, 1), for what is waited before a retry; null: the system's

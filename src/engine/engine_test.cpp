@@ -102,10 +102,25 @@ TEST_F(Engine, AMetricThatWasNotLoggedFailsTheStepThatRefersToIt) {
   EXPECT_THAT(finished("b")->reason, HasSubstr("logged no metric 'accuracy'"));
 }
 
-TEST_F(Engine, AProjectWithAnEnvironmentIsRefusedUnlessTheLocalOneIsAskedFor) {
-  add_step("a", "true");
-  std::ofstream(dir_.path() / "a/MLproject", std::ios::app) << "python_env: python_env.yaml\n";
-  EXPECT_THAT(run("steps:\n  a: {project: a}\n").error().message, HasSubstr("--env-manager local"));
+TEST_F(Engine, AStepRunsInItsProjectsEnvironmentAndAgainWhenThatChanges) {
+  add_step("a", "tool > $TIDEMILL_OUTPUT_DIR/out; echo $VIRTUAL_ENV >> $TIDEMILL_OUTPUT_DIR/out");
+  write("environment/bin/tool", "#!/bin/sh\necho of the environment\n");
+  fs::permissions(dir_.path() / "environment/bin/tool", fs::perms::owner_all);
+  const fs::path environment = dir_.path() / "environment";
+  projects::Environment& made = options_.environments[fs::canonical(dir_.path() / "a")];
+  made = {projects::Manager::kVirtualenv,
+          std::string(64, 'a'),
+          environment,
+          {{"VIRTUAL_ENV", environment.string()}}};
+  auto first = run("steps:\n  a: {project: a}\n").value();
+  const auto run_data = store_->run(first.steps[0].run_id).value();
+  EXPECT_EQ(text_of(fs::path(run_data.info.artifact_uri) / "out"),
+            "of the environment\n" + environment.string() + "\n");
+  EXPECT_EQ(run_data.tag("mlflow.project.env"), "virtualenv");
+  EXPECT_EQ(run("steps:\n  a: {project: a}\n")->steps[0].state, StepState::kReused);
+  made.id = std::string(64, 'b');
+  ASSERT_TRUE(run("steps:\n  a: {project: a}\n"));
+  EXPECT_THAT(started("a"), HasSubstr("environment"));
 }
 
 // Runs the pipeline in a child process, so that the child can be interrupted or killed.

@@ -59,7 +59,7 @@ std::string user_name() {
   return std::to_string(getuid());
 }
 
-std::vector<tracking::KeyValue> source_tags(const fs::path& folder) {
+std::vector<tracking::KeyValue> source_tags(const fs::path& folder, const std::string& fetched_from) {
   std::vector<tracking::KeyValue> tags = {{"mlflow.source.type", "PROJECT"},
                                           {"mlflow.project.backend", "local"},
                                           {"mlflow.user", user_name()},
@@ -70,7 +70,7 @@ std::vector<tracking::KeyValue> source_tags(const fs::path& folder) {
     tags.emplace_back("mlflow.source.git.commit", git->commit);
     if (!git->remote.empty()) tags.emplace_back("mlflow.source.git.repoURL", git->remote);
   }
-  tags.emplace_back("mlflow.source.name", source);
+  tags.emplace_back("mlflow.source.name", fetched_from.empty() ? source : fetched_from);
   return tags;
 }
 

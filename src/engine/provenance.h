@@ -21,6 +21,6 @@ std::string user_name();
 
 // Tags as MLflow sets them for runs of a project in this folder (mlflow.source.*, mlflow.project.backend,
 // mlflow.user), and our own.
-std::vector<tracking::KeyValue> source_tags(const fs::path& folder);
+std::vector<tracking::KeyValue> source_tags(const fs::path& folder, const std::string& fetched_from);
 
 }  // namespace tidemill::engine

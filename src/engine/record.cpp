@@ -72,7 +72,8 @@ Result<fs::path> Record::folder_of(const tracking::Run& run) const {
 
 const std::vector<KeyValue>& Record::tags_of(const fs::path& folder) {
   auto found = source_tags_.find(folder);
-  if (found == source_tags_.end()) found = source_tags_.emplace(folder, source_tags(folder)).first;
+  if (found == source_tags_.end())
+    found = source_tags_.emplace(folder, source_tags(folder, options_.source_uri)).first;
   return found->second;
 }
 
@@ -81,6 +82,8 @@ Result<tracking::Run> Record::make_step_run(size_t index) {
   std::vector<KeyValue> tags = tags_of(step.project.folder);
   tags.emplace_back("mlflow.project.entryPoint", step.entry.name);
   tags.emplace_back("tidemill.step", step.name);
+  if (auto found = options_.environments.find(step.project.folder); found != options_.environments.end())
+    tags.emplace_back("mlflow.project.env", to_string(found->second.manager));
   if (is_pipeline()) tags.emplace_back("mlflow.parentRunId", run_id_);
   return make_run(is_pipeline() ? step.name : options_.run_name, std::move(tags));
 }

@@ -42,20 +42,6 @@ std::string first_word(const std::string& command) {
   return word.find_first_of("={}'\"$`\\*?[!#") == std::string::npos ? word : "";
 }
 
-std::string_view environment_name(config::EnvironmentKind kind) {
-  switch (kind) {
-    case config::EnvironmentKind::kNone:
-      return "";
-    case config::EnvironmentKind::kPython:
-      return "python_env";
-    case config::EnvironmentKind::kConda:
-      return "conda_env";
-    case config::EnvironmentKind::kDocker:
-      return "docker_env";
-  }
-  return "";
-}
-
 std::string short_id(const std::string& run_id) { return run_id.substr(0, 8); }
 
 }  // namespace
@@ -171,9 +157,9 @@ Result<std::optional<KnownResult>> StepCache::verify(const tracking::StepResult&
 Result<Ingredients> StepCache::ingredients(const PlannedStep& step) {
   Ingredients all = {{IngredientKind::kCommand, "", step.entry.command},
                      {IngredientKind::kTool, "", TIDEMILL_VERSION}};
-  if (step.project.environment != config::EnvironmentKind::kNone)
-    all.push_back(
-        {IngredientKind::kEnvironment, "", std::string(environment_name(step.project.environment))});
+  if (auto found = options_.environments.find(step.project.folder);
+      found != options_.environments.end() && !found->second.id.empty())
+    all.push_back({IngredientKind::kEnvironment, "", content_value(found->second.id)});
   TRY(add_arguments(step, all));
   TRY(add_code(step, all));
   TRY(add_programs(step, all));

@@ -3,8 +3,6 @@
 namespace tidemill::engine {
 namespace {
 
-using config::EnvironmentKind;
-
 // Parameters of the plan may be missing when it is only checked.
 bool is_known_before_the_run(const pipeline::Plan& plan, const config::Template& value) {
   for (const auto& reference : value.references()) {
@@ -16,21 +14,9 @@ bool is_known_before_the_run(const pipeline::Plan& plan, const config::Template&
   return true;
 }
 
-Result<> check_environment(const pipeline::PlannedStep& step, const Options& options) {
-  const auto& project = step.project;
-  if (project.environment == EnvironmentKind::kNone || options.environment == EnvironmentManager::kLocal)
-    return {};
-  return config::fail_at(
-      project.environment_place,
-      "the project of step '{}' declares an environment, and making environments is not supported yet; "
-      "run it in the environment at hand with --env-manager local",
-      step.name);
-}
-
 }  // namespace
 
-Result<> check_step(const pipeline::Plan& plan, const pipeline::PlannedStep& step, const Options& options) {
-  TRY(check_environment(step, options));
+Result<> check_step(const pipeline::Plan& plan, const pipeline::PlannedStep& step) {
   config::Arguments known, all;
   pipeline::PlannedStep static_part = step;
   std::erase_if(static_part.arguments,

@@ -6,8 +6,7 @@
 
 namespace tidemill::engine {
 
-// Arguments whose values are known already must fit the entry point, none may be missing, and the project's
-// environment must be one that can be had.
-Result<> check_step(const pipeline::Plan& plan, const pipeline::PlannedStep& step, const Options& options);
+// Arguments whose values are known already must fit the entry point, and none may be missing.
+Result<> check_step(const pipeline::Plan& plan, const pipeline::PlannedStep& step);
 
 }  // namespace tidemill::engine

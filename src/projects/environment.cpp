@@ -1,0 +1,295 @@
+#include "projects/environment.h"
+
+#include <cstdlib>
+
+#include "base/hash.h"
+#include "base/json.h"
+#include "base/log.h"
+#include "base/text.h"
+#include "base/time.h"
+#include "projects/cache_folder.h"
+#include "projects/command.h"
+
+namespace tidemill::projects {
+namespace {
+
+using config::EnvironmentKind;
+using config::PythonEnvironment;
+
+constexpr std::pair<std::string_view, Manager> kNames[] = {{"local", Manager::kLocal},
+                                                           {"virtualenv", Manager::kVirtualenv},
+                                                           {"uv", Manager::kUv},
+                                                           {"conda", Manager::kConda}};
+// Its last file: an environment without it was not finished.
+constexpr std::string_view kDone = "tidemill-environment.json";
+constexpr uint64_t kMostRequirementBytes = 1 << 20;
+
+Result<Manager> manager_for(const config::Project& project, Manager wanted) {
+  const auto& asked = project.environment;
+  if (wanted == Manager::kLocal || asked.kind == EnvironmentKind::kNone) return Manager::kLocal;
+  if (wanted == Manager::kConda && asked.kind == EnvironmentKind::kPython)
+    return config::fail_at(asked.place, "python_env is not for conda: use --env-manager virtualenv or uv");
+  if (wanted != Manager::kDeclared) return wanted;
+  return asked.kind == EnvironmentKind::kConda ? Manager::kConda : Manager::kVirtualenv;
+}
+
+// "-r FILE", "--constraint=FILE" and so on: the file, or nothing.
+std::optional<std::string> file_of(std::string_view requirement) {
+  for (std::string_view option : {"-r", "--requirement", "-c", "--constraint"})
+    if (requirement.starts_with(option)) {
+      std::string_view rest = requirement.substr(option.size());
+      if (!rest.empty() && rest[0] != ' ' && rest[0] != '=') continue;
+      return std::string(trim(rest.substr(rest.empty() ? 0 : 1)));
+    }
+  return std::nullopt;
+}
+
+// What is to be installed, on lines as pip's requirements files have them, and its content as one text for
+// the key: the files named are in it.
+struct Requirements {
+  std::string lines, content;
+
+  Result<> add(const std::vector<std::string>& requirements, const fs::path& folder) {
+    for (const auto& requirement : requirements) {
+      auto file = file_of(requirement);
+      if (!file) {
+        lines += requirement + "\n";
+        content += requirement + "\n";
+        continue;
+      }
+      const fs::path path = fs::absolute(folder / *file).lexically_normal();
+      lines += requirement.substr(0, requirement.find_first_of(" =")) + " " + path.string() + "\n";
+      content += TRY(read_file(path, kMostRequirementBytes)) + "\n";
+      TRY(add_nested(path, 0));
+    }
+    return {};
+  }
+
+ private:
+  // Files that a requirements file names in its turn.
+  Result<> add_nested(const fs::path& path, int depth) {
+    constexpr int kDeepest = 16;
+    if (depth > kDeepest)
+      return fail(Code::kInvalid, "{}: requirements files name each other too deep", path.string());
+    for (const auto& line : split(TRY(read_file(path, kMostRequirementBytes)), '\n'))
+      if (auto file = file_of(trim(line))) {
+        const fs::path nested = path.parent_path() / *file;
+        content += TRY(read_file(nested, kMostRequirementBytes)) + "\n";
+        TRY(add_nested(nested, depth + 1));
+      }
+    return {};
+  }
+};
+
+bool is_version(std::string_view version, std::string_view wanted) {
+  return version == wanted || (version.starts_with(wanted) && version[wanted.size()] == '.');
+}
+
+// The interpreter of this version on this machine, and its full version.
+struct Interpreter {
+  std::string program, version;
+};
+Result<Interpreter> find_python(const std::string& wanted) {
+  std::vector<std::string> parts = split(wanted, '.'), names = {"python3", "python"}, seen;
+  if (parts.size() >= 2) names.insert(names.begin(), "python" + parts[0] + "." + parts[1]);
+  for (const auto& name : names) {
+    auto program = find_program(name);
+    if (!program) continue;
+    auto run = run_command({program->string(), "-c", "import platform; print(platform.python_version())"},
+                           std::chrono::seconds(30));
+    if (!run || !run->exit.ok()) continue;
+    std::string version(trim(run->output));
+    if (wanted.empty() || is_version(version, wanted)) return Interpreter{program->string(), version};
+    seen.push_back(version);
+  }
+  return fail(Code::kNotFound,
+              "the project asks for Python {}, and this machine has {}; install it, or let uv fetch it with "
+              "--env-manager uv",
+              wanted, seen.empty() ? "none" : join(seen, ", "));
+}
+
+Result<std::string> program(std::string_view name, std::string_view fix) {
+  if (auto found = find_program(name)) return found->string();
+  return fail(Code::kNotFound, "{} is not installed: {}", name, fix);
+}
+
+// One environment of pip's packages.
+class PythonMaker {
+ public:
+  PythonMaker(Manager manager, const PythonEnvironment& wanted, fs::path folder)
+      : manager_(manager), wanted_(wanted), base_(std::move(folder)) {}
+
+  Result<> prepare() {
+    if (manager_ == Manager::kUv) {
+      uv_ = TRY(program("uv", "`pip install uv`, or use --env-manager virtualenv"));
+    } else {
+      python_ = TRY(find_python(wanted_.python));
+    }
+    TRY(build_.add(wanted_.build_dependencies, base_));
+    return all_.add(wanted_.dependencies, base_);
+  }
+
+  std::string content() const {
+    return fmt::format("{}\n{}\n{}\n--\n{}", to_string(manager_),
+                       manager_ == Manager::kUv ? wanted_.python : python_.version, build_.content,
+                       all_.content);
+  }
+
+  Result<> make(const fs::path& folder, const fs::path& log) const {
+    const std::string inside = (folder / "bin" / "python").string();
+    if (manager_ == Manager::kUv) {
+      std::vector<std::string> argv = {uv_, "venv", "--quiet", "--seed", folder.string()};
+      if (!wanted_.python.empty()) argv.insert(argv.end() - 1, {"--python", wanted_.python});
+      TRY(run_long({argv, base_, log}));
+    } else {
+      TRY(run_long({{python_.program, "-m", "venv", folder.string()}, base_, log}));
+    }
+    for (const auto& [requirements, name] :
+         {std::pair{&build_, "build-requirements.txt"}, std::pair{&all_, "requirements.txt"}}) {
+      if (requirements->lines.empty()) continue;
+      const fs::path file = folder / name;
+      TRY(write_file_atomic(file, requirements->lines));
+      std::vector<std::string> argv =
+          manager_ == Manager::kUv
+              ? std::vector<std::string>{uv_, "pip", "install", "--python", inside}
+              : std::vector<std::string>{inside, "-m", "pip", "install", "--disable-pip-version-check"};
+      argv.insert(argv.end(), {"-r", file.string()});
+      TRY(run_long({argv, base_, log}));
+    }
+    return {};
+  }
+
+ private:
+  Manager manager_;
+  const PythonEnvironment& wanted_;
+  fs::path base_;  // of relative names
+  std::string uv_;
+  Interpreter python_;
+  Requirements build_, all_;
+};
+
+class CondaMaker {
+ public:
+  explicit CondaMaker(fs::path file) : file_(std::move(file)) {}
+
+  Result<> prepare() {
+    text_ = TRY(read_file(file_, kMostRequirementBytes));
+    if (const char* home = std::getenv("MLFLOW_CONDA_HOME"); home != nullptr && *home != '\0') {
+      conda_ = (fs::path(home) / "bin" / "conda").string();
+      return {};
+    }
+    for (const char* name : {"micromamba", "mamba", "conda"})
+      if (auto found = find_program(name)) {
+        conda_ = found->string();
+        return {};
+      }
+    return fail(Code::kNotFound,
+                "the project asks for a conda environment, and neither micromamba, mamba nor conda is "
+                "installed; install one, or take the packages from pip with --env-manager virtualenv");
+  }
+
+  std::string content() const { return fmt::format("conda\n{}", text_); }
+
+  Result<> make(const fs::path& folder, const fs::path& log) const {
+    std::vector<std::string> argv = {conda_};
+    if (fs::path(conda_).filename() == "micromamba")
+      argv.insert(argv.end(), {"create", "--yes"});
+    else
+      argv.insert(argv.end(), {"env", "create"});
+    argv.insert(argv.end(), {"--prefix", folder.string(), "--file", file_.string()});
+    return run_long({argv, file_.parent_path(), log});
+  }
+
+ private:
+  fs::path file_;
+  std::string conda_, text_;
+};
+
+Result<fs::path> environment_root() {
+  if (const char* root = std::getenv("MLFLOW_ENV_ROOT"); root != nullptr && *root != '\0')
+    return fs::absolute(root);
+  return TRY(cache_folder()) / "environments";
+}
+
+Environment describe(Manager manager, const std::string& id, const fs::path& folder) {
+  const char* variable = manager == Manager::kConda ? "CONDA_PREFIX" : "VIRTUAL_ENV";
+  return {.manager = manager, .id = id, .folder = folder, .variables = {{variable, folder.string()}}};
+}
+
+// For whoever wants to know later: what pip says it installed.
+std::string installed(const fs::path& folder) {
+  auto run = run_command(
+      {(folder / "bin" / "python").string(), "-m", "pip", "freeze", "--all", "--disable-pip-version-check"},
+      std::chrono::minutes(1));
+  return run && run->exit.ok() ? run->output : "";
+}
+
+enum class Make { kNo, kYes };
+
+template <class Maker>
+Result<Environment> make_with(Maker maker, Manager manager, Make make) {
+  TRY(maker.prepare());
+  const std::string id = sha256_hex(maker.content());
+  const std::string name = fmt::format("{}-{}", to_string(manager), id.substr(0, 16));
+  const fs::path root = TRY(environment_root()), folder = root / name, log = root / (name + ".log");
+  std::error_code ignored;
+  if (make == Make::kNo || fs::exists(folder / kDone, ignored)) return describe(manager, id, folder);
+  Fd lock = TRY(lock_file(root / (name + ".lock"),
+                          [&] { log_info("environment {}: another process is making it, waiting", name); }));
+  if (fs::exists(folder / kDone, ignored)) return describe(manager, id, folder);
+  TRY(tidemill::remove_all(folder));
+  log_info("environment {}: making it (log: {})", name, log.string());
+  Stopwatch watch;
+  if (auto made = maker.make(folder, log); !made) {
+    (void)tidemill::remove_all(folder);
+    return tl::unexpected(std::move(made).error().in(fmt::format("environment {}", name)));
+  }
+  const Json done = {{"manager", to_string(manager)}, {"id", id}, {"packages", installed(folder)}};
+  TRY(write_file_atomic(folder / kDone, dump_json(done, 2) + "\n"));
+  log_info("environment {}: ready after {}", name, human_duration(watch.seconds()));
+  return describe(manager, id, folder);
+}
+
+Result<Environment> environment_of(const config::Project& project, Manager wanted, Make make) {
+  const Manager manager = TRY(manager_for(project, wanted));
+  const auto& asked = project.environment;
+  if (manager == Manager::kLocal) return Environment{};
+  if (asked.kind == EnvironmentKind::kDocker)
+    return config::fail_at(asked.place,
+                           "docker_env is not supported yet; run it with what is on this machine: "
+                           "--env-manager local");
+  if (manager == Manager::kConda) return make_with(CondaMaker(asked.file), manager, make);
+  const bool is_conda = asked.kind == EnvironmentKind::kConda;
+  const PythonEnvironment python =
+      TRY(is_conda ? config::load_conda_env(asked.file) : config::load_python_env(asked.file));
+  if (!python.left_out.empty() && make == Make::kYes)
+    log_warning("{}: pip has no {}; left out", asked.file.string(), join(python.left_out, ", "));
+  return make_with(PythonMaker(manager, python, asked.file.parent_path()), manager, make);
+}
+
+}  // namespace
+
+std::string_view to_string(Manager manager) {
+  for (const auto& [name, named] : kNames)
+    if (named == manager) return name;
+  return "declared";
+}
+
+Result<Manager> parse_manager(std::string_view name) {
+  std::vector<std::string> names;
+  for (const auto& [known, manager] : kNames) {
+    if (known == name) return manager;
+    names.emplace_back(known);
+  }
+  return fail(Code::kInvalid, "unknown environment manager '{}': use {}", name, join(names, ", "));
+}
+
+Result<Environment> find_environment(const config::Project& project, Manager wanted) {
+  return environment_of(project, wanted, Make::kNo);
+}
+
+Result<Environment> make_environment(const config::Project& project, Manager wanted) {
+  return environment_of(project, wanted, Make::kYes);
+}
+
+}  // namespace tidemill::projects
