@@ -41,11 +41,15 @@ Json to_json(const tracking::Run& run) {
 Json to_json(const pipeline::Plan& plan, const pipeline::PlannedStep& step) {
   Json needs = Json::array();
   for (size_t need : step.needs) needs.push_back(plan.steps[need].name);
-  return {{"step", step.name},
-          {"project", step.project.folder.string()},
-          {"entry_point", step.entry.name},
-          {"needs", needs},
-          {"command", step.entry.command}};
+  Json json{{"step", step.name},
+            {"project", step.project.folder.string()},
+            {"entry_point", step.entry.name},
+            {"needs", needs},
+            {"command", step.entry.command}};
+  for (const auto& [name, value] : step.each) json["each"][name] = value;
+  if (step.settings.when) json["when"] = step.settings.when->text;
+  if (step.phase != config::Phase::kMain) json["phase"] = config::to_string(step.phase);
+  return json;
 }
 
 std::string duration_of(const tracking::RunInfo& run) {

@@ -80,15 +80,15 @@ Result<engine::CachePolicy> cache_policy(const Work& work, const RunOptions& opt
   engine::CachePolicy policy;
   for (const auto& name : work.again)
     policy.forced.emplace(name, "asked for with --from " + options.selection.from);
-  std::vector<std::string> names;
-  for (const auto& step : plan.steps) names.push_back(step.name);
   for (const auto& name : options.forced_steps) {
-    if (!plan.index(name))
-      return fail(Code::kInvalid, "--force-step: there is no step '{}'{}", name, did_you_mean(name, names));
-    policy.forced.emplace(name, "asked for with --force-step");
+    auto steps = plan.instances(name);
+    if (steps.empty())
+      return fail(Code::kInvalid, "--force-step: there is no step '{}'{}", name,
+                  did_you_mean(name, plan.names()));
+    for (size_t step : steps) policy.forced.emplace(plan.steps[step].name, "asked for with --force-step");
   }
-  for (const auto& name : names)
-    if (options.force) policy.forced.emplace(name, "asked for with --force");
+  if (options.force)
+    for (const auto& step : plan.steps) policy.forced.emplace(step.name, "asked for with --force");
   if (options.no_cache) policy.read = policy.write = engine::CachePolicy::Use::kNo;
   return policy;
 }

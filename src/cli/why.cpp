@@ -18,15 +18,25 @@ struct WhyOptions {
   std::vector<std::string> params;
 };
 
-Result<int> say(const Context& context, const std::string& step, std::string_view what,
-                const std::string& reason, const std::string& run_id) {
+struct Answer {
+  std::string step, what, reason;
+};
+
+// A step with foreach has an answer for each of its instances.
+Result<int> say(const Context& context, const std::vector<Answer>& answers, const std::string& run_id) {
   if (context.json) {
-    Json json{{"step", step}, {"what", what}, {"reason", reason}};
-    if (!run_id.empty()) json["run_id"] = run_id;
-    TRY(print(dump_json(json, 2) + "\n"));
-  } else {
-    TRY(print(fmt::format("{}: {}\n", what, reason)));
+    Json list = Json::array();
+    for (const auto& [step, what, reason] : answers) {
+      Json json{{"step", step}, {"what", what}, {"reason", reason}};
+      if (!run_id.empty()) json["run_id"] = run_id;
+      list.push_back(std::move(json));
+    }
+    TRY(print(dump_json(list.size() == 1 ? list[0] : Json{{"steps", list}}, 2) + "\n"));
+    return 0;
   }
+  for (const auto& [step, what, reason] : answers)
+    TRY(print(answers.size() == 1 ? fmt::format("{}: {}\n", what, reason)
+                                  : fmt::format("{}  {}: {}\n", step, what, reason)));
   return 0;
 }
 
@@ -37,17 +47,19 @@ Result<int> foretell(const Context& context, const WhyOptions& options) {
     return fail(Code::kInvalid, "{} is neither a pipeline.yaml nor a folder with one",
                 options.target.string());
   auto plan = TRY(pipeline::make_plan(TRY(config::load_pipeline(*file)), TRY(read_params(options.params))));
-  std::vector<std::string> names;
-  for (const auto& step : plan.steps) names.push_back(step.name);
-  if (!plan.index(options.step))
+  auto steps = plan.instances(options.step);
+  if (steps.empty())
     return fail(Code::kInvalid, "{} has no step '{}'{}", file->string(), options.step,
-                did_you_mean(options.step, names));
+                did_you_mean(options.step, plan.names()));
   auto store = TRY(context.open_store());
   engine::Options how = TRY(context.engine_options());
   TRY(add_environments(plan, "", Environments::kFound, how));
   auto foreseen = TRY(engine::foresee(plan, &store, how));
-  const auto& step = foreseen[*plan.index(options.step)];
-  return say(context, step.step, fmt::format("would {}", engine::to_string(step.what)), step.reason, "");
+  std::vector<Answer> answers;
+  for (size_t step : steps)
+    answers.push_back({foreseen[step].step, fmt::format("would {}", engine::to_string(foreseen[step].what)),
+                       foreseen[step].reason});
+  return say(context, answers, "");
 }
 
 // The latest run of any pipeline.
@@ -77,12 +89,13 @@ Result<int> recall(const Context& context, const WhyOptions& options) {
   auto store = TRY(context.open_store());
   std::string run_id = options.run_id.empty() ? TRY(latest_run(store)) : options.run_id;
   std::vector<std::string> names;
+  std::vector<Answer> answers;
   for (const auto& record : TRY(store.step_records(run_id))) {
-    if (record.step == options.step)
-      return say(context, record.step, context.json ? record.state : past_tense(record.state), record.reason,
-                 run_id);
+    if (record.step == options.step || record.step.starts_with(options.step + "["))
+      answers.push_back({record.step, context.json ? record.state : past_tense(record.state), record.reason});
     names.push_back(record.step);
   }
+  if (!answers.empty()) return say(context, answers, run_id);
   return fail(Code::kNotFound, "run {} has no step '{}'{}", run_id, options.step,
               did_you_mean(options.step, names));
 }

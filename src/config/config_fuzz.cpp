@@ -1,4 +1,5 @@
 // YAML, parameters, MLproject and references from hostile text.
+#include "config/condition.h"
 #include "config/mlproject.h"
 #include "config/reference.h"
 #include "config/step_settings.h"
@@ -7,6 +8,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   using namespace tidemill::config;
   std::string_view text(reinterpret_cast<const char*>(data), size);
   (void)parse_template(text, {});
+  (void)parse_condition(text, {});
   if (auto project = parse_project(text, "MLproject"))
     for (const auto& entry : project->entry_points)
       if (auto arguments = complete_arguments(entry, {}, "/")) (void)command_line(entry, *arguments);

@@ -32,6 +32,8 @@ class StepReader {
     bool has_entry = read_project(entry, step) && read_entry_point(entry, step);
     if (const Node* params = entry.value.find("params")) read_arguments(*params, has_entry, step);
     if (const Node* needs = entry.value.find("needs")) read_needs(*needs, step);
+    if (const Node* foreach = entry.value.find("foreach"))
+      step.foreach = problems_.keep(read_foreach(*foreach));
     step.settings = read_settings(entry.value, problems_);
     return step;
   }
@@ -100,16 +102,45 @@ class StepReader {
   Problems& problems_;
 };
 
+void read_steps(const Node& section, Phase phase, Pipeline& pipeline, Problems& problems) {
+  if (section.kind != Node::Kind::kNull && !section.is_map())
+    problems.keep(fail_at(section.place, "{} must be a map of steps", to_string(phase)));
+  StepReader reader(pipeline.folder, problems);
+  for (const auto& entry : section.entries) {
+    for (const auto& step : pipeline.steps)
+      if (step.phase != phase && step.name == entry.key)
+        problems.keep(
+            fail_at(entry.place, "there is a step '{}' already, at {}", entry.key, step.place.to_string()));
+    pipeline.steps.push_back(reader.read(entry));
+    pipeline.steps.back().phase = phase;
+  }
+}
+
 }  // namespace
 
+std::string_view to_string(Phase phase) {
+  switch (phase) {
+    case Phase::kMain:
+      return "steps";
+    case Phase::kOnSuccess:
+      return "on_success";
+    case Phase::kOnFailure:
+      return "on_failure";
+    case Phase::kFinally:
+      return "finally";
+  }
+  return "";
+}
+
 const std::vector<std::string>& pipeline_keys() {
-  static const std::vector<std::string> keys = {"name",  "experiment",   "params",
-                                                "steps", "max_parallel", "description"};
+  static const std::vector<std::string> keys = {"name",       "experiment",   "params",
+                                                "steps",      "max_parallel", "description",
+                                                "on_success", "on_failure",   "finally"};
   return keys;
 }
 
 std::vector<std::string> step_keys() {
-  std::vector<std::string> keys = {"project", "entry_point", "params", "needs"};
+  std::vector<std::string> keys = {"project", "entry_point", "params", "needs", "foreach"};
   keys.insert(keys.end(), setting_names().begin(), setting_names().end());
   return keys;
 }
@@ -145,8 +176,8 @@ std::optional<Pipeline> load_pipeline(const fs::path& file, Problems& problems) 
         fail_at(steps != nullptr ? steps->place : root->place, "a pipeline needs steps: a map of names"));
     return pipeline;
   }
-  StepReader reader(pipeline.folder, problems);
-  for (const auto& entry : steps->entries) pipeline.steps.push_back(reader.read(entry));
+  for (Phase phase : {Phase::kMain, Phase::kOnSuccess, Phase::kOnFailure, Phase::kFinally})
+    if (const Node* section = root->find(to_string(phase))) read_steps(*section, phase, pipeline, problems);
   return pipeline;
 }
 

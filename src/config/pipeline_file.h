@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "config/foreach.h"
 #include "config/mlproject.h"
 #include "config/reference.h"
 #include "config/step_settings.h"
@@ -21,12 +22,19 @@ struct Need {
   Place place;
 };
 
+// When in a run a step has its turn.
+enum class Phase { kMain, kOnSuccess, kOnFailure, kFinally };
+std::string_view to_string(
+    Phase phase);  // the key of the file: "steps", "on_success", "on_failure", "finally"
+
 struct Step {
   std::string name;
   Project project;
   EntryPoint entry;
   std::vector<StepArgument> arguments;
   std::vector<Need> needs;  // as written; references add more
+  std::optional<Foreach> foreach;
+  Phase phase = Phase::kMain;
   StepSettings settings;
   Place place;
 };
@@ -35,7 +43,7 @@ struct Pipeline {
   std::string name;
   std::string experiment;  // name of the experiment its runs belong to; defaults to the pipeline's name
   std::vector<Parameter> parameters;
-  std::vector<Step> steps;  // in the order of the file
+  std::vector<Step> steps;  // in the order of the file, those of the end behind the others
   int max_parallel = 0;     // 0: as many as there are cores
   fs::path folder;          // of the file, absolute
   std::string file;

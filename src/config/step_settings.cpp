@@ -56,11 +56,17 @@ Result<std::vector<Variable>> read_environment(const Node* node) {
   return variables;
 }
 
+Result<Condition> read_condition(const Node& node) {
+  Place place = node.place;
+  if (node.quoted) ++place.column;
+  return parse_condition(TRY(as_text(node, "when")), place);
+}
+
 }  // namespace
 
 const std::vector<std::string>& setting_names() {
-  static const std::vector<std::string> names = {"cache",       "inputs",  "code",    "programs",
-                                                 "environment", "timeout", "figures", "retry"};
+  static const std::vector<std::string> names = {"cache", "inputs",  "code",    "programs", "environment",
+                                                 "when",  "timeout", "figures", "retry"};
   return names;
 }
 
@@ -75,6 +81,7 @@ StepSettings read_settings(const Node& step, Problems& problems) {
   settings.code = keep(read_code(step.find("code")), settings.code);
   settings.programs = keep(read_names(step.find("programs"), "programs"), settings.programs);
   settings.environment = keep(read_environment(step.find("environment")), settings.environment);
+  if (const Node* when = step.find("when")) settings.when = problems.keep(read_condition(*when));
   if (const Node* timeout = step.find("timeout"))
     settings.timeout =
         std::chrono::seconds(keep(as_int(*timeout, "timeout (seconds)", 1, 30 * 24 * 3600), 1));

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "config/condition.h"
 #include "config/problems.h"
 #include "config/reference.h"
 #include "config/retry.h"
@@ -29,6 +30,7 @@ struct StepSettings {
   std::vector<std::string> programs;  // that it runs, beside the first word of its command
   std::vector<Variable> environment;
 
+  std::optional<Condition> when;  // else it is skipped
   std::optional<std::chrono::seconds> timeout;
   RetryPolicy retry;
   std::vector<std::string> figures;  // names of metrics, tags or parameters to show when the run has ended

@@ -106,8 +106,7 @@ const Node* Node::find(std::string_view key) const {
 }
 
 Result<Node> parse_yaml(std::string_view text, const std::string& file_name, size_t max_bytes) {
-  if (text.size() > max_bytes)
-    return fail(Code::kInvalid, "{}: larger than {} bytes", file_name, max_bytes);
+  if (text.size() > max_bytes) return fail(Code::kInvalid, "{}: larger than {} bytes", file_name, max_bytes);
   if (text.find('\0') != std::string_view::npos)
     return fail(Code::kInvalid, "{}: holds a NUL byte", file_name);
   TreeBuilder builder(file_name);

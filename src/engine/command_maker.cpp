@@ -12,9 +12,25 @@ void CommandMaker::learn(size_t step, const std::string& run_id, const fs::path&
   results_[step] = result_of(step, run_id, artifacts);
 }
 
+void CommandMaker::note(size_t step, StepState state) {
+  results_[step].state = state == StepState::kSkipped ? "skipped" : "failed";
+}
+
+void CommandMaker::note_run(std::string state, std::string failed) {
+  run_state_ = std::move(state);
+  failed_steps_ = std::move(failed);
+}
+
+Result<pipeline::Truth> CommandMaker::condition(size_t index) const {
+  const auto& when = plan_.steps[index].settings.when;
+  if (!when) return pipeline::Truth{true, ""};
+  return pipeline::evaluate(
+      *when, [&](const config::Template& value) { return pipeline::resolve(plan_, value, {}, scope()); });
+}
+
 pipeline::StepResult CommandMaker::result_of(size_t step, const std::string& run_id,
                                              const fs::path& artifacts) const {
-  return {run_id, artifacts.string(),
+  return {"succeeded", run_id, artifacts.string(),
           [this, step](const std::string& key) { return cache_.metric(step, key); }};
 }
 
@@ -25,7 +41,9 @@ pipeline::Scope CommandMaker::scope() const {
           .step = [this](const std::string& name) -> const pipeline::StepResult* {
             auto index = plan_.index(name);
             return index ? &results_[*index] : nullptr;
-          }};
+          },
+          .state = run_state_,
+          .failed = failed_steps_};
 }
 
 Result<> CommandMaker::prepare(size_t index, Attempt& attempt) {

@@ -9,7 +9,9 @@
 #include "engine/engine.h"
 #include "engine/record.h"
 #include "engine/step_cache.h"
+#include "pipeline/condition.h"
 #include "pipeline/plan.h"
+#include "pipeline/resolve.h"
 #include "sys/process.h"
 
 namespace tidemill::engine {
@@ -20,6 +22,12 @@ class CommandMaker {
 
   // What a step that has ended, or was reused, left for those behind it.
   void learn(size_t step, const std::string& run_id, const fs::path& artifacts);
+  // How a step has ended that left nothing.
+  void note(size_t step, StepState state);
+  // How the run has gone, for the steps at its end.
+  void note_run(std::string state, std::string failed);
+  // Whether the step's condition holds; true without one.
+  Result<pipeline::Truth> condition(size_t step) const;
   // Fills in the attempt's command and variables, and logs its parameters. kInvalid when a value does not
   // fit.
   Result<> prepare(size_t step, Attempt& attempt);
@@ -34,6 +42,7 @@ class CommandMaker {
   Record& record_;
   const StepCache& cache_;
   std::vector<pipeline::StepResult> results_;
+  std::string run_state_, failed_steps_;
 };
 
 }  // namespace tidemill::engine

@@ -3,6 +3,7 @@
 #include <map>
 #include <thread>
 
+#include "base/text.h"
 #include "base/time.h"
 #include "engine/attempt.h"
 #include "engine/command_maker.h"
@@ -21,6 +22,7 @@
 namespace tidemill::engine {
 namespace {
 
+using config::Phase;
 using std::chrono::milliseconds;
 using tracking::RunStatus;
 
@@ -55,7 +57,7 @@ class Execution {
     locks_.emplace(
         TRY(KeyLocks::open((options_.state_dir.empty() ? scratch_->path() : options_.state_dir) / "locks")));
     TRY(record_.begin());
-    auto done = loop();
+    auto done = run_phases();
     if (!done) abandon();
     supervisor_->end_all();
     TRY(std::move(done));
@@ -64,20 +66,43 @@ class Execution {
   }
 
  private:
+  // The steps, and then those that wait for the end of the run.
+  Result<> run_phases() {
+    TRY(loop(Phase::kMain));
+    if (std::all_of(plan_.steps.begin(), plan_.steps.end(),
+                    [](const auto& step) { return step.phase == Phase::kMain; }))
+      return {};
+    std::vector<std::string> failed;
+    for (size_t i = 0; i < plan_.steps.size(); ++i)
+      if (scheduler_.state(i) == StepState::kFailed) failed.push_back(plan_.steps[i].name);
+    std::string state = stopping_ ? "interrupted" : failed.empty() ? "succeeded" : "failed";
+    commands_.note_run(state, join(failed, ", "));
+    for (Phase phase : {Phase::kOnSuccess, Phase::kOnFailure, Phase::kFinally}) {
+      if (phase == Phase::kFinally || state == (phase == Phase::kOnSuccess ? "succeeded" : "failed")) {
+        scheduler_.open(phase);
+        TRY(loop(phase));
+      }
+      skip_the_rest(phase, state == "interrupted" ? state : "the run has " + state);
+    }
+    return {};
+  }
+
   // Start what can start, wait for one thing to happen, handle it. What has ended and what starts next are
   // recorded together.
-  Result<> loop() {
+  Result<> loop(Phase phase) {
     for (;;) {
       std::vector<size_t> starting = TRY(begin_ready_steps());
       TRY(commit());
       for (size_t step : starting) TRY(launch(step));
-      if (scheduler_.running() == 0 && waiting_for_key_.empty() && retries_.empty()) break;
+      if (starting.empty() && scheduler_.running() == 0 && waiting_for_key_.empty() && retries_.empty())
+        break;
       for (const Ended& ended : supervisor_->wait(retries_.until_next(kTick))) TRY(finish_step(ended));
       if (interrupted() && !stopping_) stop_all();
-      if (scheduler_.halted()) give_up_retries();
+      if (scheduler_.ending()) give_up_retries();
       report_progress();
     }
-    return skip_the_rest();
+    skip_the_rest(phase, stopping_ ? "interrupted" : "another step failed");
+    return {};
   }
 
   void stop_all() {
@@ -138,7 +163,8 @@ class Execution {
   }
 
   Result<> reuse_what_is_known() {
-    for (auto ready = scheduler_.take_ready(); !ready.empty(); ready = scheduler_.take_ready()) {
+    skip_what_is_blocked();
+    for (auto ready = TRY(take_wanted()); !ready.empty(); ready = TRY(take_wanted())) {
       std::vector<Decision> decisions = TRY(cache_.decide(ready));
       for (size_t i = 0; i < ready.size(); ++i) {
         if (decisions[i].what == Decision::What::kReuse) {
@@ -149,6 +175,32 @@ class Execution {
       }
     }
     return {};
+  }
+
+  // What is ready, without the steps whose conditions do not hold: those are skipped.
+  Result<std::vector<size_t>> take_wanted() {
+    std::vector<size_t> ready, wanted;
+    do {
+      ready = scheduler_.take_ready();
+      for (size_t step : ready) {
+        if (plan_.steps[step].settings.when) TRY(commit());  // it may ask for what has just been recorded
+        auto condition = commands_.condition(step);
+        if (!condition) {
+          TRY(fail_unstarted(step, condition.error()));
+        } else if (!condition->holds) {
+          skip(step, "its condition does not hold: " + condition->shown);
+        } else {
+          wanted.push_back(step);
+        }
+      }
+      skip_what_is_blocked();
+    } while (wanted.empty() && !ready.empty());
+    return wanted;
+  }
+
+  void skip_what_is_blocked() {
+    for (auto blocked = scheduler_.take_blocked(); !blocked.empty(); blocked = scheduler_.take_blocked())
+      for (size_t step : blocked) skip(step, scheduler_.skip_reason(step));
   }
 
   // Whether the step is to be launched; it may also have become known meanwhile, or be made by another run
@@ -221,6 +273,12 @@ class Execution {
     attempts_.erase(index);
     return settle_unstarted(index, failed, launched.error(),
                             config::Failure{config::FailureKind::kInfrastructure});
+  }
+
+  Result<> fail_unstarted(size_t index, const Error& error) {
+    Attempt attempt{.run = TRY(record_.begin_step(index, {.reason = "its condition cannot be told"}, 1))};
+    outcome_.steps[index].run_id = attempt.run.id;
+    return settle_unstarted(index, attempt, error, std::nullopt);
   }
 
   // failure: nullopt when no attempt can mend it.
@@ -297,14 +355,15 @@ class Execution {
     if (try_again(index, attempt, event, failure)) return {};
     record_.set_state(index, event.state, attempt.run, attempt.decision);
     scheduler_.settle(index, event.state);
-    if (event.state == StepState::kFailed) scheduler_.halt();
+    if (event.state == StepState::kFailed) scheduler_.wind_down();
+    if (!succeeded(event.state)) commands_.note(index, event.state);
     record_.tell(std::move(event));
     return {};
   }
 
   bool try_again(size_t index, const Attempt& attempt, const StepFinished& event,
                  const std::optional<config::Failure>& failure) {
-    if (!failure || scheduler_.halted() || !record_.is_pipeline()) return false;
+    if (!failure || !scheduler_.is_open_to(index) || !record_.is_pipeline()) return false;
     auto delay = retries_.wait(index, plan_.steps[index].settings.retry, *failure);
     if (!delay) return false;
     scheduler_.put_back(index);
@@ -328,6 +387,7 @@ class Execution {
       const FailedAttempt& failed = failed_.at(step);
       record_.set_state(step, StepState::kFailed, failed.run, failed.decision);
       scheduler_.settle(step, StepState::kFailed);
+      commands_.note(step, StepState::kFailed);
       record_.tell(
           StepFinished{.step = plan_.steps[step].name,
                        .run_id = failed.run.id,
@@ -349,22 +409,26 @@ class Execution {
     return {};
   }
 
-  Result<> skip_the_rest() {
-    for (size_t i = 0; i < plan_.steps.size(); ++i) {
-      if (scheduler_.state(i) != StepState::kWaiting) continue;
-      std::string reason = stopping_ ? "interrupted" : scheduler_.skip_reason(i);
-      scheduler_.settle(i, StepState::kSkipped);
-      record_.set_state(i, StepState::kSkipped, {}, {.reason = reason});
-      record_.tell(StepFinished{.step = plan_.steps[i].name,
-                                .run_id = "",
-                                .state = StepState::kSkipped,
-                                .reason = std::move(reason),
-                                .reused_run = {},
-                                .command = {},
-                                .log = {},
-                                .last_lines = {}});
-    }
-    return {};
+  void skip_the_rest(Phase phase, const std::string& reason) {
+    for (size_t i = 0; i < plan_.steps.size(); ++i)
+      if (plan_.steps[i].phase == phase && scheduler_.state(i) == StepState::kWaiting) {
+        std::string need = stopping_ ? "" : scheduler_.skip_reason(i);
+        skip(i, need.empty() ? reason : need);
+      }
+  }
+
+  void skip(size_t index, std::string reason) {
+    scheduler_.settle(index, StepState::kSkipped);
+    commands_.note(index, StepState::kSkipped);
+    record_.set_state(index, StepState::kSkipped, {}, {.reason = reason});
+    record_.tell(StepFinished{.step = plan_.steps[index].name,
+                              .run_id = "",
+                              .state = StepState::kSkipped,
+                              .reason = std::move(reason),
+                              .reused_run = {},
+                              .command = {},
+                              .log = {},
+                              .last_lines = {}});
   }
 
   const pipeline::Plan& plan_;

@@ -72,12 +72,12 @@ Result<Outcome> execute_project(const pipeline::Plan& plan, tracking::Store& sto
 
 // What execute() would do with a step, as far as can be said before anything has run.
 struct Foreseen {
-  enum class What { kReuse, kRun, kDepends };  // kDepends: on what a step before it makes
+  enum class What { kReuse, kRun, kSkip, kDepends };  // kDepends: on what a step before it makes
   std::string step;
   What what = What::kRun;
   std::string reason;
 };
-std::string_view to_string(Foreseen::What what);  // "run", "reuse", "depend"
+std::string_view to_string(Foreseen::What what);  // "run", "reuse", "skip", "depend"
 // In the plan's order. store: nullptr when there is none yet.
 Result<std::vector<Foreseen>> foresee(const pipeline::Plan& plan, tracking::Store* store,
                                       const Options& options);

@@ -28,6 +28,8 @@ std::string_view to_string(Foreseen::What what) {
       return "run";
     case Foreseen::What::kReuse:
       return "reuse";
+    case Foreseen::What::kSkip:
+      return "skip";
     case Foreseen::What::kDepends:
       return "depend";
   }

@@ -3,33 +3,94 @@
 #include "engine/engine.h"
 #include "engine/file_tree.h"
 #include "engine/step_cache.h"
+#include "pipeline/condition.h"
+#include "pipeline/resolve.h"
 
 namespace tidemill::engine {
+namespace {
+
+using What = Foreseen::What;
+
+class Foresight {
+ public:
+  Foresight(const pipeline::Plan& plan, tracking::Store* store, const Options& options)
+      : plan_(plan), hashes_(options.hash_folder()), results_(plan.steps.size()) {
+    if (store != nullptr) cache_.emplace(plan, *store, hashes_, options);
+  }
+
+  Result<std::vector<Foreseen>> all() {
+    for (size_t i = 0; i < plan_.steps.size(); ++i) {
+      auto [what, reason] = TRY(one(i));
+      if (what == What::kSkip) results_[i].state = "skipped";
+      foreseen_.push_back({plan_.steps[i].name, what, std::move(reason)});
+    }
+    return std::move(foreseen_);
+  }
+
+ private:
+  struct Fate {
+    What what;
+    std::string reason;
+  };
+
+  Result<Fate> one(size_t index) {
+    const auto& step = plan_.steps[index];
+    if (step.phase != config::Phase::kMain) return Fate{What::kDepends, "on how the run goes"};
+    for (size_t need : step.needs)
+      if (foreseen_[need].what == What::kSkip && !step.tolerates(need))
+        return Fate{What::kSkip, fmt::format("needs {}, which would be skipped", plan_.steps[need].name)};
+    if (auto condition = condition_of(step); condition && !condition->holds)
+      return Fate{What::kSkip, "its condition does not hold: " + condition->shown};
+    for (size_t need : step.needs)
+      if (foreseen_[need].what == What::kRun || foreseen_[need].what == What::kDepends)
+        return Fate{What::kDepends, fmt::format("depends on what {} makes", plan_.steps[need].name)};
+    if (!cache_) return Fate{What::kRun, "for the first time"};
+    Decision decision = TRY(cache_->decide({index}))[0];
+    if (decision.what != Decision::What::kReuse) return Fate{What::kRun, decision.reason};
+    results_[index] = {"succeeded", decision.result.run_id, decision.result.artifacts.string(),
+                       [this, index](const std::string& key) { return cache_->metric(index, key); }};
+    cache_->learn(index, decision.result);
+    return Fate{What::kReuse, decision.reason};
+  }
+
+  // An error when it cannot be told yet.
+  Result<pipeline::Truth> condition_of(const pipeline::PlannedStep& step) const {
+    if (!step.settings.when) return pipeline::Truth{true, ""};
+    return pipeline::evaluate(*step.settings.when, [&](const config::Template& value) -> Result<std::string> {
+      for (const auto& reference : value.references())
+        if (!is_known(reference))
+          return fail(Code::kUnavailable, "{} is not known yet", config::to_string(reference));
+      return pipeline::resolve(plan_, value, {}, scope());
+    });
+  }
+
+  bool is_known(const config::Reference& reference) const {
+    auto has_result = [this](size_t step) { return !results_[step].state.empty(); };
+    if (reference[0] == "steps") {
+      auto steps = plan_.instances(reference[1]);
+      return std::all_of(steps.begin(), steps.end(), has_result);
+    }
+    return reference[0] == "params" || reference[0] == "pipeline";
+  }
+
+  pipeline::Scope scope() const {
+    return {.run_id = "", .artifacts = "", .experiment_id = "", .step = [this](const std::string& name) {
+              return &results_[*plan_.index(name)];
+            }};
+  }
+
+  const pipeline::Plan& plan_;
+  FileHashes hashes_;
+  std::optional<StepCache> cache_;
+  std::vector<Foreseen> foreseen_;
+  std::vector<pipeline::StepResult> results_;  // of steps that would be reused or skipped
+};
+
+}  // namespace
 
 Result<std::vector<Foreseen>> foresee(const pipeline::Plan& plan, tracking::Store* store,
                                       const Options& options) {
-  using What = Foreseen::What;
-  std::vector<Foreseen> all;
-  FileHashes hashes(options.hash_folder());
-  std::optional<StepCache> cache;
-  if (store != nullptr) cache.emplace(plan, *store, hashes, options);
-  for (size_t i = 0; i < plan.steps.size(); ++i) {
-    const auto& step = plan.steps[i];
-    auto unknown = std::find_if(step.needs.begin(), step.needs.end(),
-                                [&](size_t need) { return all[need].what != What::kReuse; });
-    if (!cache) {
-      all.push_back({step.name, What::kRun, "for the first time"});
-    } else if (unknown != step.needs.end()) {
-      all.push_back(
-          {step.name, What::kDepends, fmt::format("depends on what {} makes", plan.steps[*unknown].name)});
-    } else {
-      Decision decision = TRY(cache->decide({i}))[0];
-      bool reused = decision.what == Decision::What::kReuse;
-      all.push_back({step.name, reused ? What::kReuse : What::kRun, decision.reason});
-      if (reused) cache->learn(i, decision.result);
-    }
-  }
-  return all;
+  return Foresight(plan, store, options).all();
 }
 
 }  // namespace tidemill::engine

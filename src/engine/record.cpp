@@ -84,6 +84,7 @@ Result<tracking::Run> Record::make_step_run(size_t index) {
   tags.emplace_back("tidemill.step", step.name);
   if (auto found = options_.environments.find(step.project.folder); found != options_.environments.end())
     tags.emplace_back("mlflow.project.env", to_string(found->second.manager));
+  if (!step.group.empty()) tags.emplace_back("tidemill.foreach", step.group);
   if (is_pipeline()) tags.emplace_back("mlflow.parentRunId", run_id_);
   return make_run(is_pipeline() ? step.name : options_.run_name, std::move(tags));
 }

@@ -6,6 +6,7 @@
 #include "artifacts/folder_repository.h"
 #include "base/hash.h"
 #include "base/text.h"
+#include "pipeline/resolve.h"
 #include "sys/process.h"
 
 namespace tidemill::engine {
@@ -97,7 +98,11 @@ void StepCache::forget_files() {
 Decision StepCache::make_key(size_t index) {
   const auto& step = plan_.steps[index];
   Decision decision;
-  if (step.settings.cache == config::Caching::kOff) {
+  if (step.phase != config::Phase::kMain) {
+    decision.reason = step.phase == config::Phase::kFinally     ? "the run has ended"
+                      : step.phase == config::Phase::kOnSuccess ? "the run has succeeded"
+                                                                : "the run has failed";
+  } else if (step.settings.cache == config::Caching::kOff) {
     decision.reason = "cache: false";
   } else if (auto reference = refers_to_run(step)) {
     decision.reason = fmt::format("it refers to {}, which is another in every run", *reference);
@@ -200,8 +205,17 @@ Result<StepCache::Source> StepCache::expand(const config::Template& value) {
       for (const auto& [name, text] : plan_.params)
         if (name == reference[1]) source.text += text;
     } else if (root == "steps") {
-      size_t step = *plan_.index(reference[1]);
-      if (reference[2] == "artifacts" && i == 0) {
+      auto steps = plan_.instances(reference[1]);
+      for (size_t one : steps)
+        if (!known_[one])
+          return fail(Code::kUnavailable, "it refers to {}, which has not succeeded", plan_.steps[one].name);
+      size_t step = steps[0];
+      if (reference[2] == "state") {
+        source.text += "succeeded";
+      } else if (reference[2] == "each") {
+        for (const auto& [name, each] : plan_.steps[step].each)
+          if (name == reference[3]) source.text += each;
+      } else if (reference[2] == "artifacts" && i == 0) {
         source.step = step;
       } else if (reference[2] == "artifacts") {
         source.text += known_[step]->outputs;
@@ -241,6 +255,17 @@ Result<std::string> StepCache::content_of(const Source& source) {
 
 Result<Ingredient> StepCache::ingredient_of(const std::string& name, const config::Template& value,
                                             ParameterType type) {
+  // What is collected from many steps is the list of what each gives.
+  if (auto members = pipeline::members_of(plan_, value); !members.empty()) {
+    Ingredient all{IngredientKind::kParameter, name, ""};
+    for (const auto& member : members) {
+      Ingredient one = TRY(ingredient_of(name, member, type));
+      all.value += (all.value.empty() ? "" : ", ") + one.value;
+      if (one.kind == IngredientKind::kInput) all.kind = IngredientKind::kInput;
+    }
+    if (all.kind == IngredientKind::kInput) all.value = content_value(sha256_hex(all.value));
+    return all;
+  }
   Source source = TRY(expand(value));
   bool is_content = source.step || source.pipeline_folder ||
                     (type == ParameterType::kPath && !source.own_folder && !source.text.empty());
@@ -290,9 +315,9 @@ Result<> StepCache::add_programs(const PlannedStep& step, Ingredients& to) {
 Result<> StepCache::add_variables(const PlannedStep& step, Ingredients& to) {
   for (const auto& variable : step.settings.environment) {
     if (variable.value) {
-      Source source = TRY(expand(*variable.value));
-      std::string value = source.step || source.pipeline_folder ? TRY(content_of(source)) : source.text;
-      to.push_back({IngredientKind::kVariable, variable.name, std::move(value)});
+      Ingredient value = TRY(ingredient_of(variable.name, *variable.value, ParameterType::kString));
+      value.kind = IngredientKind::kVariable;
+      to.push_back(std::move(value));
     } else {
       const char* value = std::getenv(variable.name.c_str());
       to.push_back({IngredientKind::kVariable, variable.name, value != nullptr ? value : "(not set)"});

@@ -1,5 +1,7 @@
 #include "engine/step_check.h"
 
+#include "pipeline/resolve.h"
+
 namespace tidemill::engine {
 namespace {
 

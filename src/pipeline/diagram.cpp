@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <optional>
 
+#include "base/text.h"
+
 namespace tidemill::pipeline {
 namespace {
 
@@ -117,17 +119,39 @@ std::string mermaid_text(std::string_view text) {
   return out;
 }
 
+// What a step runs, where its name does not say so, and when: "train best, 3 x rate, on_failure".
+std::string note_of(const Plan& plan, const PlannedStep& step) {
+  std::vector<std::string> parts;
+  std::string what = step.project.folder == plan.folder
+                         ? std::string()
+                         : step.project.folder.lexically_relative(plan.folder).string();
+  if (what == step.name || what == step.group) what.clear();
+  if (step.entry.name != "main") what += (what.empty() ? "" : " ") + step.entry.name;
+  if (!what.empty()) parts.push_back(std::move(what));
+  if (!step.group.empty()) {
+    std::vector<std::string> names;
+    for (const auto& [name, value] : step.each) names.push_back(name);
+    parts.push_back(fmt::format("{} × {}", plan.groups.at(step.group).size(), join(names, ", ")));
+  }
+  if (step.settings.when) parts.push_back("when " + step.settings.when->text);
+  if (step.phase != config::Phase::kMain) parts.emplace_back(config::to_string(step.phase));
+  return join(parts, ", ");
+}
+
 }  // namespace
 
 Diagram diagram_of(const Plan& plan) {
   Diagram diagram{plan.name, {}};
-  for (const auto& step : plan.steps) {
-    std::string note = step.project.folder == plan.folder
-                           ? std::string()
-                           : step.project.folder.lexically_relative(plan.folder).string();
-    if (note == step.name) note.clear();
-    if (step.entry.name != "main") note += (note.empty() ? "" : " ") + step.entry.name;
-    diagram.nodes.push_back({step.name, std::move(note), step.needs});
+  std::vector<size_t> node_of(plan.steps.size());
+  for (size_t i = 0; i < plan.steps.size(); ++i) {
+    const auto& step = plan.steps[i];
+    const std::string& name = step.group.empty() ? step.name : step.group;
+    if (step.group.empty() || plan.groups.at(step.group).front() == i)
+      diagram.nodes.push_back({name, note_of(plan, step), {}});
+    node_of[i] = diagram.nodes.size() - 1;
+    auto& needs = diagram.nodes.back().needs;
+    for (size_t need : step.needs)
+      if (std::find(needs.begin(), needs.end(), node_of[need]) == needs.end()) needs.push_back(node_of[need]);
   }
   return diagram;
 }

@@ -1,8 +1,10 @@
 #include "pipeline/plan.h"
 
-#include <set>
+#include <algorithm>
 
 #include "base/text.h"
+#include "pipeline/expansion.h"
+#include "pipeline/graph.h"
 
 namespace tidemill::pipeline {
 namespace {
@@ -11,8 +13,10 @@ using config::Arguments;
 using config::fail_at;
 using config::Pipeline;
 using config::Problems;
-using config::Reference;
 using config::Step;
+
+// Edges of one plan: two steps with foreach, each of thousands, that need each other would have millions.
+constexpr size_t kMostEdges = 2'000'000;
 
 const std::string* find_value(const Arguments& arguments, std::string_view name) {
   for (const auto& [key, value] : arguments)
@@ -41,156 +45,82 @@ Arguments pipeline_params(const Pipeline& pipeline, const Arguments& given, Miss
   return params;
 }
 
-// The nodes of the graph are the steps in the order of the file.
-struct Graph {
-  std::vector<std::string> names;
-  std::unordered_map<std::string, size_t> positions;
-  std::vector<std::vector<size_t>> needs;
-
-  std::optional<size_t> index(const std::string& name) const {
-    auto at = positions.find(name);
-    return at != positions.end() ? std::optional(at->second) : std::nullopt;
-  }
-};
-
-Result<> check_words(const Reference& reference, size_t word, const std::vector<std::string>& known,
-                     size_t length, const config::Place& place) {
-  if (reference.size() <= word || std::find(known.begin(), known.end(), reference[word]) == known.end()) {
-    std::string got = reference.size() > word ? reference[word] : "";
-    return fail_at(place, "unknown reference {}{}; '{}' can be followed by {}", config::to_string(reference),
-                   did_you_mean(got, known), word > 0 ? reference[0] : "${", join(known, ", "));
-  }
-  if (length != 0 && reference.size() != length)
-    return fail_at(place, "unknown reference {}: it has {} words, not {}", config::to_string(reference),
-                   length, reference.size());
-  return {};
-}
-
-// The step that a reference waits for, if any.
-Result<std::optional<size_t>> check_reference(const Reference& reference, const Pipeline& pipeline,
-                                              const Graph& graph, const config::Place& place) {
-  TRY(check_words(reference, 0, {"params", "steps", "self", "run", "experiment", "pipeline"}, 0, place));
-  const std::string& root = reference[0];
-  if (root == "params") TRY(check_words(reference, 1, config::names_of(pipeline.parameters), 2, place));
-  if (root == "self" || root == "run") TRY(check_words(reference, 1, {"id", "artifacts"}, 2, place));
-  if (root == "experiment") TRY(check_words(reference, 1, {"id", "name"}, 2, place));
-  if (root == "pipeline") TRY(check_words(reference, 1, {"name", "folder"}, 2, place));
-  if (root != "steps") return std::nullopt;
-  TRY(check_words(reference, 1, graph.names, 0, place));
-  bool metric = reference.size() > 2 && reference[2] == "metrics";
-  TRY(check_words(reference, 2, {"run_id", "artifacts", "metrics"}, metric ? 4 : 3, place));
-  return graph.index(reference[1]);
-}
-
-// Everything of a step that may hold references.
-std::vector<const config::Template*> templates_of(const Step& step) {
-  std::vector<const config::Template*> found;
-  for (const auto& argument : step.arguments) found.push_back(&argument.value);
-  for (const auto& input : step.settings.inputs) found.push_back(&input);
-  for (const auto& variable : step.settings.environment)
-    if (variable.value) found.push_back(&*variable.value);
-  return found;
-}
-
-Graph make_graph(const Pipeline& pipeline, Problems& problems) {
-  Graph graph;
-  for (const Step& step : pipeline.steps) {
-    graph.positions.emplace(step.name, graph.names.size());
-    graph.names.push_back(step.name);
-  }
-  for (const Step& step : pipeline.steps) {
-    std::set<size_t> needs;
-    for (const auto& need : step.needs) {
-      if (auto index = graph.index(need.step)) {
-        needs.insert(*index);
-      } else {
-        problems.keep(fail_at(need.place, "step '{}' needs '{}', which is not a step{}", step.name, need.step,
-                              did_you_mean(need.step, graph.names)));
-      }
-    }
-    for (const config::Template* value : templates_of(step))
-      for (const auto& reference : value->references())
-        if (auto found = problems.keep(check_reference(reference, pipeline, graph, value->place));
-            found && *found)
-          needs.insert(**found);
-    graph.needs.emplace_back(needs.begin(), needs.end());
-  }
-  return graph;
-}
-
-// Depth-first order; a step met again while it is being visited closes a cycle.
-class Sorter {
+// Puts the steps into the plan in their order, each with all that its foreach stands for.
+class Planner {
  public:
-  Sorter(const Graph& graph, const Pipeline& pipeline)
-      : graph_(graph), pipeline_(pipeline), state_(graph.names.size()) {}
+  Planner(const Pipeline& pipeline, const Graph& graph, Plan& plan)
+      : pipeline_(pipeline),
+        graph_(graph),
+        plan_(plan),
+        combinations_(graph.names.size()),
+        at_(graph.names.size()) {}
 
-  Result<std::vector<size_t>> sort() {
-    for (size_t i = 0; i < state_.size(); ++i) TRY(visit(i));
-    return std::move(order_);
-  }
-
- private:
-  enum class State { kNew, kOpen, kDone };
-
-  // Explicit stack: a chain of steps may be longer than the call stack is deep.
-  Result<> visit(size_t root) {
-    std::vector<std::pair<size_t, size_t>> stack;  // step, next need
-    auto open = [&](size_t step) {
-      state_[step] = State::kOpen;
-      stack.emplace_back(step, 0);
-    };
-    if (state_[root] == State::kNew) open(root);
-    while (!stack.empty()) {
-      auto& [step, next] = stack.back();
-      if (next == graph_.needs[step].size()) {
-        state_[step] = State::kDone;
-        order_.push_back(step);
-        stack.pop_back();
-        continue;
-      }
-      size_t need = graph_.needs[step][next++];
-      if (state_[need] == State::kOpen) return cycle(stack, need);
-      if (state_[need] == State::kNew) open(need);
+  Result<> add(size_t index) {
+    const Step& step = pipeline_.steps[index];
+    if (!step.foreach) {
+      put(index, step, 0);
+      return check_edges(step);
     }
+    size_t model = graph_.models[index];
+    if (model == index) combinations_[index] = TRY(combinations(*step.foreach, plan_.params));
+    for (size_t i = 0; i < combinations_[model].size(); ++i) {
+      const Combination& values = combinations_[model][i];
+      PlannedStep& planned = put(index,
+                                 instance_of(step, values,
+                                             [&](const std::string& other) {
+                                               return follows(index, *graph_.index(other))
+                                                          ? instance_name(other, values)
+                                                          : std::string();
+                                             }),
+                                 i);
+      planned.group = step.name;
+      planned.each = values;
+      TRY(check_edges(step));
+    }
+    plan_.groups.emplace(step.name, at_[index]);
     return {};
   }
 
-  Result<> cycle(const std::vector<std::pair<size_t, size_t>>& stack, size_t start) const {
-    std::string path;
-    bool inside = false;
-    for (const auto& [step, next] : stack) {
-      inside = inside || step == start;
-      if (inside) path += graph_.names[step] + " -> ";
-    }
-    return fail_at(pipeline_.steps[start].place, "steps wait for each other in a circle: {}{}", path,
-                   graph_.names[start]);
+ private:
+  // Whether instances of one step belong to those of the other with the same values.
+  bool follows(size_t step, size_t other) const {
+    return step != other && pipeline_.steps[step].foreach && pipeline_.steps[other].foreach &&
+           graph_.models[step] == graph_.models[other];
   }
 
-  const Graph& graph_;
-  const Pipeline& pipeline_;
-  std::vector<State> state_;
-  std::vector<size_t> order_;
-};
+  PlannedStep& put(size_t index, const Step& step, size_t instance) {
+    PlannedStep planned{.name = step.name,
+                        .project = step.project,
+                        .entry = step.entry,
+                        .arguments = step.arguments,
+                        .settings = step.settings,
+                        .phase = step.phase};
+    for (size_t need : graph_.needs[index]) {
+      std::vector<size_t> positions = follows(index, need) ? std::vector{at_[need][instance]} : at_[need];
+      planned.needs.insert(planned.needs.end(), positions.begin(), positions.end());
+      if (graph_.tolerated[index].count(need) > 0)
+        planned.tolerated.insert(planned.tolerated.end(), positions.begin(), positions.end());
+    }
+    edges_ += planned.needs.size();
+    plan_.positions.emplace(step.name, plan_.steps.size());
+    at_[index].push_back(plan_.steps.size());
+    return plan_.steps.emplace_back(std::move(planned));
+  }
 
-Result<std::string> value_of(const Reference& reference, const Plan& plan, const StepResult& self,
-                             const Scope& scope, const config::Place& place) {
-  const std::string& root = reference[0];
-  const std::string& word = reference[1];
-  if (root == "params") return *find_value(plan.params, word);
-  if (root == "self") return word == "id" ? self.run_id : self.artifacts;
-  if (root == "run") return word == "id" ? scope.run_id : scope.artifacts;
-  if (root == "experiment") return word == "id" ? scope.experiment_id : plan.experiment;
-  if (root == "pipeline") return word == "name" ? plan.name : plan.folder.string();
-  const StepResult* step = scope.step(word);
-  if (step == nullptr) return fail_at(place, "{}: step '{}' has not run", config::to_string(reference), word);
-  if (reference[2] == "run_id") return step->run_id;
-  if (reference[2] == "artifacts") return step->artifacts;
-  auto metric = step->metric(reference[3]);
-  if (!metric)
-    return fail_at(place, "{}: step '{}' logged no metric '{}'", config::to_string(reference), word,
-                   reference[3]);
-  return *metric;
-}
+  Result<> check_edges(const Step& step) const {
+    if (edges_ > kMostEdges)
+      return fail_at(step.place, "the plan has more than {} needs: too many combinations wait for each other",
+                     kMostEdges);
+    return {};
+  }
+
+  const Pipeline& pipeline_;
+  const Graph& graph_;
+  Plan& plan_;
+  std::vector<std::vector<Combination>> combinations_;  // of each step with a foreach of its own
+  std::vector<std::vector<size_t>> at_;                 // where its instances stand in the plan
+  size_t edges_ = 0;
+};
 
 }  // namespace
 
@@ -203,19 +133,14 @@ std::optional<Plan> make_plan(const Pipeline& pipeline, const Arguments& given, 
             .max_parallel = pipeline.max_parallel,
             .folder = pipeline.folder,
             .file = pipeline.file,
-            .positions = {}};
+            .positions = {},
+            .groups = {}};
   Graph graph = make_graph(pipeline, problems);
-  auto order = problems.keep(Sorter(graph, pipeline).sort());
+  auto order = problems.keep(sorted(graph, pipeline));
   if (!problems.empty()) return std::nullopt;
-  std::vector<size_t> position(order->size());
-  for (size_t i = 0; i < order->size(); ++i) position[(*order)[i]] = i;
-  for (size_t index : *order) {
-    const Step& step = pipeline.steps[index];
-    PlannedStep planned{step.name, step.project, step.entry, step.arguments, {}, step.settings};
-    for (size_t need : graph.needs[index]) planned.needs.push_back(position[need]);
-    plan.positions.emplace(step.name, plan.steps.size());
-    plan.steps.push_back(std::move(planned));
-  }
+  Planner planner(pipeline, graph, plan);
+  for (size_t index : *order)
+    if (!problems.keep(planner.add(index))) return std::nullopt;
   return plan;
 }
 
@@ -238,7 +163,12 @@ Plan plan_of_project(const config::Project& project, const config::EntryPoint& e
               .max_parallel = 1,
               .folder = project.folder,
               .file = project.file,
-              .positions = {{name, 0}}};
+              .positions = {{name, 0}},
+              .groups = {}};
+}
+
+bool PlannedStep::tolerates(size_t need) const {
+  return std::find(tolerated.begin(), tolerated.end(), need) != tolerated.end();
 }
 
 std::optional<size_t> Plan::index(const std::string& step) const {
@@ -246,25 +176,19 @@ std::optional<size_t> Plan::index(const std::string& step) const {
   return found != positions.end() ? std::optional(found->second) : std::nullopt;
 }
 
-Result<std::string> resolve(const Plan& plan, const config::Template& value, const StepResult& self,
-                            const Scope& scope) {
-  std::string text;
-  for (const auto& part : value.parts) {
-    if (const auto* literal = std::get_if<std::string>(&part)) {
-      text += *literal;
-    } else {
-      text += TRY(value_of(std::get<Reference>(part), plan, self, scope, value.place));
-    }
-  }
-  return text;
+std::vector<size_t> Plan::instances(const std::string& name) const {
+  if (auto group = groups.find(name); group != groups.end()) return group->second;
+  auto found = index(name);
+  return found ? std::vector{*found} : std::vector<size_t>{};
 }
 
-Result<Arguments> resolve(const Plan& plan, const PlannedStep& step, const StepResult& self,
-                          const Scope& scope) {
-  Arguments resolved;
-  for (const auto& argument : step.arguments)
-    resolved.emplace_back(argument.name, TRY(resolve(plan, argument.value, self, scope)));
-  return resolved;
+std::vector<std::string> Plan::names() const {
+  std::vector<std::string> all;
+  for (const auto& step : steps) {
+    const std::string& name = step.group.empty() ? step.name : step.group;
+    if (all.empty() || all.back() != name) all.push_back(name);
+  }
+  return all;
 }
 
 }  // namespace tidemill::pipeline

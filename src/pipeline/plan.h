@@ -1,7 +1,6 @@
 // The plan of a pipeline run. Pure: structs in, structs out; no clock, no disk, no process.
 #pragma once
 
-#include <functional>
 #include <optional>
 #include <string>
 #include <unordered_map>
@@ -18,6 +17,12 @@ struct PlannedStep {
   std::vector<config::StepArgument> arguments;
   std::vector<size_t> needs;  // indexes into Plan::steps, all smaller than this step's own
   config::StepSettings settings;
+  std::vector<size_t> tolerated;  // of `needs`: those that may end in any way
+  config::Phase phase = config::Phase::kMain;
+  std::string group;       // the name of the step whose foreach made it; "" for a step without
+  config::Arguments each;  // its values
+
+  bool tolerates(size_t need) const;
 };
 
 struct Plan {
@@ -28,14 +33,20 @@ struct Plan {
   int max_parallel = 0;
   fs::path folder;
   std::string file;
-  std::unordered_map<std::string, size_t> positions;  // of the steps, by name
+  std::unordered_map<std::string, size_t> positions;            // of the steps, by name
+  std::unordered_map<std::string, std::vector<size_t>> groups;  // what a step with foreach stands for
 
   std::optional<size_t> index(const std::string& step) const;
+  // The step, or all that a step with foreach stands for; empty when there is none of this name.
+  std::vector<size_t> instances(const std::string& name) const;
+  // What one can call the steps: a step with foreach goes by its own name.
+  std::vector<std::string> names() const;
 };
 
 // Checks parameters given on the command line and the graph: unknown or missing parameters, unknown steps in
 // `needs` and references, references to things a step does not have, cycles (shown as a path). Every message
-// has file:line:column. Steps keep the order of the file as far as their needs allow.
+// has file:line:column. Steps keep the order of the file as far as their needs allow; a step with foreach
+// becomes one for each combination of its values.
 Result<Plan> make_plan(const config::Pipeline& pipeline, const config::Arguments& given);
 // The same, telling everything that is wrong; nothing when there was or is a problem. Parameters that must be
 // given may be missing when nothing is to be run: Plan::params lacks them then.
@@ -46,26 +57,5 @@ std::optional<Plan> make_plan(const config::Pipeline& pipeline, const config::Ar
 // A plan of one step for a single project, its parameters given directly.
 Plan plan_of_project(const config::Project& project, const config::EntryPoint& entry,
                      const config::Arguments& given);
-
-// What is known of a step once it has run, or is about to.
-struct StepResult {
-  std::string run_id;
-  std::string artifacts;  // its artifact folder
-  std::function<std::optional<std::string>(const std::string& metric)> metric;
-};
-
-// What references stand for while the pipeline runs.
-struct Scope {
-  std::string run_id, artifacts;  // of the parent run
-  std::string experiment_id;
-  std::function<const StepResult*(const std::string& step)> step;
-};
-
-// The step's arguments with every reference replaced. `self` is the step's own run. kInvalid when a metric
-// that is referred to was not logged.
-Result<config::Arguments> resolve(const Plan& plan, const PlannedStep& step, const StepResult& self,
-                                  const Scope& scope);
-Result<std::string> resolve(const Plan& plan, const config::Template& value, const StepResult& self,
-                            const Scope& scope);
 
 }  // namespace tidemill::pipeline

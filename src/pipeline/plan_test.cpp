@@ -1,5 +1,7 @@
 #include "pipeline/plan.h"
 
+#include "pipeline/resolve.h"
+
 #include <gmock/gmock.h>
 
 #include <random>
@@ -76,11 +78,11 @@ TEST(Plan, ResolvesReferences) {
       pipeline({step("a"),
                 with_argument(step("b"), "${params.lr}:${steps.a.metrics.acc}:${self.artifacts}:${run.id}")}),
       {{"lr", "0.5"}});
-  StepResult a{"ra", "/a", [](const std::string& m) {
+  StepResult a{"succeeded", "ra", "/a", [](const std::string& m) {
                  return m == "acc" ? std::optional<std::string>("0.9") : std::nullopt;
                }};
-  StepResult b{"rb", "/b", {}};
-  Scope scope{"parent", "/p", "1", [&](const std::string&) { return &a; }};
+  StepResult b{"", "rb", "/b", {}};
+  Scope scope{"parent", "/p", "1", [&](const std::string&) { return &a; }, "", ""};
   EXPECT_EQ(resolve(*plan, plan->steps[1], b, scope).value()[0].second, "0.5:0.9:/b:parent");
 }
 

@@ -9,11 +9,10 @@ namespace {
 
 using Marks = std::vector<bool>;  // of each step of the plan
 
-Result<size_t> find_step(const Plan& plan, const std::string& name, std::string_view option) {
-  if (auto index = plan.index(name)) return *index;
-  std::vector<std::string> names;
-  for (const auto& step : plan.steps) names.push_back(step.name);
-  return fail(Code::kInvalid, "{}: there is no step '{}'{}", option, name, did_you_mean(name, names));
+Result<std::vector<size_t>> find_steps(const Plan& plan, const std::string& name, std::string_view option) {
+  auto found = plan.instances(name);
+  if (!found.empty()) return found;
+  return fail(Code::kInvalid, "{}: there is no step '{}'{}", option, name, did_you_mean(name, plan.names()));
 }
 
 // Adds all that the marked steps need; needs stand before their step.
@@ -34,13 +33,16 @@ Plan part_of(const Plan& plan, const Marks& kept) {
   Plan part = plan;
   part.steps.clear();
   part.positions.clear();
+  part.groups.clear();
   std::vector<size_t> position(plan.steps.size());
   for (size_t i = 0; i < plan.steps.size(); ++i) {
     if (!kept[i]) continue;
     position[i] = part.steps.size();
     PlannedStep step = plan.steps[i];
     for (size_t& need : step.needs) need = position[need];
+    for (size_t& need : step.tolerated) need = position[need];
     part.positions.emplace(step.name, part.steps.size());
+    if (!step.group.empty()) part.groups[step.group].push_back(part.steps.size());
     part.steps.push_back(std::move(step));
   }
   return part;
@@ -50,14 +52,16 @@ Plan part_of(const Plan& plan, const Marks& kept) {
 
 Result<Selected> select(const Plan& plan, const Selection& selection) {
   Marks wanted(plan.steps.size(), selection.steps.empty());
-  for (const auto& name : selection.steps) wanted[TRY(find_step(plan, name, "--step"))] = true;
+  for (const auto& name : selection.steps)
+    for (size_t step : TRY(find_steps(plan, name, "--step"))) wanted[step] = true;
   add_needs(plan, wanted);
   Selected selected;
   if (!selection.from.empty()) {
     Marks after(plan.steps.size(), false);
-    after[TRY(find_step(plan, selection.from, "--from"))] = true;
+    for (size_t step : TRY(find_steps(plan, selection.from, "--from"))) after[step] = true;
     add_dependents(plan, after);
-    for (size_t i = 0; i < wanted.size(); ++i) wanted[i] = wanted[i] && after[i];
+    for (size_t i = 0; i < wanted.size(); ++i)
+      wanted[i] = wanted[i] && after[i] && plan.steps[i].phase == config::Phase::kMain;
     if (std::find(wanted.begin(), wanted.end(), true) == wanted.end())
       return fail(Code::kInvalid, "{} does not need '{}': nothing lies between --from and --step",
                   join(selection.steps, ", "), selection.from);

@@ -9,7 +9,8 @@
 
 namespace tidemill::pipeline {
 
-// Together they leave what lies between: from ... up to ....
+// Together they leave what lies between: from ... up to .... The steps at the end of a run (on_success,
+// on_failure, finally) belong to whole runs only, unless `steps` names them.
 struct Selection {
   std::vector<std::string> steps;  // only these and what they need; empty: all
   std::string from;                // only this one and what comes after it; "": from the start

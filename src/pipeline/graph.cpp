@@ -1,0 +1,213 @@
+#include "pipeline/graph.h"
+
+#include "base/text.h"
+
+namespace tidemill::pipeline {
+namespace {
+
+using config::fail_at;
+using config::Phase;
+using config::Pipeline;
+using config::Problems;
+using config::Reference;
+using config::Step;
+
+Result<> check_words(const Reference& reference, size_t word, const std::vector<std::string>& known,
+                     size_t length, const config::Place& place) {
+  if (reference.size() <= word || std::find(known.begin(), known.end(), reference[word]) == known.end()) {
+    std::string got = reference.size() > word ? reference[word] : "";
+    return fail_at(place, "unknown reference {}{}; '{}' can be followed by {}", config::to_string(reference),
+                   did_you_mean(got, known), word > 0 ? reference[0] : "${", join(known, ", "));
+  }
+  if (length != 0 && reference.size() != length)
+    return fail_at(place, "unknown reference {}: it has {} words, not {}", config::to_string(reference),
+                   length, reference.size());
+  return {};
+}
+
+// Everything of a step that may hold references.
+std::vector<const config::Template*> templates_of(const Step& step) {
+  std::vector<const config::Template*> found;
+  for (const auto& argument : step.arguments) found.push_back(&argument.value);
+  for (const auto& input : step.settings.inputs) found.push_back(&input);
+  for (const auto& variable : step.settings.environment)
+    if (variable.value) found.push_back(&*variable.value);
+  if (step.settings.when)
+    for (const config::Template* value : step.settings.when->templates()) found.push_back(value);
+  return found;
+}
+
+class Builder {
+ public:
+  Builder(const Pipeline& pipeline, Problems& problems) : pipeline_(pipeline), problems_(problems) {}
+
+  Graph build() {
+    for (const Step& step : pipeline_.steps) {
+      graph_.positions.emplace(step.name, graph_.names.size());
+      graph_.models.push_back(graph_.names.size());
+      graph_.names.push_back(step.name);
+    }
+    for (size_t i = 0; i < pipeline_.steps.size(); ++i) find_model(i);
+    for (const Step& step : pipeline_.steps) add(step);
+    return std::move(graph_);
+  }
+
+ private:
+  // Follows foreach: NAME to the step that has the values.
+  void find_model(size_t index) {
+    std::set<size_t> seen = {index};
+    const Step* step = &pipeline_.steps[index];
+    while (step->foreach && !step->foreach->like.empty()) {
+      auto next = graph_.index(step->foreach->like);
+      if (!next || !pipeline_.steps[*next].foreach) {
+        if (step == &pipeline_.steps[index])
+          problems_.keep(fail_at(step->foreach->place, "foreach: '{}' is not a step with foreach{}",
+                                 step->foreach->like, did_you_mean(step->foreach->like, graph_.names)));
+        return;
+      }
+      if (!seen.insert(*next).second) return;  // a circle, which is told as one of needs
+      graph_.models[index] = *next;
+      step = &pipeline_.steps[*next];
+    }
+  }
+
+  void add(const Step& step) {
+    std::set<size_t>& needs = graph_.needs.emplace_back();
+    std::set<size_t>& tolerated = graph_.tolerated.emplace_back();
+    for (const auto& need : step.needs) {
+      if (auto index = graph_.index(need.step)) {
+        needs.insert(*index);
+      } else {
+        problems_.keep(fail_at(need.place, "step '{}' needs '{}', which is not a step{}", step.name,
+                               need.step, did_you_mean(need.step, graph_.names)));
+      }
+    }
+    if (step.foreach && !step.foreach->like.empty())
+      if (auto index = graph_.index(step.foreach->like)) needs.insert(*index);
+    for (const config::Template* value : templates_of(step))
+      for (const auto& reference : value->references())
+        if (auto found = problems_.keep(check(reference, step, value->place)); found && *found) {
+          needs.insert(**found);
+          if (reference[2] == "state") tolerated.insert(**found);
+        }
+    check_phases(step, needs, tolerated);
+  }
+
+  // Steps of the end wait for all others by themselves, and others must not wait for them.
+  void check_phases(const Step& step, const std::set<size_t>& needs, std::set<size_t>& tolerated) {
+    for (size_t need : needs) {
+      const Step& needed = pipeline_.steps[need];
+      if (step.phase != Phase::kMain && needed.phase != step.phase) tolerated.insert(need);
+      bool before = needed.phase == Phase::kMain || needed.phase == step.phase;
+      if (!before)
+        problems_.keep(fail_at(step.place, "step '{}' needs '{}', which runs only at the end of a run, in {}",
+                               step.name, needed.name, config::to_string(needed.phase)));
+    }
+  }
+
+  // The step that a reference waits for, if any.
+  Result<std::optional<size_t>> check(const Reference& reference, const Step& step,
+                                      const config::Place& place) {
+    std::vector<std::string> roots = {"params", "steps", "self", "run", "experiment", "pipeline"};
+    if (step.foreach) roots.emplace_back("each");
+    TRY(check_words(reference, 0, roots, 0, place));
+    const std::string& root = reference[0];
+    std::vector<std::string> of_run = {"id", "artifacts"};
+    if (step.phase != Phase::kMain) of_run.insert(of_run.end(), {"state", "failed"});
+    if (root == "params") TRY(check_words(reference, 1, config::names_of(pipeline_.parameters), 2, place));
+    if (root == "self") TRY(check_words(reference, 1, {"id", "artifacts"}, 2, place));
+    if (root == "run") TRY(check_words(reference, 1, of_run, 2, place));
+    if (root == "experiment") TRY(check_words(reference, 1, {"id", "name"}, 2, place));
+    if (root == "pipeline") TRY(check_words(reference, 1, {"name", "folder"}, 2, place));
+    if (root == "each") TRY(check_words(reference, 1, values_of(*graph_.index(step.name)), 2, place));
+    if (root != "steps") return std::nullopt;
+    TRY(check_words(reference, 1, graph_.names, 0, place));
+    size_t index = *graph_.index(reference[1]);
+    std::vector<std::string> known = {"run_id", "artifacts", "metrics", "state"};
+    if (pipeline_.steps[index].foreach) known.emplace_back("each");
+    bool named = reference.size() > 2 && (reference[2] == "metrics" || reference[2] == "each");
+    TRY(check_words(reference, 2, known, named ? 4 : 3, place));
+    if (reference[2] == "each") TRY(check_words(reference, 3, values_of(index), 4, place));
+    return index;
+  }
+
+  // The names of the values of a step with foreach.
+  std::vector<std::string> values_of(size_t index) const {
+    const auto& foreach = pipeline_.steps[graph_.models[index]].foreach;
+    return foreach ? foreach->names() : std::vector<std::string>{};
+  }
+
+  const Pipeline& pipeline_;
+  Problems& problems_;
+  Graph graph_;
+};
+
+// Depth-first order; a step met again while it is being visited closes a cycle.
+class Sorter {
+ public:
+  Sorter(const Graph& graph, const Pipeline& pipeline)
+      : graph_(graph), pipeline_(pipeline), state_(graph.names.size()) {}
+
+  Result<std::vector<size_t>> sort() {
+    for (size_t i = 0; i < state_.size(); ++i) TRY(visit(i));
+    return std::move(order_);
+  }
+
+ private:
+  enum class State { kNew, kOpen, kDone };
+
+  // Explicit stack: a chain of steps may be longer than the call stack is deep.
+  Result<> visit(size_t root) {
+    std::vector<std::pair<size_t, std::set<size_t>::const_iterator>> stack;  // step, next need
+    auto open = [&](size_t step) {
+      state_[step] = State::kOpen;
+      stack.emplace_back(step, graph_.needs[step].begin());
+    };
+    if (state_[root] == State::kNew) open(root);
+    while (!stack.empty()) {
+      auto& [step, next] = stack.back();
+      if (next == graph_.needs[step].end()) {
+        state_[step] = State::kDone;
+        order_.push_back(step);
+        stack.pop_back();
+        continue;
+      }
+      size_t need = *next++;
+      if (state_[need] == State::kOpen) return cycle(stack, need);
+      if (state_[need] == State::kNew) open(need);
+    }
+    return {};
+  }
+
+  template <class Stack>
+  Result<> cycle(const Stack& stack, size_t start) const {
+    std::string path;
+    bool inside = false;
+    for (const auto& [step, next] : stack) {
+      inside = inside || step == start;
+      if (inside) path += graph_.names[step] + " -> ";
+    }
+    return fail_at(pipeline_.steps[start].place, "steps wait for each other in a circle: {}{}", path,
+                   graph_.names[start]);
+  }
+
+  const Graph& graph_;
+  const Pipeline& pipeline_;
+  std::vector<State> state_;
+  std::vector<size_t> order_;
+};
+
+}  // namespace
+
+std::optional<size_t> Graph::index(const std::string& name) const {
+  auto at = positions.find(name);
+  return at != positions.end() ? std::optional(at->second) : std::nullopt;
+}
+
+Graph make_graph(const Pipeline& pipeline, Problems& problems) { return Builder(pipeline, problems).build(); }
+
+Result<std::vector<size_t>> sorted(const Graph& graph, const Pipeline& pipeline) {
+  return Sorter(graph, pipeline).sort();
+}
+
+}  // namespace tidemill::pipeline
