@@ -255,6 +255,34 @@ TEST_F(Cli, ADryRunRecordsNothing) {
   EXPECT_FALSE(fs::exists(store()));
 }
 
+TEST_F(Cli, AStepForEachOfManyValuesGoesByOneName) {
+  write_project("t", "echo {rate} >> " + path("ran").string(), "{rate: float}");
+  write("pipeline.yaml",
+        "name: p\nparams: {rates: '1,2'}\nsteps:\n"
+        "  t: {project: t, foreach: {rate: '${params.rates}'}, params: {rate: '${each.rate}'}}\n"
+        "  last: {command: 'cat notes; echo {n}', params: {n: '${steps.t.each.rate}'}, when: "
+        "'${params.rates} != 1'}\n");
+  write("notes", "hello\n");
+  std::string folder = dir_.path().string();
+  EXPECT_EQ(tidemill({"graph", folder}).output,
+            "●  t     2 × rate\n│\n●  last  when ${params.rates} != 1\n");
+  ASSERT_EQ(in_store({"run", folder}).exit.status, 0);
+  Captured more = in_store({"run", folder, "-P", "rates=1,2,3", "--force-step", "t", "--dry-run"});
+  EXPECT_THAT(more.output, HasSubstr("t[rate=3]"));
+  EXPECT_THAT(more.output, HasSubstr("asked for with --force-step"));
+  EXPECT_EQ(in_store({"why", "t"}).output,
+            "t[rate=1]  ran: for the first time\nt[rate=2]  ran: for the first time\n");
+  EXPECT_THAT(in_store({"why", "t[rate=3]", folder, "-P", "rates=3"}).output, StartsWith("would run: "));
+  EXPECT_THAT(in_store({"run", folder, "-P", "rates=1", "--dry-run"}).output,
+              HasSubstr("its condition does not hold: 1 != 1"));
+  write("notes", "changed\n");
+  EXPECT_THAT(in_store({"why", "last", folder}).output, HasSubstr("code notes: "));
+  write("other", "a file that the command does not name\n");
+  EXPECT_THAT(in_store({"run", folder}).errors, HasSubstr("last       started: code notes"));
+  write("other", "changed\n");
+  EXPECT_THAT(in_store({"run", folder}).errors, HasSubstr("last       reused"));
+}
+
 TEST_F(Cli, RunsAPartOfAPipeline) {
   write_project("a", "echo a >> " + path("ran").string());
   write(

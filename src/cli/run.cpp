@@ -12,6 +12,7 @@
 #include "config/mlproject.h"
 #include "config/pipeline_file.h"
 #include "engine/engine.h"
+#include "engine/inputs.h"
 #include "engine/step_check.h"
 #include "pipeline/plan.h"
 #include "pipeline/selection.h"
@@ -36,6 +37,7 @@ struct RunOptions {
   bool dry_run = false;
   bool force = false;
   bool no_cache = false;
+  bool keep_going = false;
   std::vector<std::string> forced_steps;
   pipeline::Selection selection;
 };
@@ -71,7 +73,10 @@ Result<Work> load_work(const RunOptions& options) {
 
 // Before the store is opened, so that a mistake does not even leave an empty one.
 Result<> check_steps(const pipeline::Plan& plan) {
-  for (const auto& step : plan.steps) TRY(engine::check_step(plan, step));
+  for (const auto& step : plan.steps) {
+    TRY(engine::check_step(plan, step));
+    TRY(engine::check_here(plan, step, {}));
+  }
   return {};
 }
 
@@ -215,6 +220,7 @@ Result<engine::Outcome> execute(const RunOptions& options, const Work& work, eng
   how.max_parallel = options.max_parallel;
   how.source_uri = options.source.uri;
   how.cache = TRY(cache_policy(work, options));
+  if (options.keep_going) how.after_failure = engine::AfterFailure::kKeepGoing;
   return work.kind == Kind::kPipeline ? engine::execute(work.plan, store, how, listener)
                                       : engine::execute_project(work.plan, store, how, listener);
 }
@@ -223,6 +229,7 @@ Result<int> run(const Context& context, RunOptions& options) {
   options.source = TRY(projects::fetch(options.uri, options.version));
   options.target = options.source.folder;
   Work work = TRY(load_work(options));
+  if (!work.plan.inputs.empty()) TRY(engine::fetch_inputs(work.plan, TRY(context.engine_options())));
   TRY(check_steps(work.plan));
   TRY(cache_policy(work, options));
   if (options.dry_run) return show_plan(context, work, options);
@@ -320,6 +327,8 @@ void add_run(CLI::App& app, Context& context) {
   command->add_flag("-f,--force", options->force, "Run every step, also when nothing has changed");
   command->add_option("--force-step", options->forced_steps, "Run this step in any case; repeatable")
       ->allow_extra_args(false);
+  command->add_flag("-k,--keep-going", options->keep_going,
+                    "After a failure, go on with the steps that do not need the one that failed");
   command->add_flag("--no-cache", options->no_cache, "Neither reuse earlier results nor keep these");
   add_common_options(*command, context);
   command->footer(

@@ -6,6 +6,7 @@
 #include "base/time.h"
 #include "cli/commands.h"
 #include "config/pipeline_file.h"
+#include "engine/inputs.h"
 #include "pipeline/plan.h"
 
 namespace tidemill::cli {
@@ -51,6 +52,7 @@ Result<int> foretell(const Context& context, const WhyOptions& options) {
   if (steps.empty())
     return fail(Code::kInvalid, "{} has no step '{}'{}", file->string(), options.step,
                 did_you_mean(options.step, plan.names()));
+  TRY(engine::fetch_inputs(plan, TRY(context.engine_options())));
   auto store = TRY(context.open_store());
   engine::Options how = TRY(context.engine_options());
   TRY(add_environments(plan, "", Environments::kFound, how));

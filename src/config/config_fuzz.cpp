@@ -1,7 +1,10 @@
 // YAML, parameters, MLproject and references from hostile text.
 #include "config/condition.h"
+#include "config/foreach.h"
+#include "config/input.h"
 #include "config/mlproject.h"
 #include "config/reference.h"
+#include "config/secret.h"
 #include "config/step_settings.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
@@ -17,6 +20,9 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     if (const Node* params = node->find("params"))
       (void)read_parameters(*params, Extras::kPipeline, problems);
     (void)read_settings(*node, problems);
+    if (const Node* foreach = node->find("foreach")) (void)read_foreach(*foreach);
+    if (const Node* inputs = node->find("inputs")) (void)read_inputs(*inputs, problems);
+    if (const Node* secrets = node->find("secrets")) (void)read_secrets(*secrets, problems);
     (void)problems.list();
   }
   return 0;

@@ -29,21 +29,33 @@ class StepReader {
       return step;
     }
     check_keys(entry.value, step_keys(), fmt::format("step '{}'", entry.key), problems_);
-    bool has_entry = read_project(entry, step) && read_entry_point(entry, step);
-    if (const Node* params = entry.value.find("params")) read_arguments(*params, has_entry, step);
+    const Node* params = entry.value.find("params");
+    const Node* command = entry.value.find("command");
+    bool has_entry =
+        read_project(entry, step) &&
+        (command == nullptr ? read_entry_point(entry, step) : read_command(*command, entry.value, step));
+    if (params != nullptr) read_arguments(*params, has_entry, step);
     if (const Node* needs = entry.value.find("needs")) read_needs(*needs, step);
     if (const Node* foreach = entry.value.find("foreach"))
       step.foreach = problems_.keep(read_foreach(*foreach));
     step.settings = read_settings(entry.value, problems_);
+    // What a command without a project has for code are the files that it names.
+    if (command != nullptr && !step.settings.code && entry.value.find("project") == nullptr)
+      step.settings.code = files_named(step.entry.command);
     return step;
   }
 
  private:
   bool read_project(const Node::Entry& entry, Step& step) {
     const Node* project = entry.value.find("project");
+    if (project == nullptr && entry.value.find("command") != nullptr) {
+      step.project.folder = folder_;
+      step.project.name = step.name;
+      return true;
+    }
     if (project == nullptr)
-      return problems_.keep(
-          fail_at(entry.place, "step '{}' needs a project: the folder of its MLproject", entry.key));
+      return problems_.keep(fail_at(
+          entry.place, "step '{}' needs a project, the folder of its MLproject, or a command", entry.key));
     auto where = problems_.keep(as_text(*project, "project"));
     if (!where) return false;
     std::error_code ignored;
@@ -67,6 +79,39 @@ class StepReader {
       problems_.add(std::move(found).error().in((point != nullptr ? point->place : entry.place).to_string()));
     }
     return !step.entry.name.empty();
+  }
+
+  // A command written here has the parameters that the step gives it.
+  bool read_command(const Node& command, const Node& map, Step& step) {
+    if (const Node* point = map.find("entry_point"))
+      problems_.keep(fail_at(point->place, "step '{}' has both a command and an entry point", step.name));
+    auto text = problems_.keep(as_text(command, "command"));
+    if (!text) return false;
+    step.entry = {
+        .name = step.name, .parameters = {}, .command = std::string(trim(*text)), .place = command.place};
+    if (step.entry.command.empty()) return problems_.keep(fail_at(command.place, "the command is empty"));
+    const Node* params = map.find("params");
+    if (params != nullptr && params->is_map())
+      for (const auto& entry : params->entries)
+        step.entry.parameters.push_back({.name = entry.key, .place = entry.place});
+    return problems_.keep(config::command_line(step.entry, {}).map([](const std::string&) {}));
+  }
+
+  // Words of a command that are files below the folder.
+  std::vector<std::string> files_named(const std::string& command) const {
+    std::vector<std::string> files;
+    size_t at = 0;
+    while (at < command.size()) {
+      size_t end = command.find_first_of(" \t\n;|&<>()'\"", at);
+      std::string word = command.substr(at, end - at);
+      at = end == std::string::npos ? command.size() : end + 1;
+      std::error_code ignored;
+      bool inside = !word.empty() && word[0] != '/' && word.find("..") == std::string::npos;
+      if (inside && fs::is_regular_file(folder_ / word, ignored) &&
+          std::find(files.begin(), files.end(), word) == files.end())
+        files.push_back(std::move(word));
+    }
+    return files;
   }
 
   void read_arguments(const Node& map, bool has_entry, Step& step) {
@@ -133,14 +178,14 @@ std::string_view to_string(Phase phase) {
 }
 
 const std::vector<std::string>& pipeline_keys() {
-  static const std::vector<std::string> keys = {"name",       "experiment",   "params",
-                                                "steps",      "max_parallel", "description",
-                                                "on_success", "on_failure",   "finally"};
+  static const std::vector<std::string> keys = {"name",         "experiment",  "params",     "steps",
+                                                "max_parallel", "description", "on_success", "on_failure",
+                                                "finally",      "secrets", "inputs"};
   return keys;
 }
 
 std::vector<std::string> step_keys() {
-  std::vector<std::string> keys = {"project", "entry_point", "params", "needs", "foreach"};
+  std::vector<std::string> keys = {"project", "entry_point", "params", "needs", "foreach", "command"};
   keys.insert(keys.end(), setting_names().begin(), setting_names().end());
   return keys;
 }
@@ -169,6 +214,10 @@ std::optional<Pipeline> load_pipeline(const fs::path& file, Problems& problems) 
   if (const Node* limit = root->find("max_parallel"))
     pipeline.max_parallel =
         static_cast<int>(problems.keep(as_int(*limit, "max_parallel", 1, 1024)).value_or(0));
+
+  if (const Node* secrets = root->find("secrets")) pipeline.secrets = read_secrets(*secrets, problems);
+
+  if (const Node* inputs = root->find("inputs")) pipeline.inputs = read_inputs(*inputs, problems);
 
   const Node* steps = root->find("steps");
   if (steps == nullptr || !steps->is_map() || steps->entries.empty()) {

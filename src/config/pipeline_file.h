@@ -5,8 +5,10 @@
 #include <vector>
 
 #include "config/foreach.h"
+#include "config/input.h"
 #include "config/mlproject.h"
 #include "config/reference.h"
+#include "config/secret.h"
 #include "config/step_settings.h"
 
 namespace tidemill::config {
@@ -14,11 +16,6 @@ namespace tidemill::config {
 struct StepArgument {
   std::string name;
   Template value;
-  Place place;
-};
-
-struct Need {
-  std::string step;
   Place place;
 };
 
@@ -32,7 +29,7 @@ struct Step {
   Project project;
   EntryPoint entry;
   std::vector<StepArgument> arguments;
-  std::vector<Need> needs;  // as written; references add more
+  std::vector<Named> needs;  // as written; references add more
   std::optional<Foreach> foreach;
   Phase phase = Phase::kMain;
   StepSettings settings;
@@ -43,6 +40,8 @@ struct Pipeline {
   std::string name;
   std::string experiment;  // name of the experiment its runs belong to; defaults to the pipeline's name
   std::vector<Parameter> parameters;
+  std::vector<Secret> secrets;
+  std::vector<Input> inputs;
   std::vector<Step> steps;  // in the order of the file, those of the end behind the others
   int max_parallel = 0;     // 0: as many as there are cores
   fs::path folder;          // of the file, absolute

@@ -25,12 +25,12 @@ Result<std::vector<Template>> read_templates(const Node* node, std::string_view 
   return templates;
 }
 
-Result<std::vector<std::string>> read_code(const Node* node) {
-  auto paths = TRY(read_names(node, "code"));
+Result<std::vector<std::string>> read_code(const Node& node) {
+  auto paths = TRY(read_names(&node, "code"));
   for (const auto& path : paths)
     for (const auto& part : split(path, '/'))
       if (path.starts_with('/') || part == "..")
-        return fail_at(node->place,
+        return fail_at(node.place,
                        "code '{}' leads out of the project's folder; use inputs for what lies "
                        "elsewhere",
                        path);
@@ -56,6 +56,13 @@ Result<std::vector<Variable>> read_environment(const Node* node) {
   return variables;
 }
 
+Result<std::vector<Named>> read_named(const Node& node, std::string_view what) {
+  if (node.kind != Node::Kind::kList) return fail_at(node.place, "{} must be a list", what);
+  std::vector<Named> names;
+  for (const auto& item : node.items) names.push_back({TRY(as_text(item, what)), item.place});
+  return names;
+}
+
 Result<Condition> read_condition(const Node& node) {
   Place place = node.place;
   if (node.quoted) ++place.column;
@@ -65,8 +72,9 @@ Result<Condition> read_condition(const Node& node) {
 }  // namespace
 
 const std::vector<std::string>& setting_names() {
-  static const std::vector<std::string> names = {"cache", "inputs",  "code",    "programs", "environment",
-                                                 "when",  "timeout", "figures", "retry"};
+  static const std::vector<std::string> names = {"cache",       "inputs",    "code",    "programs",
+                                                 "environment", "when",      "timeout", "figures",
+                                                 "retry",       "resources", "secrets", "allow_failure"};
   return names;
 }
 
@@ -78,14 +86,21 @@ StepSettings read_settings(const Node& step, Problems& problems) {
   if (const Node* cache = step.find("cache"))
     settings.cache = keep(as_bool(*cache, "cache"), true) ? Caching::kOn : Caching::kOff;
   settings.inputs = keep(read_templates(step.find("inputs"), "inputs"), settings.inputs);
-  settings.code = keep(read_code(step.find("code")), settings.code);
+  if (const Node* code = step.find("code"); code != nullptr && code->kind != Node::Kind::kNull)
+    settings.code = problems.keep(read_code(*code));
   settings.programs = keep(read_names(step.find("programs"), "programs"), settings.programs);
   settings.environment = keep(read_environment(step.find("environment")), settings.environment);
   if (const Node* when = step.find("when")) settings.when = problems.keep(read_condition(*when));
+  if (const Node* allow = step.find("allow_failure"))
+    settings.allow_failure = keep(as_bool(*allow, "allow_failure"), false);
   if (const Node* timeout = step.find("timeout"))
     settings.timeout =
         std::chrono::seconds(keep(as_int(*timeout, "timeout (seconds)", 1, 30 * 24 * 3600), 1));
   settings.retry = keep(read_retry(step.find("retry")), settings.retry);
+  if (const Node* resources = step.find("resources"))
+    settings.resources = keep(read_resources(*resources), Resources{});
+  if (const Node* secrets = step.find("secrets"))
+    settings.secrets = keep(read_named(*secrets, "secrets"), settings.secrets);
   settings.figures = keep(read_names(step.find("figures"), "figures"), settings.figures);
   return settings;
 }

@@ -9,6 +9,7 @@
 #include "config/condition.h"
 #include "config/problems.h"
 #include "config/reference.h"
+#include "config/resources.h"
 #include "config/retry.h"
 #include "config/yaml.h"
 
@@ -22,17 +23,25 @@ struct Variable {
   std::optional<Template> value;
 };
 
+struct Named {
+  std::string name;
+  Place place;
+};
+
 struct StepSettings {
   // --- What decides whether an earlier result can be used again ---
   Caching cache = Caching::kOn;
-  std::vector<Template> inputs;       // files and folders that it reads, beside parameters of type path
-  std::vector<std::string> code;      // below the project's folder; empty: all of it
-  std::vector<std::string> programs;  // that it runs, beside the first word of its command
+  std::vector<Template> inputs;  // files and folders that it reads, beside parameters of type path
+  std::optional<std::vector<std::string>> code;  // below the project's folder; nullopt: all of it
+  std::vector<std::string> programs;             // that it runs, beside the first word of its command
   std::vector<Variable> environment;
 
   std::optional<Condition> when;  // else it is skipped
+  bool allow_failure = false;     // its failure is not the run's
   std::optional<std::chrono::seconds> timeout;
   RetryPolicy retry;
+  Resources resources;  // held while it runs
+  std::vector<Named> secrets;
   std::vector<std::string> figures;  // names of metrics, tags or parameters to show when the run has ended
 };
 

@@ -3,6 +3,7 @@
 
 #include <map>
 #include <string>
+#include <vector>
 
 #include "base/files.h"
 #include "engine/record.h"
@@ -15,6 +16,8 @@ struct Attempt {
   Decision decision;
   std::string command;
   std::map<std::string, std::string> variables;
+  std::vector<std::string> secrets;  // values, which nobody is to see
+  std::vector<std::string> gpus;     // that it may use
   fs::path log, progress_file;
   double shown_seconds = -1;  // of the progress that the listener was told last
 };

@@ -2,11 +2,16 @@
 
 #include <cstdlib>
 
+#include "base/text.h"
+#include "engine/secrets.h"
+
 namespace tidemill::engine {
 
 CommandMaker::CommandMaker(const pipeline::Plan& plan, const Options& options, Record& record,
                            const StepCache& cache)
-    : plan_(plan), options_(options), record_(record), cache_(cache), results_(plan.steps.size()) {}
+    : plan_(plan), options_(options), record_(record), cache_(cache), results_(plan.steps.size()) {
+  for (const auto& step : plan.steps) uses_gpus_ = uses_gpus_ || step.settings.resources.gpus > 0;
+}
 
 void CommandMaker::learn(size_t step, const std::string& run_id, const fs::path& artifacts) {
   results_[step] = result_of(step, run_id, artifacts);
@@ -56,6 +61,10 @@ Result<> CommandMaker::prepare(size_t index, Attempt& attempt) {
   for (const auto& variable : step.settings.environment)
     if (variable.value)
       attempt.variables[variable.name] = TRY(pipeline::resolve(plan_, *variable.value, self, scope()));
+  for (const auto& secret : step.secrets) {
+    attempt.secrets.push_back(TRY(read_secret(secret, plan_.folder)));
+    attempt.variables[secret.name] = attempt.secrets.back();
+  }
   record_.add(tracking::LogBatch{self.run_id, {.metrics = {}, .params = std::move(complete), .tags = {}}});
   return {};
 }
@@ -68,6 +77,7 @@ ProcessOptions CommandMaker::process_of(size_t index, const Attempt& attempt) co
                          .output_file = attempt.log};
   auto& env = process.extra_env;
   for (const auto& [name, value] : attempt.variables) env[name] = value;
+  if (uses_gpus_) env["CUDA_VISIBLE_DEVICES"] = join(attempt.gpus, ",");
   env["MLFLOW_TRACKING_URI"] = options_.tracking_uri;
   env["MLFLOW_RUN_ID"] = attempt.run.id;
   env["MLFLOW_EXPERIMENT_ID"] = record_.experiment_id();

@@ -43,6 +43,7 @@ class CommandMaker {
   const StepCache& cache_;
   std::vector<pipeline::StepResult> results_;
   std::string run_state_, failed_steps_;
+  bool uses_gpus_ = false;  // steps that do not ask for one see none then
 };
 
 }  // namespace tidemill::engine

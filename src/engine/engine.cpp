@@ -1,6 +1,7 @@
 #include "engine/engine.h"
 
 #include <map>
+#include <set>
 #include <thread>
 
 #include "base/text.h"
@@ -9,6 +10,8 @@
 #include "engine/command_maker.h"
 #include "engine/file_tree.h"
 #include "engine/key_locks.h"
+#include "engine/machine.h"
+#include "engine/masked_log.h"
 #include "engine/record.h"
 #include "engine/retries.h"
 #include "engine/scheduler.h"
@@ -51,11 +54,19 @@ class Execution {
   }
 
   Result<Outcome> run() {
-    for (const auto& step : plan_.steps) TRY(check_step(plan_, step));
+    for (const auto& step : plan_.steps) {
+      TRY(check_step(plan_, step));
+      TRY(check_here(plan_, step, options_));
+    }
     supervisor_.emplace(TRY(Supervisor::start(options_.kill_grace)));
     scratch_.emplace(TRY(TempDir::create()));
     locks_.emplace(
         TRY(KeyLocks::open((options_.state_dir.empty() ? scratch_->path() : options_.state_dir) / "locks")));
+    if (std::any_of(plan_.steps.begin(), plan_.steps.end(),
+                    [](const auto& step) { return !step.settings.resources.empty(); }))
+      machine_.emplace(TRY(MachineShare::open(
+          options_.machine ? *options_.machine : this_machine(),
+          options_.machine_file.empty() ? scratch_->path() / "machine" : options_.machine_file)));
     TRY(record_.begin());
     auto done = run_phases();
     if (!done) abandon();
@@ -74,7 +85,7 @@ class Execution {
       return {};
     std::vector<std::string> failed;
     for (size_t i = 0; i < plan_.steps.size(); ++i)
-      if (scheduler_.state(i) == StepState::kFailed) failed.push_back(plan_.steps[i].name);
+      if (has_failed(i)) failed.push_back(plan_.steps[i].name);
     std::string state = stopping_ ? "interrupted" : failed.empty() ? "succeeded" : "failed";
     commands_.note_run(state, join(failed, ", "));
     for (Phase phase : {Phase::kOnSuccess, Phase::kOnFailure, Phase::kFinally}) {
@@ -94,8 +105,7 @@ class Execution {
       std::vector<size_t> starting = TRY(begin_ready_steps());
       TRY(commit());
       for (size_t step : starting) TRY(launch(step));
-      if (starting.empty() && scheduler_.running() == 0 && waiting_for_key_.empty() && retries_.empty())
-        break;
+      if (starting.empty() && scheduler_.running() == 0 && waiting_.empty() && retries_.empty()) break;
       for (const Ended& ended : supervisor_->wait(retries_.until_next(kTick))) TRY(finish_step(ended));
       if (interrupted() && !stopping_) stop_all();
       if (scheduler_.ending()) give_up_retries();
@@ -108,8 +118,12 @@ class Execution {
   void stop_all() {
     stopping_ = true;
     scheduler_.halt();
-    waiting_for_key_.clear();
+    waiting_.clear();
     supervisor_->stop_all();
+  }
+
+  bool has_failed(size_t step) const {
+    return scheduler_.state(step) == StepState::kFailed && !plan_.steps[step].settings.allow_failure;
   }
 
   Result<> end() {
@@ -117,7 +131,7 @@ class Execution {
     for (size_t i = 0; i < plan_.steps.size(); ++i) {
       outcome_.steps[i].state = scheduler_.state(i);
       killed = killed || scheduler_.state(i) == StepState::kKilled;
-      failed = failed || scheduler_.state(i) == StepState::kFailed;
+      failed = failed || has_failed(i);
     }
     outcome_.run_id = record_.run_id();
     outcome_.experiment_id = record_.experiment_id();
@@ -151,7 +165,8 @@ class Execution {
 
   // Records what is reused and what runs, and returns the steps that are to be launched once that is on disk.
   Result<std::vector<size_t>> begin_ready_steps() {
-    for (size_t step : std::exchange(waiting_for_key_, {})) scheduler_.enqueue(step);
+    for (size_t step : std::exchange(waiting_, {})) scheduler_.enqueue(step);
+    no_room_.clear();
     for (size_t step : retries_.due(std::chrono::steady_clock::now())) scheduler_.enqueue(step);
     std::vector<size_t> starting;
     TRY(reuse_what_is_known());
@@ -206,17 +221,21 @@ class Execution {
   // Whether the step is to be launched; it may also have become known meanwhile, or be made by another run
   // just now, or be impossible.
   Result<bool> begin_step(size_t index) {
+    const config::Resources& wanted = plan_.steps[index].settings.resources;
+    if (no_room_.count(wanted) > 0) return let_wait(index);
     Decision decision = cache_.key_now(index);
-    if (!decision.key.empty() && !locks_->try_lock(decision.key)) {
-      scheduler_.put_back(index);
-      waiting_for_key_.push_back(index);
-      return false;
-    }
+    if (!decision.key.empty() && !locks_->try_lock(decision.key)) return let_wait(index);
     TRY(cache_.decide(index, decision));
     if (decision.what == Decision::What::kReuse) {
       locks_->unlock(decision.key);
       TRY(reuse_step(index, decision));
       return false;
+    }
+    std::optional<Grant> grant = wanted.empty() ? Grant{} : machine_->try_take(wanted);
+    if (!grant) {
+      no_room_.insert(wanted);
+      locks_->unlock(decision.key);
+      return let_wait(index);
     }
     int number = 1;
     if (auto failed = failed_.find(index); failed != failed_.end()) {
@@ -227,6 +246,8 @@ class Execution {
     outcome_.steps[index].run_id = attempt.run.id;
     outcome_.steps[index].attempts = number;
     attempt.log = log_of(index, number);
+    attempt.gpus = grant->gpus;
+    grants_.insert_or_assign(index, std::move(*grant));
     attempt.progress_file = scratch_->path() / fmt::format("{}.progress", index);
     TRY(make_dirs(attempt.log.parent_path()));
     if (auto prepared = commands_.prepare(index, attempt); !prepared) {
@@ -242,6 +263,12 @@ class Execution {
   fs::path log_of(size_t step, int attempt) const {
     std::string number = attempt > 1 ? fmt::format(".{}", attempt) : "";
     return record_.artifacts() / "logs" / fmt::format("{}{}.log", plan_.steps[step].name, number);
+  }
+
+  bool let_wait(size_t index) {
+    scheduler_.put_back(index);
+    waiting_.push_back(index);
+    return false;
   }
 
   Result<> reuse_step(size_t index, const Decision& decision) {
@@ -266,13 +293,24 @@ class Execution {
 
   Result<> launch(size_t index) {
     const Attempt& attempt = attempts_.at(index);
-    auto launched =
-        supervisor_->launch(index, commands_.process_of(index, attempt), plan_.steps[index].settings.timeout);
+    ProcessOptions process = commands_.process_of(index, attempt);
+    if (!attempt.secrets.empty()) TRY(mask_log(index, attempt, process));
+    auto launched = supervisor_->launch(index, process, plan_.steps[index].settings.timeout);
+    if (auto masked = masked_.find(index); masked != masked_.end()) masked->second.close_input();
     if (launched) return {};
+    masked_.erase(index);
     Attempt failed = attempt;
     attempts_.erase(index);
     return settle_unstarted(index, failed, launched.error(),
                             config::Failure{config::FailureKind::kInfrastructure});
+  }
+
+  Result<> mask_log(size_t index, const Attempt& attempt, ProcessOptions& process) {
+    auto log = TRY(MaskedLog::start(attempt.log, attempt.secrets));
+    process.output_file.clear();
+    process.output_fd = log.input();
+    masked_.insert_or_assign(index, std::move(log));
+    return {};
   }
 
   Result<> fail_unstarted(size_t index, const Error& error) {
@@ -298,6 +336,7 @@ class Execution {
 
   Result<> finish_step(const Ended& ended) {
     Attempt attempt = std::move(attempts_.extract(ended.step).mapped());
+    masked_.erase(ended.step);  // the log is complete then
     const auto& step = plan_.steps[ended.step];
     Verdict verdict = TRY(judge(ended, step.settings, store_, attempt.run.id));
     StepFinished event{.step = step.name,
@@ -343,6 +382,7 @@ class Execution {
   // Ends the attempt's run; and the step, unless it is tried again.
   Result<> settle(size_t index, const Attempt& attempt, StepFinished event,
                   const std::optional<config::Failure>& failure) {
+    if (auto grant = grants_.extract(index); grant && machine_) machine_->give_back(grant.mapped());
     outcome_.steps[index].seconds = event.seconds;
     event.attempt = attempt.run.attempt;
     std::vector<tracking::KeyValue> tags;
@@ -355,7 +395,8 @@ class Execution {
     if (try_again(index, attempt, event, failure)) return {};
     record_.set_state(index, event.state, attempt.run, attempt.decision);
     scheduler_.settle(index, event.state);
-    if (event.state == StepState::kFailed) scheduler_.wind_down();
+    bool matters = event.state == StepState::kFailed && !plan_.steps[index].settings.allow_failure;
+    if (matters && options_.after_failure == AfterFailure::kFinish) scheduler_.wind_down();
     if (!succeeded(event.state)) commands_.note(index, event.state);
     record_.tell(std::move(event));
     return {};
@@ -441,8 +482,12 @@ class Execution {
   StepCache cache_;
   CommandMaker commands_;
   std::optional<KeyLocks> locks_;
+  std::optional<MachineShare> machine_;
+  std::set<config::Resources> no_room_;    // asked for in vain since something has ended
+  std::map<size_t, Grant> grants_;         // of the steps that run
+  std::map<size_t, MaskedLog> masked_;     // the logs of those that know secrets
   std::vector<std::string> settled_keys_;  // of what has ended since the last commit
-  std::vector<size_t> waiting_for_key_;    // another run, or another step, makes the same just now
+  std::vector<size_t> waiting_;  // for somebody who makes the same just now, or for room on the machine
   Stopwatch watch_;
   Outcome outcome_;
   std::optional<Supervisor> supervisor_;

@@ -5,12 +5,14 @@
 #include <chrono>
 #include <functional>
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "base/files.h"
 #include "base/result.h"
 #include "engine/events.h"
+#include "engine/machine.h"
 #include "pipeline/plan.h"
 #include "projects/environment.h"
 #include "tracking/store.h"
@@ -25,16 +27,24 @@ struct CachePolicy {
   std::map<std::string, std::string> forced;  // steps that run in any case, and who wants it
 };
 
+// What happens to the other steps when one has failed: those that run end and no more start, or all go on
+// that do not need it.
+enum class AfterFailure { kFinish, kKeepGoing };
+
 struct Options {
   std::string tracking_uri;  // MLflow REST endpoint over the same store: http://127.0.0.1:PORT
   fs::path artifact_root;    // the folder behind mlflow-artifacts:/ URIs; "" when there is none
   // Where the engine keeps what it knows of files, and locks: shared by all runs on the same store. "": what
   // it knows is forgotten, and other processes are not waited for.
   fs::path state_dir;
-  fs::path program_dir;                          // put first in the steps' PATH; "" for none
-  std::string experiment;                        // name; "": the plan's
-  std::string run_name;                          // "": the plan's name
-  int max_parallel = 0;                          // 0: the plan's, else one for each core
+  // Shared by all runs of this machine's user: who holds how much of it. "": only this run counts.
+  fs::path machine_file;
+  std::optional<Machine> machine;  // nullopt: this one
+  fs::path program_dir;            // put first in the steps' PATH; "" for none
+  std::string experiment;          // name; "": the plan's
+  std::string run_name;            // "": the plan's name
+  int max_parallel = 0;            // 0: the plan's, else one for each core
+  AfterFailure after_failure = AfterFailure::kFinish;
   std::chrono::milliseconds kill_grace{10'000};  // between SIGTERM and SIGKILL
   // By folder of the project; the others run with what is on this machine.
   std::map<fs::path, projects::Environment> environments;

@@ -68,6 +68,34 @@ TEST_F(Engine, AFailingStepIsShownWithItsLastLinesAndTheRestIsSkipped) {
   EXPECT_EQ(store_->step_records(outcome->run_id).value()[1].state, "skipped");
 }
 
+TEST_F(Engine, KeepGoingRunsWhatDoesNotNeedTheFailedStep) {
+  add_step("bad", "exit 1");
+  add_step("good", "touch ../ran.{n}", "{n: int}");
+  const char* yaml =
+      "steps:\n  bad: {project: bad}\n  after: {project: good, needs: [bad], params: {n: 1}}\n"
+      "  other: {project: good, params: {n: 2}}\n";
+  EXPECT_EQ(run(yaml, 1)->status, RunStatus::kFailed);
+  EXPECT_FALSE(fs::exists(dir_.path() / "ran.2"));
+  options_.after_failure = AfterFailure::kKeepGoing;
+  EXPECT_EQ(run(yaml, 1)->status, RunStatus::kFailed);
+  EXPECT_TRUE(fs::exists(dir_.path() / "ran.2"));
+  EXPECT_FALSE(fs::exists(dir_.path() / "ran.1"));
+  EXPECT_EQ(finished("after")->reason, "needs bad, which failed");
+}
+
+TEST_F(Engine, AFailureThatIsAllowedIsNotTheRuns) {
+  add_step("bad", "exit 1");
+  add_step("good", "touch ../ran.{n}", "{n: int}");
+  auto outcome = run(
+      "steps:\n  bad: {project: bad, allow_failure: true}\n"
+      "  after: {project: good, needs: [bad], params: {n: 1}}\n  other: {project: good, params: {n: 2}}\n",
+      1);
+  EXPECT_EQ(outcome->status, RunStatus::kFinished);
+  EXPECT_EQ(finished("bad")->state, StepState::kFailed);
+  EXPECT_EQ(finished("after")->state, StepState::kSkipped);
+  EXPECT_TRUE(fs::exists(dir_.path() / "ran.2"));
+}
+
 TEST_F(Engine, IndependentStepsRunAtTheSameTime) {
   // Each waits for the other's file: one after another, neither would end.
   add_step("a", "touch here; for i in $(seq 500); do [ -e ../b/here ] && exit 0; sleep 0.01; done; exit 1");

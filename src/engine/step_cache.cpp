@@ -51,6 +51,7 @@ std::string short_id(const std::string& run_id) { return run_id.substr(0, 8); }
 struct StepCache::Source {
   std::optional<size_t> step;  // the folder is its artifacts
   bool pipeline_folder = false;
+  bool is_input = false;
   bool own_folder = false;  // somewhere in the text stands a place that is the step's own
   std::string text;
 };
@@ -169,6 +170,8 @@ Result<Ingredients> StepCache::ingredients(const PlannedStep& step) {
   TRY(add_code(step, all));
   TRY(add_programs(step, all));
   TRY(add_variables(step, all));
+  for (const auto& secret : step.secrets)
+    all.push_back({IngredientKind::kVariable, secret.name, "(a secret)"});
   for (const auto& input : step.settings.inputs) {
     std::string name = fmt::format("#{}", &input - step.settings.inputs.data() + 1);
     all.push_back(TRY(ingredient_of(name, input, ParameterType::kPath)));
@@ -228,6 +231,10 @@ Result<StepCache::Source> StepCache::expand(const config::Template& value) {
                                  config::to_string(reference), reference[1], reference[3]);
         source.text += *found;
       }
+    } else if (root == "inputs") {
+      for (const auto& input : plan_.inputs)
+        if (input.name == reference[1]) source.text += input.file.string();
+      source.is_input = source.is_input || i == 0;
     } else if (root == "pipeline" && reference[1] == "folder" && i == 0) {
       source.pipeline_folder = true;
     } else {
@@ -267,17 +274,16 @@ Result<Ingredient> StepCache::ingredient_of(const std::string& name, const confi
     return all;
   }
   Source source = TRY(expand(value));
-  bool is_content = source.step || source.pipeline_folder ||
+  bool is_content = source.step || source.pipeline_folder || source.is_input ||
                     (type == ParameterType::kPath && !source.own_folder && !source.text.empty());
   if (is_content) return Ingredient{IngredientKind::kInput, name, TRY(content_of(source))};
   return Ingredient{IngredientKind::kParameter, name, source.text};
 }
 
 Result<> StepCache::add_code(const PlannedStep& step, Ingredients& to) {
-  auto [at, is_new] = code_.try_emplace({step.project.folder, step.settings.code});
+  const std::vector<std::string> places = step.settings.code.value_or(std::vector<std::string>{""});
+  auto [at, is_new] = code_.try_emplace({step.project.folder, places});
   if (is_new) {
-    std::vector<std::string> places = step.settings.code;
-    if (places.empty()) places.emplace_back("");
     for (const auto& place : places) {
       FileTree tree =
           TRY(hashes_.tree(place.empty() ? step.project.folder : step.project.folder / place, is_not_code));

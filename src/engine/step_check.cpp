@@ -1,5 +1,6 @@
 #include "engine/step_check.h"
 
+#include "engine/secrets.h"
 #include "pipeline/resolve.h"
 
 namespace tidemill::engine {
@@ -17,6 +18,14 @@ bool is_known_before_the_run(const pipeline::Plan& plan, const config::Template&
 }
 
 }  // namespace
+
+Result<> check_here(const pipeline::Plan& plan, const pipeline::PlannedStep& step, const Options& options) {
+  if (!step.settings.resources.empty())
+    TRY_IN(fmt::format("step '{}'", step.name),
+           MachineShare::check(step.settings.resources, options.machine ? *options.machine : this_machine()));
+  for (const auto& secret : step.secrets) TRY(read_secret(secret, plan.folder));
+  return {};
+}
 
 Result<> check_step(const pipeline::Plan& plan, const pipeline::PlannedStep& step) {
   config::Arguments known, all;

@@ -126,7 +126,8 @@ std::string note_of(const Plan& plan, const PlannedStep& step) {
                          ? std::string()
                          : step.project.folder.lexically_relative(plan.folder).string();
   if (what == step.name || what == step.group) what.clear();
-  if (step.entry.name != "main") what += (what.empty() ? "" : " ") + step.entry.name;
+  bool own_command = step.entry.name == step.name || step.entry.name == step.group;
+  if (step.entry.name != "main" && !own_command) what += (what.empty() ? "" : " ") + step.entry.name;
   if (!what.empty()) parts.push_back(std::move(what));
   if (!step.group.empty()) {
     std::vector<std::string> names;

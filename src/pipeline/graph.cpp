@@ -75,11 +75,11 @@ class Builder {
     std::set<size_t>& needs = graph_.needs.emplace_back();
     std::set<size_t>& tolerated = graph_.tolerated.emplace_back();
     for (const auto& need : step.needs) {
-      if (auto index = graph_.index(need.step)) {
+      if (auto index = graph_.index(need.name)) {
         needs.insert(*index);
       } else {
         problems_.keep(fail_at(need.place, "step '{}' needs '{}', which is not a step{}", step.name,
-                               need.step, did_you_mean(need.step, graph_.names)));
+                               need.name, did_you_mean(need.name, graph_.names)));
       }
     }
     if (step.foreach && !step.foreach->like.empty())
@@ -91,6 +91,17 @@ class Builder {
           if (reference[2] == "state") tolerated.insert(**found);
         }
     check_phases(step, needs, tolerated);
+    check_secrets(step);
+  }
+
+  void check_secrets(const Step& step) {
+    std::vector<std::string> known;
+    for (const auto& secret : pipeline_.secrets) known.push_back(secret.name);
+    for (const auto& wanted : step.settings.secrets)
+      if (std::find(known.begin(), known.end(), wanted.name) == known.end())
+        problems_.keep(fail_at(wanted.place,
+                               "step '{}' wants the secret '{}', which the pipeline does not name{}",
+                               step.name, wanted.name, did_you_mean(wanted.name, known)));
   }
 
   // Steps of the end wait for all others by themselves, and others must not wait for them.
@@ -108,7 +119,7 @@ class Builder {
   // The step that a reference waits for, if any.
   Result<std::optional<size_t>> check(const Reference& reference, const Step& step,
                                       const config::Place& place) {
-    std::vector<std::string> roots = {"params", "steps", "self", "run", "experiment", "pipeline"};
+    std::vector<std::string> roots = {"params", "steps", "self", "run", "experiment", "pipeline", "inputs"};
     if (step.foreach) roots.emplace_back("each");
     TRY(check_words(reference, 0, roots, 0, place));
     const std::string& root = reference[0];
@@ -119,6 +130,7 @@ class Builder {
     if (root == "run") TRY(check_words(reference, 1, of_run, 2, place));
     if (root == "experiment") TRY(check_words(reference, 1, {"id", "name"}, 2, place));
     if (root == "pipeline") TRY(check_words(reference, 1, {"name", "folder"}, 2, place));
+    if (root == "inputs") TRY(check_words(reference, 1, input_names(), 2, place));
     if (root == "each") TRY(check_words(reference, 1, values_of(*graph_.index(step.name)), 2, place));
     if (root != "steps") return std::nullopt;
     TRY(check_words(reference, 1, graph_.names, 0, place));
@@ -129,6 +141,12 @@ class Builder {
     TRY(check_words(reference, 2, known, named ? 4 : 3, place));
     if (reference[2] == "each") TRY(check_words(reference, 3, values_of(index), 4, place));
     return index;
+  }
+
+  std::vector<std::string> input_names() const {
+    std::vector<std::string> names;
+    for (const auto& input : pipeline_.inputs) names.push_back(input.name);
+    return names;
   }
 
   // The names of the values of a step with foreach.

@@ -95,6 +95,9 @@ class Planner {
                         .arguments = step.arguments,
                         .settings = step.settings,
                         .phase = step.phase};
+    for (const auto& wanted : step.settings.secrets)
+      for (const auto& secret : pipeline_.secrets)
+        if (secret.name == wanted.name) planned.secrets.push_back(secret);
     for (size_t need : graph_.needs[index]) {
       std::vector<size_t> positions = follows(index, need) ? std::vector{at_[need][instance]} : at_[need];
       planned.needs.insert(planned.needs.end(), positions.begin(), positions.end());
@@ -130,11 +133,14 @@ std::optional<Plan> make_plan(const Pipeline& pipeline, const Arguments& given, 
             .experiment = pipeline.experiment,
             .params = pipeline_params(pipeline, given, missing, problems),
             .steps = {},
+            .inputs = pipeline.inputs,
             .max_parallel = pipeline.max_parallel,
             .folder = pipeline.folder,
             .file = pipeline.file,
             .positions = {},
             .groups = {}};
+  for (auto& input : plan.inputs)
+    if (!input.file.empty()) input.file = (pipeline.folder / input.file).lexically_normal();
   Graph graph = make_graph(pipeline, problems);
   auto order = problems.keep(sorted(graph, pipeline));
   if (!problems.empty()) return std::nullopt;
@@ -160,6 +166,7 @@ Plan plan_of_project(const config::Project& project, const config::EntryPoint& e
               .experiment = "Default",
               .params = given,
               .steps = {std::move(step)},
+              .inputs = {},
               .max_parallel = 1,
               .folder = project.folder,
               .file = project.file,
@@ -176,17 +183,17 @@ std::optional<size_t> Plan::index(const std::string& step) const {
   return found != positions.end() ? std::optional(found->second) : std::nullopt;
 }
 
-std::vector<size_t> Plan::instances(const std::string& name) const {
-  if (auto group = groups.find(name); group != groups.end()) return group->second;
-  auto found = index(name);
+std::vector<size_t> Plan::instances(const std::string& step) const {
+  if (auto group = groups.find(step); group != groups.end()) return group->second;
+  auto found = index(step);
   return found ? std::vector{*found} : std::vector<size_t>{};
 }
 
 std::vector<std::string> Plan::names() const {
   std::vector<std::string> all;
   for (const auto& step : steps) {
-    const std::string& name = step.group.empty() ? step.name : step.group;
-    if (all.empty() || all.back() != name) all.push_back(name);
+    const std::string& called = step.group.empty() ? step.name : step.group;
+    if (all.empty() || all.back() != called) all.push_back(called);
   }
   return all;
 }

@@ -21,6 +21,7 @@ struct PlannedStep {
   config::Phase phase = config::Phase::kMain;
   std::string group;       // the name of the step whose foreach made it; "" for a step without
   config::Arguments each;  // its values
+  std::vector<config::Secret> secrets;
 
   bool tolerates(size_t need) const;
 };
@@ -28,8 +29,9 @@ struct PlannedStep {
 struct Plan {
   std::string name;
   std::string experiment;
-  config::Arguments params;        // every pipeline parameter with its value
-  std::vector<PlannedStep> steps;  // in an order in which they can run one after another
+  config::Arguments params;           // every pipeline parameter with its value
+  std::vector<PlannedStep> steps;     // in an order in which they can run one after another
+  std::vector<config::Input> inputs;  // those of a url have no file until they are fetched
   int max_parallel = 0;
   fs::path folder;
   std::string file;
@@ -38,7 +40,7 @@ struct Plan {
 
   std::optional<size_t> index(const std::string& step) const;
   // The step, or all that a step with foreach stands for; empty when there is none of this name.
-  std::vector<size_t> instances(const std::string& name) const;
+  std::vector<size_t> instances(const std::string& step) const;
   // What one can call the steps: a step with foreach goes by its own name.
   std::vector<std::string> names() const;
 };

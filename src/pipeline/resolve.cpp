@@ -65,8 +65,10 @@ Result<std::string> value_of(const Reference& reference, const Plan& plan, const
   if (root == "run") return word == "id" ? scope.run_id : scope.artifacts;
   if (root == "experiment") return word == "id" ? scope.experiment_id : plan.experiment;
   if (root == "pipeline") return word == "name" ? plan.name : plan.folder.string();
+  for (const auto& input : plan.inputs)
+    if (root == "inputs" && input.name == word && !input.file.empty()) return input.file.string();
   for (const auto& [name, value] : plan.params)
-    if (name == word) return value;
+    if (root == "params" && name == word) return value;
   return fail_at(place, "{} has no value", config::to_string(reference));
 }
 

@@ -189,6 +189,8 @@ Result<Process> Process::start(const ProcessOptions& options) {
   if (!options.output_file.empty()) {
     output = TRY(open_file(options.output_file, O_WRONLY | O_CREAT | O_APPEND));
     streams.output = streams.errors = output.get();
+  } else if (options.output_fd >= 0) {
+    streams.output = streams.errors = options.output_fd;
   } else if (options.discard_output) {
     streams.output = streams.errors = null.get();
   }

@@ -1,0 +1,93 @@
+#include "engine/machine.h"
+
+#include <sched.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdlib>
+
+#include "base/hash.h"
+#include "base/text.h"
+
+namespace tidemill::engine {
+namespace {
+
+constexpr uint64_t kMemoryUnits = 256;  // shares of the machine's memory that are counted
+
+std::vector<std::string> visible_gpus() {
+  if (const char* visible = std::getenv("CUDA_VISIBLE_DEVICES")) {
+    std::vector<std::string> gpus;
+    for (const auto& name : split(visible, ','))
+      if (!trim(name).empty()) gpus.emplace_back(trim(name));
+    return gpus;
+  }
+  std::vector<std::string> gpus;
+  std::error_code ignored;
+  while (fs::exists(fmt::format("/dev/nvidia{}", gpus.size()), ignored))
+    gpus.push_back(std::to_string(gpus.size()));
+  return gpus;
+}
+
+uint64_t memory_units(uint64_t bytes, const Machine& machine) {
+  uint64_t unit = std::max<uint64_t>(1, machine.memory / kMemoryUnits);
+  return std::min(kMemoryUnits, (bytes + unit - 1) / unit);
+}
+
+}  // namespace
+
+Machine this_machine() {
+  Machine machine;
+  cpu_set_t cpus;
+  if (sched_getaffinity(0, sizeof cpus, &cpus) == 0) machine.cpus = std::max(1, CPU_COUNT(&cpus));
+  machine.memory =
+      static_cast<uint64_t>(sysconf(_SC_PHYS_PAGES)) * static_cast<uint64_t>(sysconf(_SC_PAGESIZE));
+  machine.gpus = visible_gpus();
+  return machine;
+}
+
+Result<MachineShare> MachineShare::open(Machine machine, const fs::path& file) {
+  return MachineShare(std::move(machine), TRY(KeyLocks::open(file)));
+}
+
+Result<> MachineShare::check(const config::Resources& wanted, const Machine& machine) {
+  if (wanted.cpus > machine.cpus)
+    return fail(Code::kInvalid, "asks for {} cpus, and this machine has {}", wanted.cpus, machine.cpus);
+  if (wanted.memory > machine.memory)
+    return fail(Code::kInvalid, "asks for {} of memory, and this machine has {}", human_bytes(wanted.memory),
+                human_bytes(machine.memory));
+  if (static_cast<size_t>(wanted.gpus) > machine.gpus.size())
+    return fail(Code::kInvalid, "asks for {} gpus, and this machine has {}", wanted.gpus,
+                machine.gpus.size());
+  return {};
+}
+
+bool MachineShare::take_units(std::string_view kind, uint64_t size, uint64_t count, Grant& grant) {
+  for (uint64_t unit = 0; unit < size && count > 0; ++unit) {
+    std::string key = sha256_hex(fmt::format("tidemill {} {}", kind, unit));
+    if (!locks_.try_lock(key)) continue;
+    grant.keys.push_back(std::move(key));
+    --count;
+  }
+  return count == 0;
+}
+
+std::optional<Grant> MachineShare::try_take(const config::Resources& wanted) {
+  Grant grant;
+  bool whole =
+      take_units("cpu", static_cast<uint64_t>(machine_.cpus), static_cast<uint64_t>(wanted.cpus), grant) &&
+      take_units("memory", kMemoryUnits, memory_units(wanted.memory, machine_), grant);
+  for (const auto& lock : wanted.locks) whole = whole && take_units("lock " + lock, 1, 1, grant);
+  for (const auto& gpu : machine_.gpus)
+    if (whole && grant.gpus.size() < static_cast<size_t>(wanted.gpus) &&
+        take_units("gpu " + gpu, 1, 1, grant))
+      grant.gpus.push_back(gpu);
+  if (whole && grant.gpus.size() == static_cast<size_t>(wanted.gpus)) return grant;
+  give_back(grant);
+  return std::nullopt;
+}
+
+void MachineShare::give_back(const Grant& grant) {
+  for (const auto& key : grant.keys) locks_.unlock(key);
+}
+
+}  // namespace tidemill::engine

@@ -1,0 +1,112 @@
+// Secrets reach the step that asks for them, and nothing else.
+#include <cstdlib>
+
+#include "engine/engine_fixture.h"
+#include "engine/masked_log.h"
+
+namespace tidemill::engine {
+namespace {
+
+using testing::HasSubstr;
+using testing::Not;
+using tracking::RunStatus;
+
+std::string masked(const std::vector<std::string>& secrets, const std::vector<std::string>& pieces) {
+  Mask mask(secrets);
+  std::string out;
+  for (const auto& piece : pieces) out += mask.feed(piece);
+  return out + mask.finish();
+}
+
+TEST(Mask, FindsASecretHoweverTheTextIsCut) {
+  std::string text = "a hunter22 b hunter2 hunter3 hunhunter22";
+  std::string expected = "a *** b hunter2 hunter3 hun***";
+  EXPECT_EQ(masked({"hunter22"}, {text}), expected);
+  for (size_t cut = 0; cut < text.size(); ++cut)
+    EXPECT_EQ(masked({"hunter22"}, {text.substr(0, cut), text.substr(cut)}), expected) << cut;
+  std::vector<std::string> letters;
+  for (char c : text) letters.emplace_back(1, c);
+  EXPECT_EQ(masked({"hunter22"}, letters), expected);
+}
+
+TEST(Mask, TheLongestOfSeveralCounts) {
+  EXPECT_EQ(masked({"abcd", "abcdefgh"}, {"abcdefgh abcdefg abcd"}), "*** ***efg ***");
+  EXPECT_EQ(masked({"abcd", "abcdefgh"}, {"abcdef", "gh"}), "***");
+  EXPECT_EQ(masked({"abcd", "abcdefgh"}, {"xabcdef"}), "x***ef");
+}
+
+TEST(Mask, KeepsNothingBackThatCannotBeASecret) {
+  Mask mask({"secret"});
+  EXPECT_EQ(mask.feed("Password: "), "Password: ");
+  EXPECT_EQ(mask.feed("is "), "is ");
+  EXPECT_EQ(mask.feed("sec"), "");
+  EXPECT_EQ(mask.feed("ond"), "second");
+}
+
+class Secrets : public EngineTest {
+ protected:
+  void SetUp() override {
+    EngineTest::SetUp();
+    setenv("TIDEMILL_TEST_SECRET", "hunter22", 1);
+    add_step("tell", "echo the token is $TOKEN.; echo $TOKEN > $TIDEMILL_OUTPUT_DIR/used; {then}",
+             "{then: {default: 'true'}}");
+    add_step("other", "echo token=$TOKEN", "{}");
+  }
+  void TearDown() override { unsetenv("TIDEMILL_TEST_SECRET"); }
+
+  static constexpr const char* kHead = "secrets: {TOKEN: {env: TIDEMILL_TEST_SECRET}}\nsteps:\n";
+};
+
+TEST_F(Secrets, AreVariablesOfTheStepThatAsksAndMaskedInItsLog) {
+  auto outcome = run(std::string(kHead) + "  a: {project: tell, secrets: [TOKEN]}\n  b: {project: other}\n");
+  ASSERT_TRUE(outcome) << outcome.error().message;
+  EXPECT_EQ(outcome->status, RunStatus::kFinished);
+  EXPECT_EQ(read_file(finished("a")->log).value(), "the token is ***.\n");
+  EXPECT_EQ(read_file(finished("b")->log).value(), "token=\n");
+  fs::path artifacts = store_->run(outcome->steps[0].run_id)->info.artifact_uri;
+  EXPECT_EQ(read_file(artifacts / "used").value(), "hunter22\n") << "the step itself may use it";
+}
+
+TEST_F(Secrets, AFailedStepDoesNotTellThem) {
+  auto outcome = run(std::string(kHead) + "  a: {project: tell, secrets: [TOKEN], params: {then: false}}\n");
+  EXPECT_EQ(outcome->status, RunStatus::kFailed);
+  const StepFinished* event = finished("a");
+  ASSERT_FALSE(event->last_lines.empty());
+  EXPECT_EQ(event->last_lines[0], "the token is ***.");
+  EXPECT_THAT(event->command + event->reason, Not(HasSubstr("hunter22")));
+}
+
+TEST_F(Secrets, TheirValuesAreNotPartOfTheKey) {
+  std::string yaml = std::string(kHead) + "  a: {project: tell, secrets: [TOKEN]}\n";
+  ASSERT_TRUE(run(yaml));
+  setenv("TIDEMILL_TEST_SECRET", "another-one", 1);
+  ASSERT_TRUE(run(yaml));
+  EXPECT_EQ(finished("a")->state, StepState::kReused);
+}
+
+TEST_F(Secrets, ComeFromAFile) {
+  write("key", "from a file\n");
+  auto outcome = run("secrets: {TOKEN: {file: key}}\nsteps: {a: {project: tell, secrets: [TOKEN]}}\n");
+  ASSERT_TRUE(outcome) << outcome.error().message;
+  EXPECT_EQ(read_file(finished("a")->log).value(), "the token is ***.\n");
+}
+
+TEST_F(Secrets, OneThatIsMissingStopsTheRunBeforeItBegins) {
+  unsetenv("TIDEMILL_TEST_SECRET");
+  auto outcome = run(std::string(kHead) + "  a: {project: tell, secrets: [TOKEN]}\n");
+  ASSERT_FALSE(outcome);
+  EXPECT_THAT(outcome.error().message, HasSubstr("pipeline.yaml:1:11: secret 'TOKEN': the variable"));
+  setenv("TIDEMILL_TEST_SECRET", "abc", 1);
+  EXPECT_THAT(run(std::string(kHead) + "  a: {project: tell, secrets: [TOKEN]}\n").error().message,
+              HasSubstr("too short to be masked"));
+  write("pipeline.yaml", std::string(kHead) + "  a: {project: tell, secrets: [TOKNE]}\n");
+  EXPECT_THAT(
+      pipeline::make_plan(config::load_pipeline(dir_.path() / "pipeline.yaml").value(), {}).error().message,
+      HasSubstr("did you mean 'TOKEN'?"));
+  write("pipeline.yaml", "secrets: {TOKEN: hunter22}\nsteps: {a: {project: tell}}\n");
+  EXPECT_THAT(config::load_pipeline(dir_.path() / "pipeline.yaml").error().message,
+              HasSubstr("never write its value here"));
+}
+
+}  // namespace
+}  // namespace tidemill::engine
