@@ -408,6 +408,9 @@ TEST_F(AccessTest, DamagedAuthorizationHeadersAreStrangers) {
     request.headers.add("Authorization", header);
     EXPECT_EQ(client_->send(request)->status, 401) << header.substr(0, 60);
   }
+  ClientRequest huge{.target = "/api/2.0/mlflow/experiments/search?max_results=1"};
+  huge.headers.add("Authorization", "Basic " + std::string(10 << 20, 'A'));
+  EXPECT_EQ(client_->send(huge)->status, 431);
   for (const std::string& header : {"Basic " + good, "basic  " + good, "BASIC " + good}) {
     ClientRequest request{.target = "/api/2.0/mlflow/experiments/search?max_results=1"};
     request.headers.add("Authorization", header);
@@ -422,6 +425,16 @@ TEST_F(AccessTest, StrangersCannotFillTheDisk) {
                     .body = std::string(1 << 20, 'x')};
   EXPECT_EQ(client_->send(put)->status, 401);
   EXPECT_FALSE(fs::exists(dir_.path() / "files" / "1"));
+  // More than is taken into memory: whoever may not send it is told so before it is read.
+  ClientRequest batch{
+      .method = "POST", .target = "/api/2.0/mlflow/runs/log-batch", .body = std::string(80 << 20, ' ')};
+  EXPECT_EQ(send("", batch).status, 401);
+  EXPECT_EQ(send("eve", batch).status, 413);
+  put.body = std::string(80 << 20, 'x');
+  EXPECT_EQ(client_->send(put)->status, 401);
+  ASSERT_TRUE(auth::Roles(store_).grant("eve", {Kind::kExperiment, "1"}, Permission::kDeny));
+  EXPECT_EQ(send("eve", put).status, 403);
+  EXPECT_EQ(send("ada", put).status, 200);
 }
 
 TEST(Origin, FailuresAreCountedByAddressOrByNetwork) {

@@ -49,6 +49,13 @@ std::optional<std::string> artifact_path(std::string_view path) {
   return url_decode(rest->substr(kFiles.size()));
 }
 
+// Whether the body is announced as long, or with no length.
+bool may_be_large(const Headers& headers) {
+  constexpr size_t kMaxDigits = 5;  // 99 999 bytes
+  std::string_view length = trim(headers.get("Content-Length"));
+  return headers.has("Transfer-Encoding") || length.size() > kMaxDigits;
+}
+
 Reply json_replier(Respond respond) {
   return [respond = std::move(respond)](Result<std::string> body) {
     respond(body ? json_reply(std::move(*body)) : error_reply(body.error()));
@@ -201,6 +208,7 @@ struct Endpoint::State {
   std::string server_info() const;
   bool is_known(const HttpRequest& request) const;
   bool may_upload(const HttpRequest& request);
+  std::optional<HttpResponse> turn_away(const HttpRequest& request);
   void handle(HttpRequest request, const Respond& respond);
   void dispatch(HttpRequest& request, const auth::Access* sender, const Respond& respond);
   Result<> set_up_artifacts(HttpServerOptions& http);
@@ -321,7 +329,18 @@ bool Endpoint::State::is_known(const HttpRequest& request) const {
   return !credentials || service.login->is_quick(*credentials);
 }
 
-// Strangers must not fill the disk: asked before the body is taken.
+// Strangers must not fill the memory: asked before a large body is taken.
+std::optional<HttpResponse> Endpoint::State::turn_away(const HttpRequest& request) {
+  if (!may_be_large(request.headers)) return std::nullopt;
+  Sender sender = identify(*service.login, request, auth::Login::Fresh::kNow);
+  if (!sender.access) return std::move(sender.refusal);
+  auto file = artifact_path(local_path(request));
+  if (!file || request.method != "PUT") return std::nullopt;
+  auto allowed = check_artifact(*sender.access, *file, auth::Right::kEdit);
+  return allowed ? std::nullopt : std::optional(error_reply(allowed.error()));
+}
+
+// Nor the disk.
 bool Endpoint::State::may_upload(const HttpRequest& request) {
   if (!service.login) return true;
   auto path = artifact_path(local_path(request));
@@ -350,6 +369,7 @@ Result<> Endpoint::State::start() {
   http.is_quick = [this](const HttpRequest& request) {
     return is_quick(local_path(request), request.body.size()) && is_known(request);
   };
+  if (service.login) http.turn_away = [this](const HttpRequest& request) { return turn_away(request); };
   http.settle = [this] { service.store.settle(); };
   if (!options.tls_certificate.empty())
     http.tls = TRY(TlsContext::for_server(options.tls_certificate, options.tls_key));

@@ -253,6 +253,8 @@ HttpConnection::Next HttpConnection::on_header() {
   keep_alive_ = reader_.keep_alive();
   head_only_ = reader_.request().method == "HEAD";
   reader_.came_from(peer_);
+  if (options.turn_away)
+    if (auto answer = options.turn_away(reader_.request())) return refuse(std::move(*answer));
   if (options.spool_body && options.spool_body(reader_.request())) {
     fs::path file = options.spool_dir / fmt::format("body-{:016x}", random_u64());
     if (auto opened = reader_.spool_to(file); !opened) return refuse(507, opened.error().message);
@@ -274,8 +276,12 @@ HttpConnection::Next HttpConnection::on_header() {
 }
 
 HttpConnection::Next HttpConnection::refuse(int status, std::string_view problem) {
+  return refuse(HttpResponse::text(status, fmt::format("{}: {}\n", reason_phrase(status), problem)));
+}
+
+HttpConnection::Next HttpConnection::refuse(HttpResponse answer) {
   keep_alive_ = false;
-  prepare(HttpResponse::text(status, fmt::format("{}: {}\n", reason_phrase(status), problem)));
+  prepare(std::move(answer));
   phase_ = Phase::kWriting;
   return Next::kContinue;
 }

@@ -69,6 +69,7 @@ class HttpConnection : public std::enable_shared_from_this<HttpConnection> {
   Next after_response();
   Next linger();
   Next refuse(int status, std::string_view problem);
+  Next refuse(HttpResponse answer);
   Next wait_for(Interest interest);
   void answer(HttpResponse response);
   void prepare(HttpResponse response);

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <variant>
 
@@ -72,6 +73,9 @@ struct HttpServerOptions {
   uint32_t max_header_bytes = 64u << 10;           // above it 431
   std::chrono::milliseconds idle_timeout{75'000};  // between requests
   std::chrono::milliseconds read_timeout{30'000};  // without progress inside a request
+  // Asked once the header has been read: an answer is sent at once, and the body is not kept. May block,
+  // shortly.
+  std::function<std::optional<HttpResponse>(const HttpRequest&)> turn_away = {};
   // Requests for which the body is to be spooled to a file in `spool_dir` instead of memory
   // (then max_body_bytes does not apply). Asked once the header has been read.
   std::function<bool(const HttpRequest&)> spool_body = {};

@@ -1,0 +1,102 @@
+// One large artifact through the tracking server's proxy, up and down, beside MLflow's own server, in turns:
+// speed and the most memory that the server took. Client and server share this machine's processors.
+//   artifact_bench [MEGABYTES] [--alone]
+#include <fcntl.h>
+
+#include <atomic>
+#include <cstdlib>
+#include <thread>
+
+#include "base/id.h"
+#include "base/time.h"
+#include "measure.h"
+#include "net/http_client.h"
+#include "server_process.h"
+
+namespace tidemill::bench {
+namespace {
+
+constexpr int kRounds = 3;
+constexpr const char* kTarget = "/api/2.0/mlflow-artifacts/artifacts/0/large.bin";
+
+struct Side {
+  ServerProcess server;
+  std::vector<double> up = {}, down = {};  // MB/s
+  double idle_mib = 0, peak_mib = 0;
+};
+
+void write_random(const fs::path& path, uint64_t megabytes) {
+  Fd file = must(open_file(path, O_WRONLY | O_CREAT | O_TRUNC));
+  for (uint64_t i = 0; i < megabytes; ++i) must(write_all(file, random_bytes(1'000'000)));
+}
+
+// Runs work, and notes the most memory that the server has meanwhile; returns MB/s.
+template <class Work>
+double watched(Side& side, uint64_t megabytes, Work work) {
+  std::atomic<bool> done = false;
+  std::thread watcher([&] {
+    while (!done) {
+      side.peak_mib = std::max(side.peak_mib, side.server.pss_mib());
+      std::this_thread::sleep_for(std::chrono::milliseconds(50));
+    }
+  });
+  Stopwatch watch;
+  work();
+  double seconds = watch.seconds();
+  done = true;
+  watcher.join();
+  return static_cast<double>(megabytes) / seconds;
+}
+
+void expect(const Result<ClientResponse>& response) {
+  if (!response) give_up(response.error().message);
+  if (response->status != 200) give_up(fmt::format("status {}: {}", response->status, response->body));
+}
+
+void measure(Side& side, const fs::path& file, const fs::path& back, uint64_t megabytes) {
+  HttpClient client = must(HttpClient::create(fmt::format("http://127.0.0.1:{}", side.server.port())));
+  std::chrono::minutes patience(10);
+  side.up.push_back(watched(side, megabytes, [&] {
+    expect(client.send({.method = "PUT", .target = kTarget, .body_file = file, .timeout = patience}));
+  }));
+  side.down.push_back(watched(side, megabytes, [&] {
+    expect(client.send({.target = kTarget, .save_to = back, .timeout = patience}));
+  }));
+  if (fs::file_size(back) != fs::file_size(file)) give_up("what came back is not what was sent");
+}
+
+void run(uint64_t megabytes, bool alone) {
+  TempDir folder = must(TempDir::create(fs::current_path()));
+  fs::path file = folder.path() / "large.bin", back = folder.path() / "back.bin";
+  write_random(file, megabytes);
+  std::vector<Side> sides;
+  sides.push_back({must(ServerProcess::start("Tidemill", {TIDEMILL, "server", "--port", "{port}"},
+                                             folder.path() / "tidemill"))});
+  fs::path mlflow = fs::path(std::getenv("HOME")) / ".cache/tidemill/venv/bin/mlflow";
+  if (!alone && fs::exists(mlflow))
+    sides.push_back(
+        {must(ServerProcess::start("MLflow",
+                                   {mlflow.string(), "server", "--backend-store-uri", "sqlite:///m.db",
+                                    "--artifacts-destination", "a", "--port", "{port}", "--workers", "1"},
+                                   folder.path() / "mlflow"))});
+  for (Side& side : sides) side.idle_mib = side.server.pss_mib();
+  for (int round = 0; round < kRounds; ++round)
+    for (Side& side : sides) measure(side, file, back, megabytes);
+  fmt::print("{} MB, median of {}\n{:10}{:>14}{:>14}{:>12}{:>12}\n", megabytes, kRounds, "", "up MB/s",
+             "down MB/s", "idle MiB", "peak MiB");
+  for (Side& side : sides) {
+    fmt::print("{:10}{:>14.0f}{:>14.0f}{:>12.1f}{:>12.1f}\n", side.server.name(), median(side.up),
+               median(side.down), side.idle_mib, side.peak_mib);
+    side.server.stop();
+  }
+}
+
+}  // namespace
+}  // namespace tidemill::bench
+
+int main(int argc, char** argv) {
+  bool alone = argc > 1 && std::string_view(argv[argc - 1]) == "--alone";
+  long megabytes = argc > 1 && argv[1][0] != '-' ? std::atol(argv[1]) : 1000;
+  tidemill::bench::run(static_cast<uint64_t>(std::max(megabytes, 1L)), alone);
+  return 0;
+}
