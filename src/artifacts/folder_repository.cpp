@@ -12,7 +12,6 @@
 namespace tidemill::artifacts {
 namespace {
 
-constexpr std::string_view kIncoming = ".incoming";
 
 tl::unexpected<Error> invalid_path() { return fail(Code::kInvalid, "Invalid path"); }
 

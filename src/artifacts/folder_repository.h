@@ -8,6 +8,8 @@ namespace tidemill::artifacts {
 // Symbolic links that lead out are refused as paths that do.
 class FolderRepository final : public ArtifactRepository {
  public:
+  static constexpr std::string_view kIncoming = ".incoming";  // the folder of incoming()
+
   explicit FolderRepository(fs::path root) : root_(std::move(root)) {}
 
   const fs::path& root() const { return root_; }

@@ -53,6 +53,9 @@ int run_program(int argc, char** argv) {
   add_artifacts(app, context);
   add_models(app, context);
   add_import(app, context);
+  add_export(app, context);
+  add_db(app, context);
+  add_doctor(app, context);
   add_gc(app, context);
   add_users(app, context);
   add_server(app, context);

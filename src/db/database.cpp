@@ -49,15 +49,20 @@ static Result<bool> is_current(Connection& connection, const Schema& schema) {
   return mark.version == newest;
 }
 
-Result<> migrate(Connection& connection, const Schema& schema) {
-  if (TRY(is_current(connection, schema))) return {};
+Result<Migration> migrate(Connection& connection, const Schema& schema) {
+  Migration migration;
+  migration.from = migration.to = static_cast<int64_t>(schema.steps.size());
+  if (TRY(is_current(connection, schema))) return migration;
   Transaction transaction = TRY(Transaction::begin(connection, TransactionMode::kWrite));
-  if (TRY(is_current(connection, schema))) return {};  // another process was first
+  if (TRY(is_current(connection, schema))) return migration;  // another process was first
   auto mark = TRY(connection.schema_mark());
+  migration.from = mark.version;
+  if (mark.version > 0) migration.backup = TRY(connection.back_up(mark.version));
   for (size_t version = static_cast<size_t>(mark.version); version < schema.steps.size(); ++version)
     TRY(connection.execute(std::string(schema.steps[version])));
   TRY(connection.set_schema_mark(schema.application, static_cast<int64_t>(schema.steps.size())));
-  return transaction.commit();
+  TRY(transaction.commit());
+  return migration;
 }
 
 }  // namespace tidemill::db

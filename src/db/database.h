@@ -128,6 +128,10 @@ class Connection {
   virtual Result<SchemaMark> schema_mark() = 0;
   virtual Result<> set_schema_mark(int64_t application, int64_t version) = 0;
 
+  // Keeps a copy of what is committed, named after this version; to be called inside a write transaction.
+  // Returns the copy's file; "" for databases on a server, whose backups are its administrator's.
+  virtual Result<std::string> back_up(int64_t version) = 0;
+
   // What people call this database: its file or its URL without the password.
   virtual std::string_view name() const = 0;
 
@@ -172,8 +176,12 @@ struct Schema {
   std::span<const std::string_view> steps;  // step i brings version i to i + 1; published steps never change
 };
 
-// Brings the database to the newest version, in one transaction. kConflict when it is from a newer program,
-// kInvalid when it belongs to another application.
-Result<> migrate(Connection& connection, const Schema& schema);
+struct Migration {
+  int64_t from = 0, to = 0;  // versions; equal: nothing had to be done
+  std::string backup;        // of the version before; "": there was nothing to keep, or it is on a server
+};
+// Brings the database to the newest version, in one transaction, after a backup of one that holds an older
+// version. kConflict when it is from a newer program, kInvalid when it belongs to another application.
+Result<Migration> migrate(Connection& connection, const Schema& schema);
 
 }  // namespace tidemill::db

@@ -156,6 +156,36 @@ TEST_F(DbTest, a_failing_migration_changes_nothing) {
   EXPECT_TRUE(db->schema_mark().value().empty);
 }
 
+TEST_F(SqliteTest, an_older_file_is_kept_before_it_is_migrated) {
+  {
+    auto db = open().value();
+    ASSERT_EQ(migrate(*db, {.application = 4711, .steps = std::span(kSteps).first(1)})->backup, "");
+    ASSERT_TRUE(db->run("INSERT INTO t(name) VALUES ('old')"));
+  }
+  auto db = open().value();
+  Migration migration = migrate(*db, kSchema).value();
+  EXPECT_EQ(migration.from, 1);
+  EXPECT_EQ(migration.to, 2);
+  EXPECT_EQ(migration.backup, file.string() + ".schema-1.backup");
+  ASSERT_TRUE(db->run("DELETE FROM t"));
+  auto kept = open_sqlite({.file = migration.backup}).value();
+  EXPECT_EQ(kept->schema_mark()->version, 1);
+  EXPECT_EQ(kept->schema_mark()->application, 4711);
+  EXPECT_EQ(count(*kept), 1);
+}
+
+TEST_F(SqliteTest, no_backup_no_migration) {
+  {
+    auto db = open().value();
+    ASSERT_TRUE(migrate(*db, {.application = 4711, .steps = std::span(kSteps).first(1)}));
+  }
+  // Something stands where the copy would go.
+  ASSERT_TRUE(make_dirs(file.string() + ".schema-1.backup/x"));
+  auto db = open().value();
+  EXPECT_FALSE(migrate(*db, kSchema));
+  EXPECT_EQ(db->schema_mark()->version, 1);
+}
+
 TEST_F(SqliteTest, a_file_that_is_no_database_is_refused_by_name) {
   ASSERT_TRUE(write_file_atomic(file, std::string(8192, 'x'), Durable::no));
   auto db = open();

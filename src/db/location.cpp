@@ -37,6 +37,14 @@ Result<std::unique_ptr<Connection>> open(const Location& location) {
   return open_postgres({.uri = location.uri});
 }
 
+Result<std::unique_ptr<Connection>> open_foreign(const Location& location) {
+  if (location.kind == Location::Kind::kPostgres) return open_postgres({.uri = location.uri});
+  std::error_code ignored;
+  if (!fs::is_regular_file(location.file, ignored))
+    return fail(Code::kNotFound, "there is no file {}", location.file.string());
+  return open_foreign_sqlite(location.file);
+}
+
 std::vector<Secret> secrets_of(std::string_view uri) {
   std::vector<Secret> secrets;
   size_t start = uri.find("://");

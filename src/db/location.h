@@ -29,6 +29,9 @@ Result<Location> parse_location(std::string_view text);
 // open_sqlite or open_postgres.
 Result<std::unique_ptr<Connection>> open(const Location& location);
 
+// A database of another program, which must exist, for reading.
+Result<std::unique_ptr<Connection>> open_foreign(const Location& location);
+
 // A part of a URI that nobody may see.
 struct Secret {
   size_t begin = 0, length = 0;

@@ -110,6 +110,7 @@ class PostgresConnection final : public Connection {
 
   Result<SchemaMark> schema_mark() override;
   Result<> set_schema_mark(int64_t application, int64_t version) override;
+  Result<std::string> back_up(int64_t) override { return std::string(); }
   std::string_view name() const override { return name_; }
 
   // Sends the statement; inside a transaction its answer is read later.

@@ -1,5 +1,6 @@
 #include "db/sqlite.h"
 
+#include <fcntl.h>
 #include <sqlite3.h>
 #include <unistd.h>
 
@@ -190,6 +191,7 @@ class SqliteConnection final : public Connection {
     return execute(fmt::format("PRAGMA application_id = {}; PRAGMA user_version = {}", application, version));
   }
 
+  Result<std::string> back_up(int64_t version) override;
   std::string_view name() const override { return file_; }
 
   Result<int64_t> first_integer(std::string_view sql) {
@@ -233,7 +235,35 @@ Result<> use_wal(SqliteConnection& connection, int patience_ms) {
   }
 }
 
+// Through a connection of its own: ours is inside a transaction, which keeps other writers away meanwhile.
+Result<std::string> SqliteConnection::back_up(int64_t version) {
+  fs::path copy = fmt::format("{}.schema-{}.backup", file_, version), part = copy.string() + ".part";
+  TRY(tidemill::remove_all(part));
+  auto reader = TRY(open_foreign_sqlite(file_));
+  TRY_IN("backup before the schema is changed", reader->run("VACUUM INTO ?", part.string()));
+  Fd written = TRY(open_file(part, O_RDONLY));
+  if (::fsync(written.get()) != 0) return tl::unexpected<Error>(errno_error(part.string(), errno));
+  if (::rename(part.c_str(), copy.c_str()) != 0)
+    return tl::unexpected<Error>(errno_error(copy.string(), errno));
+  return copy.string();
+}
+
+constexpr int kMaxForeignBytes = 64 << 20;
+
 }  // namespace
+
+Result<std::unique_ptr<Connection>> open_foreign_sqlite(const fs::path& file) {
+  sqlite3* handle = nullptr;
+  int code = sqlite3_open_v2(file.c_str(), &handle,
+                             SQLITE_OPEN_READONLY | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE, nullptr);
+  auto connection = std::make_unique<SqliteConnection>(handle, file.string());
+  if (code != SQLITE_OK) return tl::unexpected<Error>(error_of(handle, file.string(), code));
+  sqlite3_limit(handle, SQLITE_LIMIT_LENGTH, kMaxForeignBytes);
+  sqlite3_db_config(handle, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0, nullptr);
+  sqlite3_busy_timeout(handle, SqliteOptions().busy_timeout_ms);
+  TRY(connection->execute("PRAGMA cell_size_check = ON; PRAGMA mmap_size = 0"));
+  return connection;
+}
 
 Result<std::unique_ptr<Connection>> open_sqlite(const SqliteOptions& options) {
   std::string file = options.file.string();

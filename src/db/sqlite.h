@@ -20,4 +20,8 @@ struct SqliteOptions {
 // the file.
 Result<std::unique_ptr<Connection>> open_sqlite(const SqliteOptions& options);
 
+// Another program's file, which must exist, for reading: nothing is written, whatever its journal mode.
+// Values longer than 64 MiB are errors (kInvalid), the schema is not trusted.
+Result<std::unique_ptr<Connection>> open_foreign_sqlite(const fs::path& file);
+
 }  // namespace tidemill::db

@@ -19,10 +19,19 @@ class Copier {
         return sink_.put_registered_model(TRY(source_.registered_model(name, report_)), report_);
       }));
     }
+    note_missing_folders();
     return {};
   }
 
  private:
+  void note_missing_folders() {
+    if (report_.folders_missing == 0) return;
+    report_.notes.push_back(fmt::format(
+        "{} folders of artifacts are not there, the first is {}: their runs logged no files, or the "
+        "folders were moved",
+        report_.folders_missing, report_.first_missing));
+  }
+
   struct Listed {
     tracking::Experiment experiment;
     std::vector<std::string> runs;

@@ -42,10 +42,10 @@ class Walk {
  public:
   Walk(const fs::path& root, Report& report) : root_(root), report_(report) {}
 
-  Result<std::vector<ArtifactFile>> files() {
+  Result<std::vector<FoundFile>> files() {
     TRY(add(root_, "", 0));
     std::sort(files_.begin(), files_.end(),
-              [](const ArtifactFile& a, const ArtifactFile& b) { return a.path < b.path; });
+              [](const FoundFile& a, const FoundFile& b) { return a.path < b.path; });
     return std::move(files_);
   }
 
@@ -91,13 +91,27 @@ class Walk {
 
   const fs::path& root_;
   Report& report_;
-  std::vector<ArtifactFile> files_;
+  std::vector<FoundFile> files_;
 };
 
 }  // namespace
 
-Result<std::vector<ArtifactFile>> files_below(const fs::path& folder, Report& report) {
+Result<std::vector<FoundFile>> files_below(const fs::path& folder, Report& report) {
   return Walk(folder, report).files();
+}
+
+Result<> local_files(const std::string& artifact_uri, const fs::path& served, const FileSink& sink,
+                     Report& report) {
+  std::optional<fs::path> folder = artifacts::local_folder(artifact_uri, served);
+  if (!folder) return fail(Code::kNotFound, "not a folder of this machine");
+  std::error_code error;
+  if (!fs::exists(*folder, error) && report.folders_missing++ == 0) report.first_missing = folder->string();
+  for (const FoundFile& found : TRY(files_below(*folder, report)))
+    TRY(sink({.path = found.path,
+              .size = fs::file_size(found.file, error),
+              .written = fs::last_write_time(found.file, error),
+              .fetch = [&]() -> Result<fs::path> { return found.file; }}));
+  return {};
 }
 
 }  // namespace tidemill::exchange

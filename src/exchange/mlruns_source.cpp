@@ -44,7 +44,7 @@ auto read_meta(const fs::path& folder, Parse parse, uint64_t max_bytes = kMaxMet
 // One file for each value; its path is the key.
 Result<std::vector<KeyValue>> read_values(const fs::path& folder, Report& report) {
   std::vector<KeyValue> values;
-  for (const ArtifactFile& file : TRY(files_below(folder, report))) {
+  for (const FoundFile& file : TRY(files_below(folder, report))) {
     auto value = read_plain_file(file.file, kMaxValueBytes);
     if (!value)
       report.problem(file.file.string(), value.error());
@@ -187,7 +187,7 @@ Result<> MlrunsSource::add_lineage(const fs::path& experiment, const fs::path& r
 
 Result<> MlrunsSource::metrics(const tracking::TransferredRun& run, const PointSink& sink, Report& report) {
   fs::path folder = folders_.at(run.run.info.experiment_id) / run.run.info.id / "metrics";
-  for (const ArtifactFile& file : TRY(files_below(folder, report))) {
+  for (const FoundFile& file : TRY(files_below(folder, report))) {
     std::vector<tracking::Point> points;
     auto read = read_metric_file(
         file.file.string(), MetricOwner::kRun,
@@ -218,7 +218,7 @@ Result<tracking::LoggedModel> MlrunsSource::logged_model(const tracking::Experim
   model.artifact_uri = place_of(model.artifact_uri);
   model.params = TRY(read_values(folder / "params", report));
   model.tags = TRY(read_values(folder / "tags", report));
-  for (const ArtifactFile& file : TRY(files_below(folder / "metrics", report)))
+  for (const FoundFile& file : TRY(files_below(folder / "metrics", report)))
     TRY(read_metric_file(
         file.file.string(), MetricOwner::kLoggedModel,
         [&](const MetricLine& line) -> Result<> {
@@ -264,12 +264,7 @@ Result<tracking::TransferredModel> MlrunsSource::registered_model(const std::str
 }
 
 Result<> MlrunsSource::files(const std::string& artifact_uri, const FileSink& sink, Report& report) {
-  std::optional<fs::path> folder = artifacts::local_folder(artifact_uri, served_);
-  if (!folder) return fail(Code::kNotFound, "not a folder of this machine");
-  if (!is_there(folder->parent_path()))
-    return fail(Code::kNotFound, "there is no folder {}", folder->string());
-  for (const ArtifactFile& file : TRY(files_below(*folder, report))) TRY(sink(file));
-  return {};
+  return local_files(artifact_uri, served_, sink, report);
 }
 
 }  // namespace tidemill::exchange

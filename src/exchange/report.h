@@ -31,6 +31,10 @@ class Report {
   uint64_t points = 0;  // of metrics, new ones
   uint64_t files = 0, file_bytes = 0;
 
+  // Folders of artifacts that were looked for; a run that logged no file may have none.
+  uint64_t folders_missing = 0;
+  std::string first_missing;
+
   // What was taken, but not as it was.
   std::vector<std::string> notes;
 

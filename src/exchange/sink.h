@@ -3,6 +3,8 @@
 // experiments are the source's everywhere; a sink that gives others translates them.
 #pragma once
 
+#include <unordered_map>
+
 #include "exchange/source.h"
 
 namespace tidemill::exchange {
@@ -22,5 +24,15 @@ class Sink {
   // After it returns, everything that was put is kept.
   virtual Result<> flush(Report& report) = 0;
 };
+
+// For sinks that copy artifacts into a folder: to this place below it, those that are not there
+// yet. False when there are none to be read, which is reported with their URI.
+Result<bool> store_files(const Sink::Files& files, const fs::path& folder, const std::string& place,
+                         const std::string& uri, Report& report);
+
+// Artifact URIs before and after they were copied.
+using Moves = std::unordered_map<std::string, std::string>;
+// Where that, or the folder that it is in, is now. A model version's files are a run's or a logged model's.
+std::string moved_uri(const Moves& moves, const std::string& uri);
 
 }  // namespace tidemill::exchange

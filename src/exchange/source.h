@@ -24,10 +24,13 @@ inline bool concerns_one_thing(const Error& error) {
 // One metric's points, in blocks of bounded size.
 using PointSink = std::function<Result<>(std::string_view key, std::vector<tracking::Point> points)>;
 
-// A file among the artifacts: its path below their root, and where it can be read until the call returns.
+// A file among the artifacts.
 struct ArtifactFile {
-  std::string path;
-  fs::path file;
+  std::string path;  // below their root
+  uint64_t size = 0;
+  std::optional<fs::file_time_type> written;  // nothing: unknown
+  // Where it can be read until the call of the sink returns; may have to be brought there first.
+  std::function<Result<fs::path>()> fetch;
 };
 using FileSink = std::function<Result<>(const ArtifactFile& file)>;
 
@@ -41,7 +44,8 @@ class Source {
   virtual Result<std::vector<tracking::Experiment>> experiments(Report& report) = 0;
   // Ids, deleted ones too.
   virtual Result<std::vector<std::string>> runs(const tracking::Experiment& experiment, Report& report) = 0;
-  // Without metrics. The artifact URI is one that holds where this program runs, if there is one.
+  // Metrics may hold the latest points, for metrics(). The artifact URI is one that holds where this program
+  // runs, if there is one.
   virtual Result<tracking::TransferredRun> run(const tracking::Experiment& experiment, const std::string& id,
                                                Report& report) = 0;
   virtual Result<> metrics(const tracking::TransferredRun& run, const PointSink& sink, Report& report) = 0;

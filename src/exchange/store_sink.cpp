@@ -72,19 +72,11 @@ Result<> StoreSink::put_logged_model(tracking::LoggedModel model, const Files& f
   return {};
 }
 
-// A version's files are a run's or a logged model's: they have moved with those.
-std::string StoreSink::moved(const std::string& uri) const {
-  for (size_t end = uri.size(); end != std::string::npos && end > 0; end = uri.rfind('/', end - 1))
-    if (auto move = moves_.find(uri.substr(0, end)); move != moves_.end())
-      return move->second + uri.substr(end);
-  return uri;
-}
-
 Result<> StoreSink::put_registered_model(tracking::TransferredModel model, Report& report) {
   for (tracking::ModelVersion& version : model.versions) {
     if (version.storage_location.empty()) version.storage_location = version.source;
-    version.storage_location = moved(version.storage_location);
-    version.source = moved(version.source);
+    version.storage_location = moved_uri(moves_, version.storage_location);
+    version.source = moved_uri(moves_, version.source);
   }
   auto result = TRY(transfer_.put_registered_model(model));
   report.registered_models.add(result.model);
@@ -124,42 +116,13 @@ void StoreSink::count(const TransferItem& item, const Transferred& result, Repor
   if (std::holds_alternative<TransferredRun>(item)) report.runs.add(result.outcome);
 }
 
-// The same size, and not changed since.
-static bool is_copy_of(const fs::path& copy, const fs::path& file) {
-  std::error_code error;
-  if (!fs::is_regular_file(copy, error) || fs::file_size(copy, error) != fs::file_size(file, error))
-    return false;
-  auto copied = fs::last_write_time(copy, error), written = fs::last_write_time(file, error);
-  return !error && copied >= written;
-}
-
 Result<bool> StoreSink::copy_files(const Files& files, const std::string& place, std::string& uri,
                                    Report& report) {
-  if (!artifacts_) return false;
-  artifacts::FolderRepository target(*artifacts_);
-  Result<> copied = files([&](const ArtifactFile& file) -> Result<> {
-    std::string path = place + "/" + file.path;
-    if (is_copy_of(*artifacts_ / path, file.file)) return {};
-    Result<> stored = target.put_file(path, file.file, artifacts::FolderRepository::Source::kKeep);
-    if (stored) {
-      std::error_code error;
-      ++report.files;
-      report.file_bytes += fs::file_size(*artifacts_ / path, error);
-    } else if (concerns_one_thing(stored.error())) {
-      report.problem(file.file.string(), stored.error());
-      return {};
-    }
-    return stored;
-  });
-  if (copied) {
-    std::string moved_to = kServed + place;
-    moves_[uri] = moved_to;
-    uri = moved_to;
-    return true;
-  }
-  if (!concerns_one_thing(copied.error())) return tl::unexpected<Error>(std::move(copied).error());
-  report.problem(uri, fmt::format("artifacts not copied: {}", copied.error().message));
-  return false;
+  if (!artifacts_ || !TRY(store_files(files, *artifacts_, place, uri, report))) return false;
+  std::string moved_to = kServed + place;
+  moves_[uri] = moved_to;
+  uri = moved_to;
+  return true;
 }
 
 }  // namespace tidemill::exchange

@@ -3,7 +3,6 @@
 #pragma once
 
 #include <map>
-#include <unordered_map>
 
 #include "exchange/sink.h"
 #include "tracking/store.h"
@@ -31,12 +30,11 @@ class StoreSink final : public Sink {
   Result<bool> copy_files(const Files& files, const std::string& place, std::string& uri, Report& report);
   Result<> write(std::span<const tracking::TransferItem> items, Report& report);
   void count(const tracking::TransferItem& item, const tracking::Transferred& result, Report& report);
-  std::string moved(const std::string& uri) const;
 
   tracking::Transfer transfer_;
   std::optional<fs::path> artifacts_;
-  std::map<std::string, std::string> experiments_;      // the source's id -> ours
-  std::unordered_map<std::string, std::string> moves_;  // old artifact URI -> new
+  std::map<std::string, std::string> experiments_;  // the source's id -> ours
+  Moves moves_;
   std::vector<tracking::TransferItem> waiting_;
   size_t waiting_points_ = 0;
 };

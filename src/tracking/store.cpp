@@ -1,5 +1,6 @@
 #include "tracking/store.h"
 
+#include "base/log.h"
 #include "base/time.h"
 #include "tracking/schema.h"
 #include "tracking/store_state.h"
@@ -86,7 +87,10 @@ Result<Store> Store::open(StoreOptions options) {
   if (root.empty()) root = (location.folder() / "artifacts").string();
   while (root.size() > 1 && root.ends_with('/')) root.pop_back();
   auto connection = TRY(db::open(location));
-  TRY(db::migrate(*connection, store_schema()));
+  db::Migration migration = TRY(db::migrate(*connection, store_schema()));
+  if (migration.from > 0 && migration.from < migration.to)
+    log_info("{}: brought from schema {} to {}{}", location.name(), migration.from, migration.to,
+             migration.backup.empty() ? "" : "; as it was before it is kept in " + migration.backup);
   TRY(add_default_experiment(*connection, root));
   return Store(std::make_unique<State>(std::move(location), std::move(root), std::move(connection)));
 }

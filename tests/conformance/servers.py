@@ -1,7 +1,8 @@
 """The tracking servers that a conformance test can run against.
 
 Each is a context manager that yields the server's URL. "mlflow" is MLflow's own server on SQLite: the oracle that
-says what the tests should expect. "tidemill" is Tidemill's endpoint over a new store.
+says what the tests should expect. "tidemill" is Tidemill's endpoint over a new store, "tidemill-postgres" over one in
+PostgreSQL.
 """
 import contextlib
 import os
@@ -14,17 +15,34 @@ import time
 import urllib.request
 
 
+class NotHere(Exception):
+    """This server cannot be started on this machine."""
+
+
 @contextlib.contextmanager
-def tidemill(program):
+def tidemill(program, **environment):
     with tempfile.TemporaryDirectory() as folder:
-        server = subprocess.Popen([program, folder], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        server = subprocess.Popen(
+            [program, folder],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env=os.environ | environment,
+        )
         try:
-            yield server.stdout.readline().strip()
+            url = server.stdout.readline().strip()
+            if not url and server.wait(timeout=20) == 77:
+                raise NotHere("there is no PostgreSQL")
+            yield url
         finally:
             server.stdin.close()
             status = server.wait(timeout=20)
             server.stdout.close()
-        assert status == 0, f"the server ended with {status}"
+        assert status in (0, 77), f"the server ended with {status}"
+
+
+def tidemill_postgres(program):
+    return tidemill(program, TIDEMILL_TEST_DATABASE="postgres")
 
 
 def free_port():
@@ -65,4 +83,4 @@ def mlflow(_program):
             server.wait(timeout=60)
 
 
-SERVERS = {"tidemill": tidemill, "mlflow": mlflow}
+SERVERS = {"tidemill": tidemill, "tidemill-postgres": tidemill_postgres, "mlflow": mlflow}

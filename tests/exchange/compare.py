@@ -1,6 +1,10 @@
-"""All that a tracking store shows through MLflow's client, as plain values to compare."""
+"""All that a tracking store shows through MLflow's client, as plain values to compare.
+
+usage: compare.py URI, which prints it as JSON
+"""
+import json
 import math
-import os
+import sys
 
 from mlflow.entities import ViewType
 from mlflow.tracking import MlflowClient
@@ -51,8 +55,10 @@ def read_run(client, run, places):
              i.dataset.profile, sorted((t.key, t.value) for t in i.tags))
             for i in run.inputs.dataset_inputs
         ),
-        "model_inputs": sorted(m.model_id for m in run.inputs.model_inputs),
-        "model_outputs": sorted((m.model_id, m.step) for m in (run.outputs.model_outputs if run.outputs else [])),
+        "model_inputs": sorted(m.model_id for m in getattr(run.inputs, "model_inputs", [])),
+        "model_outputs": sorted(
+            (m.model_id, m.step) for m in getattr(getattr(run, "outputs", None), "model_outputs", [])
+        ),
     }
     if places:
         seen["artifacts"] = info.artifact_uri
@@ -132,11 +138,47 @@ def everything(uri, places=True):
         for run in pages(client.search_runs, experiment_ids=[e.experiment_id], run_view_type=ViewType.ALL):
             full = client.get_run(run.info.run_id)
             seen["runs"][run.info.run_id] = read_run(client, full, places)
-        if e.lifecycle_stage == "active" and not os.environ.get("COMPARE_WITHOUT_MODELS"):
+        if e.lifecycle_stage == "active" and hasattr(client, "search_logged_models"):  # MLflow 3
             for model in client.search_logged_models([e.experiment_id]):
                 seen["models"][model.model_id] = read_model(client, client.get_logged_model(model.model_id), places)
     seen["registry"] = read_registry(client, places)
-    return seen
+    return json.loads(json.dumps(seen))
+
+
+OWN_TAGS = ("mlflow.parentRunId", "mlflow.modelVersions", "tidemill.pushed_from")
+
+
+def without_ids(thing):
+    """Without what a server gives anew: ids, and times of its own making."""
+    return {
+        key: {k: v for k, v in value.items() if k not in OWN_TAGS} if key == "tags" else value
+        for key, value in thing.items()
+        if key not in ("experiment", "run", "created", "updated", "model_outputs", "model_inputs", "metrics", "stage")
+    }
+
+
+def by_name(uri):
+    """What lives in the store, by the names of things, so that stores with other ids compare equal."""
+    seen = everything(uri, places=False)
+    names = {key: e["name"] for key, e in seen["experiments"].items()}
+    return {
+        "experiments": sorted(e["name"] for e in seen["experiments"].values() if e["stage"] == "active"),
+        "runs": {
+            f"{names[r['experiment']]}/{r['name']}": without_ids(r)
+            for r in seen["runs"].values()
+            if r["stage"] == "active"
+        },
+        "models": {m["name"]: without_ids(m) for m in seen["models"].values()},
+        "registry": {
+            name: {
+                "description": m["description"],
+                "tags": m["tags"],
+                "aliases": m["aliases"],
+                "versions": {n: without_ids(v) | {"stage": v["stage"]} for n, v in m["versions"].items()},
+            }
+            for name, m in seen["registry"].items()
+        },
+    }
 
 
 def differences(ours, theirs, path=""):
@@ -150,3 +192,7 @@ def differences(ours, theirs, path=""):
         else:
             found += differences(ours[key], theirs[key], f"{path}/{key}")
     return found
+
+
+if __name__ == "__main__":
+    print(json.dumps(everything(sys.argv[1])))

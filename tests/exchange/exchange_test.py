@@ -24,6 +24,7 @@ try:
     import compare
     import fill
     import mlflow
+    import servers
 except ImportError as error:
     print(f"skipped: {error}; set TIDEMILL_PYTHON to a Python that has mlflow")
     sys.exit(77)
@@ -60,9 +61,10 @@ class ExchangeTest(unittest.TestCase):
     def new_folder(self):
         return pathlib.Path(self.enterContext(tempfile.TemporaryDirectory())).resolve()
 
-    def assert_imported(self, source, folder, but=(), **options):
-        """but: patterns of differences that are meant."""
-        theirs = compare.everything(source, **options)
+    def assert_imported(self, theirs, folder, but=(), **options):
+        """theirs: a URI, or what was read from it; but: patterns of differences that are meant."""
+        if isinstance(theirs, str):
+            theirs = compare.everything(theirs, **options)
         self.assertGreater(len(theirs["runs"]), 5)
         with served(folder) as url:
             ours = compare.everything(url, **options)
@@ -103,6 +105,94 @@ class FromFiles(ExchangeTest):
             self.assertEqual(client.get_run(version.run_id).info.run_name, "parent")
             local = client.download_artifacts(version.run_id, "sub/hello.txt", folder)
             self.assertEqual(pathlib.Path(local).read_text(), "hello")
+
+    def test_exported_again_it_is_the_same(self):
+        folder, back = self.new_folder(), self.new_folder() / "back"
+        tidemill("import", self.source, folder=folder)
+        for _ in range(2):
+            report = json.loads(tidemill("export", back, "--json", folder=folder).stdout)
+            self.assertEqual(report["problems"], [])
+        found = compare.differences(
+            compare.everything(back.as_uri(), places=False), compare.everything(self.uri, places=False)
+        )
+        self.assertEqual([line for line in found if "/history/acc" not in line], [])
+        run = next(r for r in mlflow.MlflowClient(back.as_uri()).search_runs(
+            [e.experiment_id for e in mlflow.MlflowClient(back.as_uri()).search_experiments()],
+            "attributes.run_name = 'parent'"))
+        local = mlflow.artifacts.download_artifacts(run.info.artifact_uri + "/sub/hello.txt", dst_path=str(folder))
+        self.assertEqual(pathlib.Path(local).read_text(), "hello")
+        self.assertEqual(sorted(p.name for p in back.iterdir() if p.name.startswith(".")), [".trash"])
+
+
+class FromDatabase(ExchangeTest):
+    def import_of(self, python):
+        """Fills a database with this Python's MLflow; what its client and Tidemill say of it."""
+        source, folder = self.new_folder(), self.new_folder()
+        uri = f"sqlite:///{source}/mlflow.db"
+        quiet = {"cwd": source, "check": True, "capture_output": True, "text": True, "timeout": 240}
+        subprocess.run([python, HERE / "fill.py", uri], **quiet)
+        theirs = json.loads(subprocess.run([python, HERE / "compare.py", uri], **quiet).stdout)
+        report = json.loads(tidemill("import", source / "mlflow.db", "--json", folder=folder).stdout)
+        self.assertEqual(report["problems"], [])
+        again = json.loads(tidemill("import", uri, "--json", folder=folder).stdout)
+        self.assertEqual((again["runs"]["new"], again["runs"]["changed"], again["metric_points"]), (0, 0, 0))
+        return theirs, folder
+
+    def test_mlflow_3(self):
+        theirs, folder = self.import_of(sys.executable)
+        self.assert_imported(theirs, folder)
+
+    def test_mlflow_2(self):
+        python = os.environ.get("TIDEMILL_PYTHON_MLFLOW2", str(pathlib.Path.home() / ".cache/tidemill/venv-mlflow2/bin/python"))
+        if not os.path.exists(python):
+            self.skipTest(f"there is no {python} with MLflow 2 (scripts/python-tools makes it)")
+        theirs, folder = self.import_of(python)
+        self.assert_imported(theirs, folder)
+
+
+class FromServer(ExchangeTest):
+    def check(self, url):
+        fill.fill(url)
+        folder = self.new_folder()
+        report = json.loads(tidemill("import", url, "--copy-artifacts", "--json", folder=folder).stdout)
+        self.assertEqual(report["problems"], [])
+        self.assertEqual(report["files"], 1)
+        self.assert_imported(url, folder)
+        again = json.loads(tidemill("import", url, "--copy-artifacts", "--json", folder=folder).stdout)
+        self.assertEqual((again["runs"]["new"], again["runs"]["changed"], again["metric_points"]), (0, 0, 0))
+        self.assertEqual(again["files"], 0)
+        with served(folder) as ours:
+            client = mlflow.MlflowClient(ours, registry_uri=ours)
+            local = client.download_artifacts(client.get_model_version("reg", "1").run_id, "sub/hello.txt", folder)
+            self.assertEqual(pathlib.Path(local).read_text(), "hello")
+
+    def test_mlflow(self):
+        self.check(self.enterContext(servers.mlflow(None)))
+
+    def test_tidemill(self):
+        self.check(self.enterContext(served(self.new_folder())))
+
+    def test_pushed_to_mlflow(self):
+        """Ids are the server's, so what is compared goes by names."""
+        source, folder = self.new_folder(), self.new_folder()
+        fill.fill((source / "mlruns").as_uri())
+        tidemill("import", source, folder=folder)
+        url = self.enterContext(servers.mlflow(None))
+        for _ in range(2):
+            report = json.loads(tidemill("export", url, "--json", folder=folder).stdout)
+            self.assertEqual(report["problems"], [])
+        with served(folder) as here:
+            ours, theirs = compare.by_name(here), compare.by_name(url)
+        self.assertEqual(compare.differences(theirs, ours), [])
+        client = mlflow.MlflowClient(url, registry_uri=url)
+        version = client.get_model_version_by_alias("reg", "champion")
+        self.assertTrue(version.source.startswith("mlflow-artifacts:/"), version.source)
+        local = client.download_artifacts(version.run_id, "sub/hello.txt", folder)
+        self.assertEqual(pathlib.Path(local).read_text(), "hello")
+
+    def test_a_server_that_is_not_there(self):
+        error = tidemill("import", "http://127.0.0.1:9", folder=self.new_folder(), status=1).stderr
+        self.assertIn("http://127.0.0.1:9: ", error)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,316 @@
+#include "exchange/remote_sink.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "artifacts/artifact_repository.h"
+#include "base/text.h"
+
+namespace tidemill::exchange {
+namespace {
+
+using tracking::KeyValue;
+using tracking::Lifecycle;
+using tracking::Transferred;
+
+constexpr std::string_view kFrom = "tidemill.pushed_from";
+constexpr std::string_view kParent = "mlflow.parentRunId";
+constexpr size_t kMostPairs = 100, kMostMetrics = 1000;  // in a batch
+
+Json json_of(const std::vector<KeyValue>& pairs) {
+  Json list = Json::array();
+  for (const auto& [key, value] : pairs) list.push_back(Json{{"key", key}, {"value", value}});
+  return list;
+}
+
+Json json_of(double value) {
+  if (std::isnan(value)) return "NaN";
+  if (std::isinf(value)) return value > 0 ? "Infinity" : "-Infinity";
+  return value;
+}
+
+Json first_of(const Json& reply, std::string_view list) {
+  auto found = reply.find(list);
+  return found != reply.end() && found->is_array() && !found->empty() ? found->front() : Json();
+}
+
+Transferred::Outcome outcome(bool is_new) {
+  return is_new ? Transferred::Outcome::kNew : Transferred::Outcome::kChanged;
+}
+
+}  // namespace
+
+Result<std::string> RemoteSink::there(const std::string& experiment) const {
+  auto found = experiments_.find(experiment);
+  if (found == experiments_.end())
+    return fail(Code::kNotFound, "its experiment {} was not pushed", experiment);
+  return found->second;
+}
+
+Result<> RemoteSink::put_experiment(const tracking::Experiment& experiment, Report& report) {
+  if (experiment.lifecycle == Lifecycle::kDeleted) {
+    report.notes.push_back(fmt::format("experiment {} is deleted and not pushed", experiment.name));
+    return {};
+  }
+  auto found = api_.get("experiments/get-by-name", {{"experiment_name", experiment.name}});
+  if (!found && found.error().code != Code::kNotFound) return tl::unexpected<Error>(std::move(found).error());
+  std::string id;
+  if (found) {
+    Json there = found->value("experiment", Json::object());
+    if (json_string(there, "lifecycle_stage") == "deleted")
+      return fail(Code::kConflict, "is deleted there; restore it first");
+    id = json_string(there, "experiment_id");
+    for (const auto& [key, value] : experiment.tags)
+      TRY(api_.post("experiments/set-experiment-tag",
+                    Json{{"experiment_id", id}, {"key", key}, {"value", value}}));
+  } else {
+    Json reply = TRY(
+        api_.post("experiments/create", Json{{"name", experiment.name}, {"tags", json_of(experiment.tags)}}));
+    id = json_string(reply, "experiment_id");
+  }
+  experiments_[experiment.id] = id;
+  report.experiments.add(outcome(!found));
+  return {};
+}
+
+Result<RemoteSink::Pushed> RemoteSink::find_or_create_run(const tracking::Run& run,
+                                                          const std::string& experiment) {
+  Json search{{"experiment_ids", {experiment}},
+              {"filter", fmt::format("tags.`{}` = '{}'", kFrom, run.info.id)},
+              {"max_results", 1}};
+  Json found = first_of(TRY(api_.post("runs/search", search)), "runs");
+  bool is_new = found.is_null();
+  if (is_new) {
+    Json reply = TRY(api_.post("runs/create", Json{{"experiment_id", experiment},
+                                                   {"user_id", run.info.user},
+                                                   {"run_name", run.info.name},
+                                                   {"start_time", run.info.start_time},
+                                                   {"tags", json_of({{std::string(kFrom), run.info.id}})}}));
+    found = reply.value("run", Json::object());
+  }
+  Json info = found.value("info", Json::object());
+  return Pushed{json_string(info, "run_id"), json_string(info, "artifact_uri"), is_new};
+}
+
+Result<> RemoteSink::put_run(tracking::TransferredRun transferred, const Files& files, Report& report) {
+  TRY(end_run());
+  tracking::Run& run = transferred.run;
+  if (run.info.lifecycle == Lifecycle::kDeleted) return {};
+  Pushed pushed = TRY(find_or_create_run(run, TRY(there(run.info.experiment_id))));
+  runs_[run.info.id] = pushed.id;
+  for (auto& [key, value] : run.tags) {
+    if (key != kParent) continue;
+    if (auto parent = runs_.find(value); parent != runs_.end())
+      value = parent->second;
+    else
+      lost_children_.emplace_back(pushed.id, value);
+  }
+  TRY(log_data(run, pushed.id));
+  TRY(log_lineage(run, pushed));
+  TRY(put_files(files, run.info.artifact_uri, pushed.artifact_uri, report));
+  end_ = Json{{"run_id", pushed.id}, {"status", tracking::to_string(run.info.status)}};
+  if (run.info.end_time) (*end_)["end_time"] = *run.info.end_time;
+  report.runs.add(outcome(pushed.is_new));
+  return {};
+}
+
+Result<> RemoteSink::log_data(const tracking::Run& run, const std::string& id) {
+  auto log = [&](std::string_view kind, std::span<const KeyValue> pairs) -> Result<> {
+    for (; !pairs.empty(); pairs = pairs.subspan(std::min(kMostPairs, pairs.size()))) {
+      auto part = pairs.first(std::min(kMostPairs, pairs.size()));
+      TRY(api_.post("runs/log-batch", Json{{"run_id", id}, {kind, json_of({part.begin(), part.end()})}}));
+    }
+    return {};
+  };
+  TRY(log("params", run.params));
+  return log("tags", run.tags);
+}
+
+Result<> RemoteSink::log_lineage(const tracking::Run& run, const Pushed& pushed) {
+  Json inputs = Json::array();
+  for (const tracking::DatasetInput& input : run.datasets) {
+    const tracking::Dataset& dataset = input.dataset;
+    Json json{{"name", dataset.name},
+              {"digest", dataset.digest},
+              {"source_type", dataset.source_type},
+              {"source", dataset.source}};
+    if (dataset.schema) json["schema"] = *dataset.schema;
+    if (dataset.profile) json["profile"] = *dataset.profile;
+    inputs.push_back(Json{{"tags", json_of(input.tags)}, {"dataset", std::move(json)}});
+  }
+  if (!inputs.empty())
+    TRY(api_.post("runs/log-inputs", Json{{"run_id", pushed.id}, {"datasets", std::move(inputs)}}));
+  for (const tracking::ModelOutput& model : run.model_outputs)
+    outputs_.push_back({pushed.id, model.model_id, model.step, pushed.is_new});
+  return {};
+}
+
+Result<> RemoteSink::end_run() {
+  if (!end_) return {};
+  Json end = *std::exchange(end_, std::nullopt);
+  TRY(api_.post("runs/update", end));
+  return {};
+}
+
+Result<> RemoteSink::put_points(const std::string& run_id, std::string_view key,
+                                std::vector<tracking::Point> points, Report& report) {
+  auto run = runs_.find(run_id);
+  if (run == runs_.end()) return {};  // deleted
+  for (size_t at = 0; at < points.size(); at += kMostMetrics) {
+    Json metrics = Json::array();
+    for (size_t i = at; i < std::min(points.size(), at + kMostMetrics); ++i)
+      metrics.push_back(Json{{"key", key},
+                             {"value", json_of(points[i].value)},
+                             {"timestamp", points[i].timestamp},
+                             {"step", points[i].step}});
+    TRY(api_.post("runs/log-batch", Json{{"run_id", run->second}, {"metrics", std::move(metrics)}}));
+  }
+  report.points += points.size();
+  return {};
+}
+
+Result<> RemoteSink::flush(Report&) {
+  TRY(end_run());
+  for (const auto& [run, parent] : std::exchange(lost_children_, {}))
+    if (auto found = runs_.find(parent); found != runs_.end())
+      TRY(api_.post("runs/set-tag", Json{{"run_id", run}, {"key", kParent}, {"value", found->second}}));
+  return {};
+}
+
+Result<RemoteSink::Pushed> RemoteSink::find_or_create_model(const tracking::LoggedModel& model,
+                                                            const std::string& experiment) {
+  Json search{{"experiment_ids", {experiment}},
+              {"filter", fmt::format("tags.`{}` = '{}'", kFrom, model.id)},
+              {"max_results", 1}};
+  Json found = first_of(TRY(api_.post("logged-models/search", search)), "models");
+  bool is_new = found.is_null();
+  if (is_new) {
+    std::vector<KeyValue> tags = model.tags;
+    tags.emplace_back(kFrom, model.id);
+    auto run = runs_.find(model.source_run_id);
+    Json reply = TRY(api_.post("logged-models", Json{{"experiment_id", experiment},
+                                                     {"name", model.name},
+                                                     {"model_type", model.model_type},
+                                                     {"source_run_id", run == runs_.end() ? "" : run->second},
+                                                     {"params", json_of(model.params)},
+                                                     {"tags", json_of(tags)}}));
+    found = reply.value("model", Json::object());
+  }
+  Json info = found.value("info", Json::object());
+  return Pushed{json_string(info, "model_id"), json_string(info, "artifact_uri"), is_new};
+}
+
+Result<> RemoteSink::put_logged_model(tracking::LoggedModel model, const Files& files, Report& report) {
+  Pushed pushed = TRY(find_or_create_model(model, TRY(there(model.experiment_id))));
+  models_[model.id] = pushed.id;
+  TRY(put_files(files, model.artifact_uri, pushed.artifact_uri, report));
+  if (model.status == tracking::ModelStatus::kReady || model.status == tracking::ModelStatus::kUploadFailed)
+    TRY(api_.patch("logged-models/" + url_encode(pushed.id),
+                   Json{{"model_id", pushed.id}, {"status", tracking::to_string(model.status)}}));
+  for (const Output& output : outputs_)
+    if (output.model == model.id && (output.run_is_new || pushed.is_new))
+      TRY(api_.post(
+          "runs/outputs",
+          Json{{"run_id", output.run}, {"models", {Json{{"model_id", pushed.id}, {"step", output.step}}}}}));
+  TRY(log_model_metrics(model, pushed.id));
+  report.logged_models.add(outcome(pushed.is_new));
+  return {};
+}
+
+Result<> RemoteSink::log_model_metrics(const tracking::LoggedModel& model, const std::string& id) {
+  for (const tracking::ModelMetric& point : model.metrics) {
+    auto run = runs_.find(point.run_id);
+    if (run == runs_.end()) continue;
+    Json metric{{"run_id", run->second},
+                {"key", point.metric.key},
+                {"value", json_of(point.metric.value)},
+                {"timestamp", point.metric.timestamp},
+                {"step", point.metric.step},
+                {"model_id", id}};
+    if (!point.dataset_name.empty()) {
+      metric["dataset_name"] = point.dataset_name;
+      metric["dataset_digest"] = point.dataset_digest;
+    }
+    TRY(api_.post("runs/log-metric", metric));
+  }
+  return {};
+}
+
+Result<> RemoteSink::put_registered_model(tracking::TransferredModel transferred, Report& report) {
+  const tracking::RegisteredModel& model = transferred.model;
+  auto created = api_.post(
+      "registered-models/create",
+      Json{{"name", model.name}, {"description", model.description}, {"tags", json_of(model.tags)}});
+  if (!created && created.error().code != Code::kConflict)
+    return tl::unexpected<Error>(std::move(created).error());
+  report.registered_models.add(outcome(created.has_value()));
+  std::map<int64_t, std::string> numbers;  // here -> there
+  for (const tracking::ModelVersion& version : transferred.versions)
+    TRY(put_version(version, numbers, report));
+  for (const tracking::ModelAlias& alias : model.aliases)
+    if (auto number = numbers.find(alias.version); number != numbers.end())
+      TRY(api_.post("registered-models/alias",
+                    Json{{"name", model.name}, {"alias", alias.alias}, {"version", number->second}}));
+  return {};
+}
+
+Result<> RemoteSink::put_version(const tracking::ModelVersion& version,
+                                 std::map<int64_t, std::string>& numbers, Report& report) {
+  constexpr std::string_view kModel = "models:/";
+  std::string mark = fmt::format("{}/{}", version.name, version.version);
+  std::string quoted =
+      version.name.find('\'') == std::string::npos ? "'" + version.name + "'" : '"' + version.name + '"';
+  Json found = first_of(
+      TRY(api_.get("model-versions/search",
+                   {{"filter", fmt::format("name = {} AND tags.`{}` = '{}'", quoted, kFrom, mark)}})),
+      "model_versions");
+  bool is_new = found.is_null();
+  if (is_new) {
+    std::vector<KeyValue> tags = version.tags;
+    tags.emplace_back(kFrom, mark);
+    auto run = runs_.find(version.run_id);
+    auto model = models_.find(version.model_id);
+    Json create{{"name", version.name},
+                {"source", model != models_.end() && version.source.starts_with(kModel)
+                               ? fmt::format("{}{}", kModel, model->second)
+                               : moved_uri(moves_, version.source)},
+                {"description", version.description.value_or("")},
+                {"run_link", version.run_link},
+                {"tags", json_of(tags)}};
+    if (run != runs_.end()) create["run_id"] = run->second;
+    if (model != models_.end()) create["model_id"] = model->second;
+    found = TRY(api_.post("model-versions/create", create)).value("model_version", Json::object());
+  }
+  std::string number = json_string(found, "version");
+  numbers[version.version] = number;
+  if (number != std::to_string(version.version))
+    report.notes.push_back(
+        fmt::format("version {} of {} is version {} there", version.version, version.name, number));
+  if (version.stage != tracking::Stage::kNone)
+    TRY(api_.post("model-versions/transition-stage", Json{{"name", version.name},
+                                                          {"version", number},
+                                                          {"stage", tracking::to_string(version.stage)},
+                                                          {"archive_existing_versions", false}}));
+  report.model_versions.add(outcome(is_new));
+  return {};
+}
+
+Result<> RemoteSink::put_files(const Files& files, const std::string& from, const std::string& to,
+                               Report& report) {
+  moves_[from] = to;
+  if (upload_ == Upload::no) return {};
+  auto place = artifacts::proxied_path(to);
+  Result<> done = files([&](const ArtifactFile& file) -> Result<> {
+    if (!place) return fail(Code::kInvalid, "the server keeps artifacts in {}, and takes none itself", to);
+    fs::path local = TRY(file.fetch());
+    TRY(api_.upload(*place + "/" + file.path, local));
+    ++report.files;
+    report.file_bytes += file.size;
+    return {};
+  });
+  if (!done && !concerns_one_thing(done.error())) return done;
+  if (!done) report.problem(from, fmt::format("artifacts not pushed: {}", done.error().message));
+  return {};
+}
+
+}  // namespace tidemill::exchange
