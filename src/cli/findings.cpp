@@ -32,6 +32,37 @@ Result<std::string> damage_of(const db::Location& location) {
   return join(lines, "; ");
 }
 
+std::string some_of(std::vector<std::string> places) {
+  const size_t count = places.size();
+  if (count > kShownPlaces) places.resize(kShownPlaces);
+  return join(places, ", ") + (count > kShownPlaces ? ", ..." : "");
+}
+
+void check_places(const Context& context, const std::vector<tracking::ArtifactPlace>& places,
+                  Findings& findings) {
+  std::vector<std::string> missing, without_files;
+  fs::path root = context.artifact_root().value_or(fs::path());
+  std::error_code error;
+  for (const tracking::ArtifactPlace& place : places) {
+    auto folder = artifacts::local_folder(place.uri, root);
+    if (!folder || fs::exists(*folder, error)) continue;
+    auto& list = place.files == tracking::ArtifactPlace::Files::kExpected ? missing : without_files;
+    list.push_back(fmt::format("{} ({})", place.what, folder->string()));
+  }
+  if (!missing.empty())
+    findings.push_back({Level::kError, "artifacts",
+                        fmt::format("{} places are missing: {}", missing.size(), some_of(missing)),
+                        "bring the folders back, or delete these runs: tidemill gc removes what is deleted"});
+  if (!without_files.empty())
+    findings.push_back(
+        {Level::kWarning, "artifacts",
+         fmt::format("{} models have no files: {}", without_files.size(), some_of(without_files)),
+         "bring the folders back, if the models were stored with files"});
+  if (missing.empty() && without_files.empty())
+    findings.push_back(
+        {Level::kGood, "artifacts", fmt::format("all {} places are there", human_count(places.size()))});
+}
+
 void check_rows(const Context& context, Findings& findings) {
   auto store = context.open_store();
   if (!store) return findings.push_back({Level::kError, "store", store.error().message});
@@ -44,21 +75,7 @@ void check_rows(const Context& context, Findings& findings) {
     findings.push_back({Level::kError, "rows",
                         fmt::format("{} belong to nothing that is there", health->strays),
                         "restore a backup, or export what is left: tidemill export DIR"});
-  std::vector<std::string> missing;
-  fs::path root = context.artifact_root().value_or(fs::path());
-  std::error_code error;
-  for (const tracking::ArtifactPlace& place : health->places)
-    if (auto folder = artifacts::local_folder(place.uri, root); folder && !fs::exists(*folder, error))
-      missing.push_back(fmt::format("{} ({})", place.what, folder->string()));
-  if (missing.empty())
-    return findings.push_back({Level::kGood, "artifacts",
-                               fmt::format("all {} places are there", human_count(health->places.size()))});
-  size_t count = missing.size();
-  if (count > kShownPlaces) missing.resize(kShownPlaces);
-  findings.push_back({Level::kError, "artifacts",
-                      fmt::format("{} places are missing: {}{}", count, join(missing, ", "),
-                                  count > kShownPlaces ? ", ..." : ""),
-                      "bring the folders back, or delete these runs: tidemill gc removes what is deleted"});
+  check_places(context, health->places, findings);
 }
 
 std::string first_line(std::string_view text) { return std::string(trim(text.substr(0, text.find('\n')))); }

@@ -5,6 +5,7 @@
 #include "base/json.h"
 #include "db/location.h"
 #include "sys/process.h"
+#include "tracking/logged_models.h"
 #include "tracking/schema.h"
 #include "tracking/store.h"
 
@@ -83,6 +84,18 @@ TEST_F(StoreCommands, DoctorFindsMissingFilesAndDamage) {
   EXPECT_THAT(damaged.output, HasSubstr("not a database, or damaged"));
   fs::remove(path("t.db"));
   EXPECT_THAT(tidemill({"doctor"}).output, HasSubstr("there is none at"));
+}
+
+TEST_F(StoreCommands, DoctorOnlyWarnsOfAModelWithoutFiles) {
+  {
+    auto store = tracking::Store::open({.uri = path("t.db")}).value();
+    tracking::LoggedModels models(store);
+    auto model = models.create({.experiment_id = "0", .name = "m"}).value();
+    ASSERT_TRUE(models.finalize(model.id, tracking::ModelStatus::kReady));
+  }
+  Captured doctor = tidemill({"doctor"});
+  EXPECT_EQ(doctor.exit.status, 0) << doctor.output;
+  EXPECT_THAT(doctor.output, HasSubstr("1 models have no files: logged model "));
 }
 
 TEST_F(StoreCommands, AnImportThatLeavesSomethingOutSaysSoAndExitsWith1) {

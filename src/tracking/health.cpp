@@ -10,9 +10,10 @@ Result<uint64_t> count(db::Connection& connection, std::string_view sql) {
   return TRY(row.step()) ? static_cast<uint64_t>(row.integer(0)) : 0;
 }
 
-Result<> add_places(db::Connection& connection, std::string_view sql, std::vector<ArtifactPlace>& places) {
+Result<> add_places(db::Connection& connection, std::string_view sql, ArtifactPlace::Files files,
+                    std::vector<ArtifactPlace>& places) {
   db::Statement row = TRY(connection.prepare(sql));
-  while (TRY(row.step())) places.push_back({std::string(row.text(0)), std::string(row.text(1))});
+  while (TRY(row.step())) places.push_back({std::string(row.text(0)), std::string(row.text(1)), files});
   return {};
 }
 
@@ -40,17 +41,17 @@ Result<Health> examine(Store& store) {
         connection,
         "SELECT 'run ' || uuid, artifact_uri FROM runs r WHERE lifecycle = 0 AND EXISTS (SELECT 1 FROM "
         "artifacts a WHERE a.run = r.id) ORDER BY id",
-        health.places));
+        ArtifactPlace::Files::kExpected, health.places));
     TRY(add_places(
         connection,
         "SELECT 'logged model ' || model_id, artifact_uri FROM logged_models WHERE lifecycle = 0 AND "
         "status = 2 ORDER BY id",
-        health.places));
+        ArtifactPlace::Files::kUsual, health.places));
     TRY(add_places(
         connection,
         "SELECT 'version ' || CAST(v.version AS TEXT) || ' of ' || m.name, v.storage_location FROM "
         "model_versions v JOIN registered_models m ON m.id = v.model ORDER BY m.name, v.version",
-        health.places));
+        ArtifactPlace::Files::kExpected, health.places));
     return health;
   });
 }

@@ -7,6 +7,7 @@ Exits with 77 (skipped) when mlflow cannot be imported.
 import os
 import pathlib
 import re
+import signal
 import subprocess
 import sys
 import tempfile
@@ -49,7 +50,7 @@ class Moving(unittest.TestCase):
 
     def tearDown(self):
         for server in self.servers:
-            server.terminate()
+            os.killpg(server.pid, signal.SIGTERM)
             server.wait(timeout=20)
 
     def run_command(self, command):
