@@ -179,7 +179,8 @@ class EngineInterrupted : public EngineTest {
     pid_t runner = run_in_child([this] {
       catch_interrupts();
       open_store();
-      auto outcome = run("steps:\n  a: {project: a}\n");
+      auto outcome = run("steps:\n  a: {project: a}\n  b: {command: \"true\", needs: [a]}\n");
+      write("reason", finished("b") != nullptr ? finished("b")->reason : "");
       return outcome && outcome->status == RunStatus::kKilled ? 130 : 1;
     });
     EXPECT_TRUE(eventually([&] { return text_of("a/ready") == "ready\n"; }));
@@ -196,6 +197,7 @@ TEST_F(EngineInterrupted, CtrlCEndsEveryProcessAndMarksTheRunsKilled) {
   int status = 0;
   waitpid(runner, &status, 0);
   EXPECT_EQ(WEXITSTATUS(status), 130);
+  EXPECT_EQ(text_of("reason"), "needs a, which was interrupted");
   EXPECT_TRUE(eventually([&] { return !is_running(grandchild_); }));
   open_store();
   ASSERT_EQ(runs().size(), 2u);

@@ -87,7 +87,8 @@ std::string Scheduler::skip_reason(size_t step) const {
     if (states_[need] == StepState::kSkipped)
       return fmt::format("needs {}, which was skipped", plan_.steps[need].name);
     if (states_[need] != StepState::kWaiting && !succeeded(states_[need]))
-      return fmt::format("needs {}, which failed", plan_.steps[need].name);
+      return fmt::format("needs {}, which {}", plan_.steps[need].name,
+                         states_[need] == StepState::kKilled ? "was interrupted" : "failed");
   }
   return "";
 }
