@@ -193,13 +193,19 @@ class BrokenOnPurpose(unittest.TestCase):
         states = {run["run_name"]: run["status"] for run in runs_in(self.folder)}
         self.assertEqual(states, {"cifar10": "KILLED", "preprocess": "FINISHED", "train": "KILLED"})
 
-    def test_kill_9_of_the_runner_leaves_no_process_and_the_next_command_ends_its_runs(self):
+    def test_steps_outlive_a_runner_that_is_killed_until_the_run_is_cancelled(self):
         runner = self.start_training()
         runner.kill()
         runner.wait(timeout=60)
+        runs = {run["run_name"]: run for run in runs_in(self.folder)}
+        self.addCleanup(tidemill, "cancel", runs["cifar10"]["run_id"], cwd=self.folder)
+        self.assertEqual({name: run["status"] for name, run in runs.items()},
+                         {"cifar10": "FAILED", "preprocess": "FINISHED", "train": "RUNNING"})
+        self.assertTrue(processes_mentioning(str(self.folder)))
+        self.assertEqual(tidemill("cancel", runs["cifar10"]["run_id"], cwd=self.folder).returncode, 0)
         self.assert_no_process_left()
         states = {run["run_name"]: run["status"] for run in runs_in(self.folder)}
-        self.assertEqual(states, {"cifar10": "FAILED", "preprocess": "FINISHED", "train": "FAILED"})
+        self.assertEqual(states, {"cifar10": "KILLED", "preprocess": "FINISHED", "train": "KILLED"})
 
 
 if __name__ == "__main__":

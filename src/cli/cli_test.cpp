@@ -100,7 +100,8 @@ TEST_F(Cli, NamesTheNearestCommandAndOption) {
   Captured option = tidemill({"runs", "list", "--experimnt", "x"});
   EXPECT_EQ(option.exit.status, 2);
   EXPECT_THAT(option.errors, HasSubstr("there is no option '--experimnt' (did you mean '--experiment'?)"));
-  EXPECT_THAT(tidemill({}).errors, HasSubstr("a command is missing: one of run, check, graph, why, runs"));
+  EXPECT_THAT(tidemill({}).errors,
+              HasSubstr("a command is missing: one of run, check, graph, resume, cancel, why, runs"));
   EXPECT_EQ(tidemill({"runs", "list", "--limit", "many"}).exit.status, 2);
 }
 
@@ -264,8 +265,7 @@ TEST_F(Cli, AStepForEachOfManyValuesGoesByOneName) {
         "'${params.rates} != 1'}\n");
   write("notes", "hello\n");
   std::string folder = dir_.path().string();
-  EXPECT_EQ(tidemill({"graph", folder}).output,
-            "●  t     2 × rate\n│\n●  last  when ${params.rates} != 1\n");
+  EXPECT_EQ(tidemill({"graph", folder}).output, "●  t     2 × rate\n│\n●  last  when ${params.rates} != 1\n");
   ASSERT_EQ(in_store({"run", folder}).exit.status, 0);
   Captured more = in_store({"run", folder, "-P", "rates=1,2,3", "--force-step", "t", "--dry-run"});
   EXPECT_THAT(more.output, HasSubstr("t[rate=3]"));
@@ -345,6 +345,15 @@ class InterruptedRun : public Cli {
     wait_until([&] { return fs::exists(path("pid")); });
     grandchild_ = std::atoi(read_file(path("pid")).value().c_str());
   }
+  // Nothing stays behind, whatever the test did to the runner.
+  void TearDown() override {
+    if (alive(grandchild_)) in_store({"cancel", pipeline_run()});
+  }
+  std::string pipeline_run() {
+    for (const auto& run : listed("runs", {"runs", "list"}))
+      if (json_string(run, "run_name") == "p") return json_string(run, "run_id");
+    return "";
+  }
   std::optional<Process> process_;
   pid_t grandchild_ = 0;
 };
@@ -357,12 +366,47 @@ TEST_F(InterruptedRun, CtrlCKillsAllAndRecordsIt) {
   EXPECT_EQ(statuses()["slow"], "KILLED");
 }
 
-TEST_F(InterruptedRun, AKilledRunnerLeavesNoProcessAndItsRunsAreFailed) {
+TEST_F(InterruptedRun, AStepThatOutlivesItsRunnerIsTakenOverByResume) {
   kill(process_->pid(), SIGKILL);
   process_->wait();
-  wait_until([&] { return !alive(grandchild_); });
+  EXPECT_TRUE(alive(grandchild_));
   EXPECT_EQ(statuses()["p"], "FAILED");
-  EXPECT_EQ(statuses()["slow"], "FAILED");
+  EXPECT_EQ(statuses()["slow"], "RUNNING");
+  EXPECT_THAT(in_store({"runs", "show", pipeline_run()}).output,
+              HasSubstr("`tidemill resume " + pipeline_run() + "` goes on"));
+  Process ender =
+      Process::start({.argv = {"sh", "-c", fmt::format("sleep 0.3; kill {}", grandchild_)}}).value();
+  Captured resumed = in_store({"resume", pipeline_run()});
+  ender.wait();
+  EXPECT_EQ(resumed.exit.status, 0) << resumed.errors;
+  EXPECT_THAT(resumed.errors, HasSubstr("it was running still"));
+  EXPECT_EQ(statuses()["p"], "FINISHED");
+  EXPECT_EQ(statuses()["slow"], "FINISHED");
+}
+
+TEST_F(InterruptedRun, CancelEndsTheStepsOfARunnerThatIsNoMore) {
+  kill(process_->pid(), SIGKILL);
+  process_->wait();
+  Captured cancelled = in_store({"cancel", pipeline_run()});
+  EXPECT_EQ(cancelled.exit.status, 0) << cancelled.errors;
+  EXPECT_THAT(cancelled.errors, HasSubstr("stopped slow"));
+  EXPECT_FALSE(alive(grandchild_));
+  EXPECT_EQ(statuses()["p"], "KILLED");
+  EXPECT_EQ(statuses()["slow"], "KILLED");
+  EXPECT_EQ(in_store({"cancel", pipeline_run()}).exit.status, 1);
+}
+
+TEST_F(InterruptedRun, CancelEndsALivingRunner) {
+  EXPECT_EQ(in_store({"cancel", pipeline_run()}).exit.status, 0);
+  EXPECT_EQ(process_->wait().status, 130);
+  EXPECT_EQ(statuses()["p"], "KILLED");
+}
+
+TEST_F(InterruptedRun, ASecondCtrlCEndsTheStepsToo) {
+  kill(process_->pid(), SIGINT);
+  kill(process_->pid(), SIGINT);
+  process_->wait();
+  wait_until([&] { return !alive(grandchild_); });
 }
 
 TEST_F(InterruptedRun, AnotherCommandLeavesItAlone) {
@@ -371,6 +415,27 @@ TEST_F(InterruptedRun, AnotherCommandLeavesItAlone) {
   EXPECT_TRUE(alive(grandchild_));
   kill(process_->pid(), SIGTERM);
   EXPECT_EQ(process_->wait().status, 130);
+}
+
+TEST_F(Cli, AFailedRunSaysHowItGoesOnAndDoes) {
+  write_project("a", "echo a >> ../ran");
+  write_project("b", "[ -e ../mended ]");
+  write("pipeline.yaml",
+        "name: p\nparams: {x: 1}\nsteps:\n  a: {project: a}\n  b: {project: b, needs: [a]}\n");
+  Captured failed = in_store({"run", dir_.path().string()});
+  EXPECT_EQ(failed.exit.status, 1);
+  size_t at = failed.errors.find("tidemill resume ");
+  ASSERT_NE(at, std::string::npos) << failed.errors;
+  std::string id = failed.errors.substr(at + std::string("tidemill resume ").size(), 32);
+  write("mended", "");
+  Captured resumed = in_store({"resume", id, "-P", "x=2"});
+  EXPECT_EQ(resumed.exit.status, 0) << resumed.errors;
+  EXPECT_THAT(resumed.errors, HasSubstr("resumed"));
+  EXPECT_EQ(read_file(path("ran")).value(), "a\n");
+  Captured again = in_store({"resume", id});
+  EXPECT_EQ(again.exit.status, 1);
+  EXPECT_THAT(again.errors, HasSubstr("has finished"));
+  EXPECT_THAT(in_store({"resume", "0123"}).errors, HasSubstr("0123"));
 }
 
 TEST_F(Cli, AStoreThatCannotBeOpenedIsNamed) {

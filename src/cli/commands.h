@@ -49,6 +49,8 @@ struct Context {
 void add_run(CLI::App& app, Context& context);
 void add_check(CLI::App& app, Context& context);
 void add_graph(CLI::App& app, Context& context);
+void add_resume(CLI::App& app, Context& context);
+void add_cancel(CLI::App& app, Context& context);
 void add_why(CLI::App& app, Context& context);
 void add_runs(CLI::App& app, Context& context);
 void add_experiments(CLI::App& app, Context& context);

@@ -36,7 +36,8 @@ Result<tracking::Store> Context::open_store(Create create) const {
   std::string root = TRY(artifact_root()).string();
   auto opened = TRY(tracking::Store::open({.uri = store, .default_artifact_root = std::move(root)}));
   // A store that cannot be written can still be read.
-  if (auto marked = engine::end_orphaned_runs(opened); !marked && marked.error().code == Code::kInternal)
+  if (auto marked = engine::end_orphaned_runs(opened, TRY(engine_options()).state_dir);
+      !marked && marked.error().code == Code::kInternal)
     return tl::unexpected<Error>(std::move(marked).error());
   return opened;
 }

@@ -8,6 +8,7 @@
 #include "base/text.h"
 #include "cli/commands.h"
 #include "cli/format.h"
+#include "cli/run_options.h"
 #include "cli/run_printer.h"
 #include "config/mlproject.h"
 #include "config/pipeline_file.h"
@@ -23,24 +24,6 @@
 
 namespace tidemill::cli {
 namespace {
-
-struct RunOptions {
-  std::string uri, version;
-  projects::Source source;  // what they name
-  fs::path target;
-  std::vector<std::string> params;
-  std::string entry_point;
-  std::string experiment;
-  std::string run_name;
-  std::string env_manager;
-  int max_parallel = 0;
-  bool dry_run = false;
-  bool force = false;
-  bool no_cache = false;
-  bool keep_going = false;
-  std::vector<std::string> forced_steps;
-  pipeline::Selection selection;
-};
 
 enum class Kind { kPipeline, kProject };
 struct Work {
@@ -182,8 +165,9 @@ std::string figures_of(const tracking::Run& run, const std::vector<std::string>&
   return join(parts, ", ");
 }
 
-Result<> print_summary(tracking::Store& store, const pipeline::Plan& plan, const engine::Outcome& outcome,
+Result<> print_summary(tracking::Store& store, const Work& work, const engine::Outcome& outcome,
                        const Context& context) {
+  const pipeline::Plan& plan = work.plan;
   Table table({"STEP", "STATUS", "TIME", "FIGURES"});
   for (size_t i = 0; i < outcome.steps.size(); ++i) {
     const auto& step = outcome.steps[i];
@@ -199,9 +183,12 @@ Result<> print_summary(tracking::Store& store, const pipeline::Plan& plan, const
   TRY(print("\n" + table.to_string()));
   std::string where = TRY(context.location()).name();
   std::string store_option = where == "tidemill.db" ? "" : " --store " + shell_quote(where);
+  std::string resume = outcome.status == tracking::RunStatus::kFinished || work.kind == Kind::kProject
+                           ? ""
+                           : fmt::format("  tidemill resume {}{}\n", outcome.run_id, store_option);
   fmt::print(stderr,
-             "\nNext:\n  tidemill runs show {}{}\n  tidemill artifacts list {} -r{}\n  tidemill server{}\n",
-             outcome.run_id, store_option, outcome.run_id, store_option, store_option);
+             "\nNext:\n{}  tidemill runs show {}{}\n  tidemill artifacts list {} -r{}\n  tidemill server{}\n",
+             resume, outcome.run_id, store_option, outcome.run_id, store_option, store_option);
   return {};
 }
 
@@ -210,10 +197,22 @@ int exit_status(tracking::RunStatus status) {
   return status == tracking::RunStatus::kKilled ? exit_code(Code::kCancelled) : 1;
 }
 
+// On the port of the earlier run, if it is free: steps that outlived their runner log there.
+Result<api::Endpoint> start_endpoint(tracking::Store& store, const fs::path& artifact_root, uint16_t port) {
+  api::EndpointOptions options{.port = port,
+                               .artifacts_destination = artifact_root.string(),
+                               .readable_roots = {artifact_root.string()}};
+  auto endpoint = api::Endpoint::start(store, options);
+  if (endpoint || port == 0) return endpoint;
+  log_warning("port {} is taken: steps that have gone on without their runner cannot log there", port);
+  options.port = 0;
+  return api::Endpoint::start(store, options);
+}
+
 Result<engine::Outcome> execute(const RunOptions& options, const Work& work, engine::Options how,
-                                tracking::Store& store, const engine::Listener& listener) {
-  auto endpoint = TRY(api::Endpoint::start(store, {.artifacts_destination = how.artifact_root.string(),
-                                                   .readable_roots = {how.artifact_root.string()}}));
+                                tracking::Store& store, const engine::Listener& listener,
+                                const std::optional<EarlierRun>& earlier) {
+  auto endpoint = TRY(start_endpoint(store, how.artifact_root, earlier ? earlier->port : 0));
   how.tracking_uri = endpoint.url();
   how.experiment = options.experiment;
   how.run_name = options.run_name;
@@ -221,11 +220,15 @@ Result<engine::Outcome> execute(const RunOptions& options, const Work& work, eng
   how.source_uri = options.source.uri;
   how.cache = TRY(cache_policy(work, options));
   if (options.keep_going) how.after_failure = engine::AfterFailure::kKeepGoing;
-  return work.kind == Kind::kPipeline ? engine::execute(work.plan, store, how, listener)
-                                      : engine::execute_project(work.plan, store, how, listener);
+  if (work.kind == Kind::kProject) return engine::execute_project(work.plan, store, how, listener);
+  how.request = to_request(options, endpoint.port());
+  return earlier ? engine::resume(earlier->run_id, work.plan, store, how, listener)
+                 : engine::execute(work.plan, store, how, listener);
 }
 
-Result<int> run(const Context& context, RunOptions& options) {
+}  // namespace
+
+Result<int> run(const Context& context, RunOptions& options, const std::optional<EarlierRun>& earlier) {
   options.source = TRY(projects::fetch(options.uri, options.version));
   options.target = options.source.folder;
   Work work = TRY(load_work(options));
@@ -236,7 +239,7 @@ Result<int> run(const Context& context, RunOptions& options) {
   if (const char* uri = std::getenv("MLFLOW_TRACKING_URI"); uri != nullptr && *uri != '\0')
     log_warning("MLFLOW_TRACKING_URI is not used: this run is recorded in {}",
                 TRY(context.location()).name());
-  if (!work.before.empty()) TRY(foresee(context, work, options));
+  if (!work.before.empty() && !earlier) TRY(foresee(context, work, options));
   engine::Options how = TRY(context.engine_options());
   // Before anything is recorded: one that cannot be made leaves no run behind.
   TRY(add_environments(work.plan, options.env_manager, Environments::kMade, how));
@@ -247,13 +250,11 @@ Result<int> run(const Context& context, RunOptions& options) {
     printer.emplace();
     listener = [&printer](const engine::Event& event) { printer->on(event); };
   }
-  auto outcome = TRY(execute(options, work, std::move(how), store, listener));
+  auto outcome = TRY(execute(options, work, std::move(how), store, listener, earlier));
   printer.reset();
-  if (!context.json) TRY(print_summary(store, work.plan, outcome, context));
+  if (!context.json) TRY(print_summary(store, work, outcome, context));
   return exit_status(outcome.status);
 }
-
-}  // namespace
 
 Result<config::Arguments> read_params(const std::vector<std::string>& texts) {
   config::Arguments arguments;
@@ -341,8 +342,9 @@ void add_run(CLI::App& app, Context& context) {
       "  tidemill run examples/cifar10/train -P data=/data/cifar10\n"
       "  tidemill run https://git.example.com/team/models.git#churn -v v1.4 -P alpha=0.5\n"
       "  tidemill run project --env-manager uv");
-  command->callback(
-      [&context, options] { context.action = [&context, options] { return run(context, *options); }; });
+  command->callback([&context, options] {
+    context.action = [&context, options] { return run(context, *options, std::nullopt); };
+  });
 }
 
 }  // namespace tidemill::cli

@@ -15,8 +15,13 @@ void write_stderr(std::string_view text) {
 }
 
 Json json_of(const engine::RunStarted& e) {
-  return {{"event", "run_started"},           {"run_id", e.run_id},         {"run_name", e.run_name},
-          {"experiment_id", e.experiment_id}, {"experiment", e.experiment}, {"steps", e.steps}};
+  return {{"event", "run_started"},
+          {"run_id", e.run_id},
+          {"run_name", e.run_name},
+          {"experiment_id", e.experiment_id},
+          {"experiment", e.experiment},
+          {"resumed", e.resumed},
+          {"steps", e.steps}};
 }
 
 Json json_of(const engine::StepStarted& e) {
@@ -120,8 +125,8 @@ void RunPrinter::tick() {
 
 void RunPrinter::show(const engine::RunStarted& started) {
   for (const auto& step : started.steps) name_width_ = std::max(name_width_, display_width(step));
-  print(fmt::format("run {}  {}  experiment {}\n", styled(started.run_name, Style::kBold, colour_),
-                    started.run_id, started.experiment));
+  print(fmt::format("run {}  {}  experiment {}{}\n", styled(started.run_name, Style::kBold, colour_),
+                    started.run_id, started.experiment, started.resumed ? ", resumed" : ""));
 }
 
 void RunPrinter::show(const engine::StepStarted& started) {

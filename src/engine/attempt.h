@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "base/files.h"
+#include "engine/machine.h"
 #include "engine/record.h"
 #include "engine/step_cache.h"
 
@@ -17,16 +18,17 @@ struct Attempt {
   std::string command;
   std::map<std::string, std::string> variables;
   std::vector<std::string> secrets;  // values, which nobody is to see
-  std::vector<std::string> gpus;     // that it may use
+  Grant grant;                       // of the machine
   fs::path log, progress_file;
+  fs::path checkpoints;       // a folder that all attempts of the step share; "": there is none
   double shown_seconds = -1;  // of the progress that the listener was told last
 };
 
-// What is left of an attempt that failed when the step is tried again.
-struct FailedAttempt {
+// What is left of an attempt when its step begins once more.
+struct PastAttempt {
   StepRun run;
   Decision decision;
-  std::string reason;
+  std::string reason;  // why it was not enough; "": why the step runs is told by itself
 };
 
 }  // namespace tidemill::engine

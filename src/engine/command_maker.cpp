@@ -77,13 +77,14 @@ ProcessOptions CommandMaker::process_of(size_t index, const Attempt& attempt) co
                          .output_file = attempt.log};
   auto& env = process.extra_env;
   for (const auto& [name, value] : attempt.variables) env[name] = value;
-  if (uses_gpus_) env["CUDA_VISIBLE_DEVICES"] = join(attempt.gpus, ",");
+  if (uses_gpus_) env["CUDA_VISIBLE_DEVICES"] = join(attempt.grant.gpus, ",");
   env["MLFLOW_TRACKING_URI"] = options_.tracking_uri;
   env["MLFLOW_RUN_ID"] = attempt.run.id;
   env["MLFLOW_EXPERIMENT_ID"] = record_.experiment_id();
   env["TIDEMILL_STEP"] = step.name;
   env["TIDEMILL_OUTPUT_DIR"] = attempt.run.artifacts.string();
   env["TIDEMILL_PROGRESS_FILE"] = attempt.progress_file.string();
+  env["TIDEMILL_CHECKPOINT_DIR"] = attempt.checkpoints.string();  // not that of a step which runs this
   std::string programs = path != nullptr ? path : "/usr/local/bin:/usr/bin:/bin";
   auto put_first = [&](const fs::path& folder) {
     if (!folder.empty()) programs = folder.string() + ":" + programs;

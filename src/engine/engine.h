@@ -51,6 +51,7 @@ struct Options {
   std::string source_uri;  // where the work was fetched from; "": a local folder
   std::map<std::string, std::string> extra_env;
   CachePolicy cache;
+  std::string request;             // kept with a pipeline's run, for whoever resumes it
   std::function<double()> random;  // in [0, 1), for what is waited before a retry; null: the system's
 
   fs::path hash_folder() const { return state_dir.empty() ? fs::path() : state_dir / "hashes"; }
@@ -76,6 +77,12 @@ struct Outcome {
 Result<Outcome> execute(const pipeline::Plan& plan, tracking::Store& store, const Options& options,
                         const Listener& listener);
 
+// Goes on with a run of execute() that has failed, was interrupted, or whose runner was killed: what is done
+// and still valid is kept, processes that still run are taken over. The plan may differ from the run's. Also
+// kConflict: it has finished, or is being run.
+Result<Outcome> resume(const std::string& run_id, const pipeline::Plan& plan, tracking::Store& store,
+                       const Options& options, const Listener& listener);
+
 // A single project run as `mlflow run` does it: one run, without a parent, of this name and experiment.
 Result<Outcome> execute_project(const pipeline::Plan& plan, tracking::Store& store, const Options& options,
                                 const Listener& listener);
@@ -92,8 +99,9 @@ std::string_view to_string(Foreseen::What what);  // "run", "reuse", "skip", "de
 Result<std::vector<Foreseen>> foresee(const pipeline::Plan& plan, tracking::Store* store,
                                       const Options& options);
 
-// Ends as FAILED every RUNNING run whose runner (a process of this machine, since its last boot) is no more.
-// Returns the ids. Call it when a store is opened.
-Result<std::vector<std::string>> end_orphaned_runs(tracking::Store& store);
+// Ends as FAILED every RUNNING run whose runner (a process of this machine, since its last boot) is no more,
+// but for steps whose own processes still run. Returns the ids. Call it when a store is opened. state_dir: of
+// Options.
+Result<std::vector<std::string>> end_orphaned_runs(tracking::Store& store, const fs::path& state_dir);
 
 }  // namespace tidemill::engine

@@ -2,11 +2,35 @@
 #pragma once
 
 #include <gmock/gmock.h>
+#include <unistd.h>
+
+#include <functional>
+#include <thread>
 
 #include "config/pipeline_file.h"
 #include "engine/engine.h"
 
 namespace tidemill::engine {
+
+// Runs the pipeline in a child process, so that the child can be interrupted or killed.
+inline pid_t run_in_child(const std::function<int()>& body) {
+  pid_t pid = fork();
+  if (pid == 0) _exit(body());
+  return pid;
+}
+
+inline bool eventually(const std::function<bool()>& condition) {
+  for (int i = 0; i < 6000; ++i) {
+    if (condition()) return true;
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  }
+  return false;
+}
+
+inline bool is_running(pid_t pid) {
+  auto stat = read_file(fmt::format("/proc/{}/stat", pid));
+  return stat && stat->find(") Z") == std::string::npos;
+}
 
 class EngineTest : public testing::Test {
  protected:
@@ -45,10 +69,18 @@ class EngineTest : public testing::Test {
     return run(plan(yaml));
   }
   Result<Outcome> run(const pipeline::Plan& plan) {
+    set_up_options();
+    return execute(plan, *store_, options_, [this](const Event& event) { events_.push_back(event); });
+  }
+  Result<Outcome> go_on(const std::string& run_id, const std::string& yaml) {
+    set_up_options();
+    return resume(run_id, plan(yaml), *store_, options_,
+                  [this](const Event& event) { events_.push_back(event); });
+  }
+  void set_up_options() {
     events_.clear();
     options_.tracking_uri = "http://127.0.0.1:9";
     options_.state_dir = dir_.path() / "state";
-    return execute(plan, *store_, options_, [this](const Event& event) { events_.push_back(event); });
   }
 
   const StepFinished* finished(const std::string& step) const {

@@ -151,26 +151,6 @@ TEST_F(Engine, AStepRunsInItsProjectsEnvironmentAndAgainWhenThatChanges) {
   EXPECT_THAT(started("a"), HasSubstr("environment"));
 }
 
-// Runs the pipeline in a child process, so that the child can be interrupted or killed.
-pid_t run_in_child(const std::function<int()>& body) {
-  pid_t pid = fork();
-  if (pid == 0) _exit(body());
-  return pid;
-}
-
-bool eventually(const std::function<bool()>& condition) {
-  for (int i = 0; i < 6000; ++i) {
-    if (condition()) return true;
-    std::this_thread::sleep_for(std::chrono::milliseconds(10));
-  }
-  return false;
-}
-
-bool is_running(pid_t pid) {
-  auto stat = read_file(fmt::format("/proc/{}/stat", pid));
-  return stat && stat->find(") Z") == std::string::npos;
-}
-
 class EngineInterrupted : public EngineTest {
  protected:
   void SetUp() override { add_step("a", "sleep 1000 & echo $! > pid; echo ready > ready; wait"); }
@@ -204,26 +184,10 @@ TEST_F(EngineInterrupted, CtrlCEndsEveryProcessAndMarksTheRunsKilled) {
   for (const auto& run : runs()) EXPECT_EQ(run.info.status, RunStatus::kKilled) << run.info.name;
 }
 
-TEST_F(EngineInterrupted, AKilledRunnerLeavesNoProcessAndItsRunsAreEndedByTheNextCommand) {
-  pid_t runner = start();
-  kill(runner, SIGKILL);
-  waitpid(runner, nullptr, 0);
-  EXPECT_TRUE(eventually([&] { return !is_running(grandchild_); }));
-  open_store();
-  auto ended = end_orphaned_runs(*store_);
-  ASSERT_TRUE(ended) << ended.error().message;
-  EXPECT_EQ(ended->size(), 2u);
-  for (const auto& run : runs()) {
-    EXPECT_EQ(run.info.status, RunStatus::kFailed);
-    EXPECT_THAT(std::string(run.tag("tidemill.failure")), HasSubstr("runner ended"));
-  }
-  EXPECT_TRUE(end_orphaned_runs(*store_)->empty());
-}
-
 TEST_F(Engine, RunsOfALivingRunnerAreNotOrphans) {
   auto run = store_->create_run({.tags = {{std::string(kRunnerTag), this_runner()}}});
   ASSERT_TRUE(run);
-  EXPECT_TRUE(end_orphaned_runs(*store_)->empty());
+  EXPECT_TRUE(end_orphaned_runs(*store_, dir_.path() / "state")->empty());
   EXPECT_FALSE(runner_is_alive("another-boot:1:1"));
 }
 

@@ -22,6 +22,7 @@ inline bool succeeded(StepState state) {
 
 struct RunStarted {
   std::string run_id, run_name, experiment_id, experiment;
+  bool resumed = false;
   std::vector<std::string> steps;
 };
 struct StepStarted {

@@ -19,19 +19,32 @@ bool set_lock(const Fd& file, short type, const std::string& key) {
 
 }  // namespace
 
-Result<KeyLocks> KeyLocks::open(const fs::path& file) {
+bool try_lock_key(const Fd& file, const std::string& key) { return set_lock(file, F_WRLCK, key); }
+
+Result<KeyLocks> KeyLocks::open(fs::path file) {
   TRY(make_dirs(file.parent_path()));
-  return KeyLocks(TRY(open_file(file, O_RDWR | O_CREAT)));
+  TRY(open_file(file, O_RDWR | O_CREAT));
+  return KeyLocks(std::move(file));
 }
 
 bool KeyLocks::try_lock(const std::string& key) {
-  if (held_.count(key) > 0 || !set_lock(file_, F_WRLCK, key)) return false;
-  held_.insert(key);
+  if (held_.count(key) > 0) return false;
+  auto file = open_file(file_, O_RDWR | O_CREAT);
+  if (!file || !try_lock_key(*file, key)) return false;
+  held_.emplace(key, std::move(*file));
   return true;
 }
 
 void KeyLocks::unlock(const std::string& key) {
-  if (held_.erase(key) > 0) set_lock(file_, F_UNLCK, key);
+  auto held = held_.find(key);
+  if (held == held_.end()) return;
+  set_lock(held->second, F_UNLCK, key);
+  held_.erase(held);
+}
+
+int KeyLocks::descriptor(const std::string& key) const {
+  auto held = held_.find(key);
+  return held == held_.end() ? -1 : held->second.get();
 }
 
 }  // namespace tidemill::engine

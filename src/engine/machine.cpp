@@ -1,5 +1,6 @@
 #include "engine/machine.h"
 
+#include <fcntl.h>
 #include <sched.h>
 #include <unistd.h>
 
@@ -8,6 +9,7 @@
 
 #include "base/hash.h"
 #include "base/text.h"
+#include "engine/key_locks.h"
 
 namespace tidemill::engine {
 namespace {
@@ -33,6 +35,13 @@ uint64_t memory_units(uint64_t bytes, const Machine& machine) {
   return std::min(kMemoryUnits, (bytes + unit - 1) / unit);
 }
 
+// Locks `count` of the `size` units of a kind; false when fewer are free.
+bool take_units(const Fd& file, std::string_view kind, uint64_t size, uint64_t count) {
+  for (uint64_t unit = 0; unit < size && count > 0; ++unit)
+    if (try_lock_key(file, sha256_hex(fmt::format("tidemill {} {}", kind, unit)))) --count;
+  return count == 0;
+}
+
 }  // namespace
 
 Machine this_machine() {
@@ -45,8 +54,10 @@ Machine this_machine() {
   return machine;
 }
 
-Result<MachineShare> MachineShare::open(Machine machine, const fs::path& file) {
-  return MachineShare(std::move(machine), TRY(KeyLocks::open(file)));
+Result<MachineShare> MachineShare::open(Machine machine, fs::path file) {
+  TRY(make_dirs(file.parent_path()));
+  TRY(open_file(file, O_RDWR | O_CREAT));
+  return MachineShare(std::move(machine), std::move(file));
 }
 
 Result<> MachineShare::check(const config::Resources& wanted, const Machine& machine) {
@@ -61,33 +72,20 @@ Result<> MachineShare::check(const config::Resources& wanted, const Machine& mac
   return {};
 }
 
-bool MachineShare::take_units(std::string_view kind, uint64_t size, uint64_t count, Grant& grant) {
-  for (uint64_t unit = 0; unit < size && count > 0; ++unit) {
-    std::string key = sha256_hex(fmt::format("tidemill {} {}", kind, unit));
-    if (!locks_.try_lock(key)) continue;
-    grant.keys.push_back(std::move(key));
-    --count;
-  }
-  return count == 0;
-}
-
-std::optional<Grant> MachineShare::try_take(const config::Resources& wanted) {
-  Grant grant;
-  bool whole =
-      take_units("cpu", static_cast<uint64_t>(machine_.cpus), static_cast<uint64_t>(wanted.cpus), grant) &&
-      take_units("memory", kMemoryUnits, memory_units(wanted.memory, machine_), grant);
-  for (const auto& lock : wanted.locks) whole = whole && take_units("lock " + lock, 1, 1, grant);
+std::optional<Grant> MachineShare::try_take(const config::Resources& wanted) const {
+  auto file = open_file(file_, O_RDWR | O_CREAT);
+  if (!file) return std::nullopt;
+  Grant grant{{}, std::move(*file)};
+  bool whole = take_units(grant.held, "cpu", static_cast<uint64_t>(machine_.cpus),
+                          static_cast<uint64_t>(wanted.cpus)) &&
+               take_units(grant.held, "memory", kMemoryUnits, memory_units(wanted.memory, machine_));
+  for (const auto& lock : wanted.locks) whole = whole && take_units(grant.held, "lock " + lock, 1, 1);
   for (const auto& gpu : machine_.gpus)
     if (whole && grant.gpus.size() < static_cast<size_t>(wanted.gpus) &&
-        take_units("gpu " + gpu, 1, 1, grant))
+        take_units(grant.held, "gpu " + gpu, 1, 1))
       grant.gpus.push_back(gpu);
-  if (whole && grant.gpus.size() == static_cast<size_t>(wanted.gpus)) return grant;
-  give_back(grant);
-  return std::nullopt;
-}
-
-void MachineShare::give_back(const Grant& grant) {
-  for (const auto& key : grant.keys) locks_.unlock(key);
+  if (!whole || grant.gpus.size() < static_cast<size_t>(wanted.gpus)) return std::nullopt;
+  return grant;
 }
 
 }  // namespace tidemill::engine

@@ -6,8 +6,9 @@
 #include <string>
 #include <vector>
 
+#include "base/files.h"
+#include "base/result.h"
 #include "config/resources.h"
-#include "engine/key_locks.h"
 
 namespace tidemill::engine {
 
@@ -19,30 +20,27 @@ struct Machine {
 // As this process may use it.
 Machine this_machine();
 
-// What a step holds.
+// What a step holds. It is free again when this is gone, and with it every process that was handed `held`.
 struct Grant {
-  std::vector<std::string> keys;
   std::vector<std::string> gpus;
+  Fd held;
 };
 
 class MachineShare {
  public:
-  // The file is made if need be. What a process holds is given back when it ends, however it ends.
-  static Result<MachineShare> open(Machine machine, const fs::path& file);
+  // The file is made if need be.
+  static Result<MachineShare> open(Machine machine, fs::path file);
 
   // kInvalid when the machine has less than that at all.
   static Result<> check(const config::Resources& wanted, const Machine& machine);
   // All that is wanted, or nothing.
-  std::optional<Grant> try_take(const config::Resources& wanted);
-  void give_back(const Grant& grant);
+  std::optional<Grant> try_take(const config::Resources& wanted) const;
 
  private:
-  MachineShare(Machine machine, KeyLocks locks) : machine_(std::move(machine)), locks_(std::move(locks)) {}
-  // Locks `count` of the `size` units of a kind; false when fewer are free.
-  bool take_units(std::string_view kind, uint64_t size, uint64_t count, Grant& grant);
+  MachineShare(Machine machine, fs::path file) : machine_(std::move(machine)), file_(std::move(file)) {}
 
   Machine machine_;
-  KeyLocks locks_;
+  fs::path file_;
 };
 
 }  // namespace tidemill::engine

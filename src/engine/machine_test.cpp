@@ -26,7 +26,7 @@ TEST(MachineShare, GivesAllThatIsWantedOrNothing) {
   auto second = other->try_take({.cpus = 1, .gpus = 1, .locks = {"b"}});
   ASSERT_TRUE(second) << "what was refused has not kept anything";
   EXPECT_EQ(second->gpus, std::vector<std::string>{"1"});
-  share->give_back(*first);
+  first.reset();
   EXPECT_TRUE(other->try_take({.cpus = 3, .gpus = 1, .locks = {"a"}}));
 }
 

@@ -5,7 +5,9 @@
 
 #include "base/text.h"
 #include "base/time.h"
+#include "engine/earlier.h"
 #include "engine/engine.h"
+#include "sys/minded_process.h"
 #include "sys/process.h"
 
 namespace tidemill::engine {
@@ -49,6 +51,10 @@ std::string this_runner() {
   return fmt::format("{}:{}:{}", boot_id(), pid, start_time(pid));
 }
 
+bool runner_is_of_this_boot(std::string_view runner) {
+  return runner.substr(0, runner.find(':')) == boot_id();
+}
+
 bool runner_is_alive(std::string_view runner) {
   std::vector<std::string> parts = split(runner, ':');
   return parts.size() == 3 && parts[0] == boot_id() && !parts[2].empty() && start_time(parts[1]) == parts[2];
@@ -74,12 +80,15 @@ std::vector<tracking::KeyValue> source_tags(const fs::path& folder, const std::s
   return tags;
 }
 
-Result<std::vector<std::string>> end_orphaned_runs(tracking::Store& store) {
+Result<std::vector<std::string>> end_orphaned_runs(tracking::Store& store, const fs::path& state_dir) {
   std::vector<std::string> ended;
   for (const auto& run : TRY(store.running_runs_with_tag(kRunnerTag))) {
     if (runner_is_alive(run.tag(kRunnerTag))) continue;
-    TRY(store.set_tag(run.info.id, "tidemill.failure",
-                      "its runner ended without finishing it (killed, or the machine went down)"));
+    if (is_minded(process_record(attempts_folder(state_dir), run.info.id))) continue;
+    std::string failure = "its runner ended without finishing it (killed, or the machine went down)";
+    if (!run.tag("tidemill.pipeline").empty())
+      failure += fmt::format("; `tidemill resume {}` goes on", run.info.id);
+    TRY(store.set_tag(run.info.id, "tidemill.failure", failure));
     TRY(store.update_run(
         {.run_id = run.info.id, .status = tracking::RunStatus::kFailed, .end_time = now_ms()}));
     ended.push_back(run.info.id);

@@ -17,6 +17,9 @@ std::string this_runner();
 // Whether that process still runs on this machine.
 bool runner_is_alive(std::string_view runner);
 
+// Whether it was started since the machine was.
+bool runner_is_of_this_boot(std::string_view runner);
+
 std::string user_name();
 
 // Tags as MLflow sets them for runs of a project in this folder (mlflow.source.*, mlflow.project.backend,

@@ -14,28 +14,66 @@ Record::Record(const pipeline::Plan& plan, tracking::Store& store, const Options
                const Listener& listener, Shape shape)
     : plan_(plan), store_(store), options_(options), listener_(listener), shape_(shape), user_(user_name()) {}
 
-Result<> Record::begin() {
-  std::string name = options_.experiment.empty() ? plan_.experiment : options_.experiment;
-  experiment_ = TRY(store_.experiment(TRY(store_.ensure_experiment(name))));
-  RunStarted event{.run_id = "",
-                   .run_name = "",
+RunStarted Record::started_event(const std::string& name) const {
+  RunStarted event{.run_id = run_id_,
+                   .run_name = name,
                    .experiment_id = experiment_.id,
                    .experiment = experiment_.name,
                    .steps = {}};
   for (const auto& step : plan_.steps) event.steps.push_back(step.name);
-  if (is_pipeline()) {
-    std::vector<KeyValue> tags = tags_of(plan_.folder);
-    tags.emplace_back("mlflow.project.entryPoint", "main");
-    tags.emplace_back("tidemill.pipeline", plan_.name);
-    tracking::Run parent =
-        TRY(make_run(options_.run_name.empty() ? plan_.name : options_.run_name, std::move(tags)));
-    artifacts_ = TRY(folder_of(parent));
-    run_id_ = event.run_id = parent.info.id;
-    event.run_name = parent.info.name;
-    add(tracking::NewRun{std::move(parent)});
-    add(tracking::LogBatch{run_id_, {.metrics = {}, .params = plan_.params, .tags = {}}});
+  return event;
+}
+
+Result<> Record::begin() {
+  std::string name = options_.experiment.empty() ? plan_.experiment : options_.experiment;
+  experiment_ = TRY(store_.experiment(TRY(store_.ensure_experiment(name))));
+  if (!is_pipeline()) {
+    tell(started_event(""));
+    return {};
   }
+  std::vector<KeyValue> tags = tags_of(plan_.folder);
+  tags.emplace_back("mlflow.project.entryPoint", "main");
+  tags.emplace_back("tidemill.pipeline", plan_.name);
+  tracking::Run parent =
+      TRY(make_run(options_.run_name.empty() ? plan_.name : options_.run_name, std::move(tags)));
+  artifacts_ = TRY(folder_of(parent));
+  run_id_ = parent.info.id;
+  tell(started_event(parent.info.name));
+  add(tracking::NewRun{std::move(parent)});
+  add(tracking::LogBatch{run_id_, {.metrics = {}, .params = plan_.params, .tags = {}}});
+  if (!options_.request.empty()) add(tracking::RunRequest{run_id_, options_.request});
+  return {};
+}
+
+Result<Before> Record::go_on(const std::string& run_id) {
+  tracking::Run run = TRY(store_.run(run_id));
+  if (run.info.status == tracking::RunStatus::kFinished)
+    return fail(Code::kConflict, "run {} has finished; `tidemill run` starts a new one", run_id);
+  experiment_ = TRY(store_.experiment(run.info.experiment_id));
+  artifacts_ = TRY(folder_of(run));
+  run_id_ = run_id;
+  TRY(reopen(run));
+  if (!options_.request.empty()) add(tracking::RunRequest{run_id_, options_.request});
+  RunStarted event = started_event(run.info.name);
+  event.resumed = true;
   tell(std::move(event));
+  bool lost = run.info.status == tracking::RunStatus::kRunning || !run.tag("tidemill.failure").empty();
+  return lost ? Before::kLost : Before::kEnded;
+}
+
+Result<> Record::adopt(const StepRun& step) {
+  tracking::Run run = TRY(store_.run(step.id));
+  bool ended_by_its_program =
+      run.info.status != tracking::RunStatus::kRunning && run.tag("tidemill.failure").empty();
+  return ended_by_its_program ? Result<>() : reopen(run);
+}
+
+Result<> Record::reopen(const tracking::Run& run) {
+  const std::string& id = run.info.id;
+  if (!run.tag("tidemill.failure").empty()) TRY(store_.delete_tag(id, "tidemill.failure"));
+  add(tracking::UpdateRun{.run_id = id, .status = tracking::RunStatus::kRunning, .end_time = 0, .name = {}});
+  add(tracking::LogBatch{id,
+                         {.metrics = {}, .params = {}, .tags = {{std::string(kRunnerTag), this_runner()}}}});
   return {};
 }
 
@@ -124,7 +162,7 @@ void Record::set_state(size_t step, StepState state, const StepRun& run, const D
                            .state = std::string(to_string(state)),
                            .attempt = run.attempt,
                            .step_run = run.id,
-                           .key = decision.key,
+                           .key = decision.identity,
                            .reason = decision.reason});
   if (!decision.key.empty() && (state == StepState::kRunning || state == StepState::kReused))
     add(tracking::StepKey{.pipeline = plan_.name,

@@ -23,6 +23,9 @@ struct StepRun {
   int attempt = 0;     // 1 for the first
 };
 
+// How the runner before left a run that goes on.
+enum class Before { kEnded, kLost };  // kLost: it was killed, or the machine went down
+
 class Record {
  public:
   Record(const pipeline::Plan& plan, tracking::Store& store, const Options& options, const Listener& listener,
@@ -30,10 +33,14 @@ class Record {
 
   // The experiment and the parent run.
   Result<> begin();
+  // Those of a run that goes on. kConflict when it has finished.
+  Result<Before> go_on(const std::string& run_id);
   Result<> end(tracking::RunStatus status, double seconds);
 
   // A run for the step, with its folder on this machine.
   Result<StepRun> begin_step(size_t step, const Decision& decision, int attempt);
+  // The attempt's run, begun by an earlier runner, is this one's from now on.
+  Result<> adopt(const StepRun& run);
   // A run that points at the artifacts of the one whose result is reused. Returns its id.
   Result<std::string> reuse_step(size_t step, const Decision& decision);
   void set_state(size_t step, StepState state, const StepRun& run, const Decision& decision);
@@ -48,6 +55,8 @@ class Record {
   const fs::path& artifacts() const { return artifacts_; }
 
  private:
+  Result<> reopen(const tracking::Run& run);
+  RunStarted started_event(const std::string& name) const;
   Result<fs::path> folder_of(const tracking::Run& run) const;
   Result<tracking::Run> make_step_run(size_t step);
   Result<tracking::Run> make_run(const std::string& name, std::vector<tracking::KeyValue> tags) const;

@@ -76,7 +76,7 @@ TEST_F(Retrying, AStepThatSucceedsAtLastKeepsTheRunAndTheLogOfEveryAttempt) {
   tracking::Run last = store_->run(outcome->steps[0].run_id).value();
   EXPECT_EQ(last.info.status, RunStatus::kFinished);
   EXPECT_EQ(last.tag("tidemill.attempt"), "3");
-  EXPECT_EQ(last.tag("tidemill.reason"), "attempt 3, after exit status 2");
+  EXPECT_EQ(last.tag("tidemill.reason"), "attempt 3: exit status 2");
   auto record = store_->step_records(outcome->run_id).value()[0];
   EXPECT_EQ(record.attempt, 3);
   EXPECT_EQ(record.step_run, last.info.id);
@@ -153,7 +153,7 @@ TEST_F(Retrying, NothingIsTriedAgainOnceAnotherStepHasFailed) {
 }
 
 TEST(Judge, MemoryThatRanOutIsNoOrdinaryKill) {
-  Ended ended{.step = 0, .exit = {.signal = SIGKILL}, .out_of_memory = true};
+  Ended ended{.step = 0, .end = MindedEnd{.exit = {.signal = SIGKILL}}, .out_of_memory = true};
   TempDir dir = TempDir::create().value();
   auto opened = tracking::Store::open({.uri = dir.path() / "t.db"}).value();
   Verdict verdict = judge(ended, {}, opened, "").value();

@@ -57,9 +57,13 @@ std::optional<size_t> Scheduler::next() {
   if (queue_.empty() || running_ >= most_parallel_) return std::nullopt;
   size_t step = queue_.top();
   queue_.pop();
+  begin(step);
+  return step;
+}
+
+void Scheduler::begin(size_t step) {
   states_[step] = StepState::kRunning;
   ++running_;
-  return step;
 }
 
 void Scheduler::put_back(size_t step) {

@@ -28,6 +28,8 @@ class Scheduler {
   void enqueue(size_t step);
   // The next step to run; it counts as running from now on.
   std::optional<size_t> next();
+  // It runs already: a process that has been taken over. Counts even where there is no room.
+  void begin(size_t step);
   // It waits again, outside the queue.
   void put_back(size_t step);
   // It has ended: finished or reused steps make way for those that need them.

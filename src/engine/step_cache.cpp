@@ -99,6 +99,11 @@ void StepCache::forget_files() {
 Decision StepCache::make_key(size_t index) {
   const auto& step = plan_.steps[index];
   Decision decision;
+  auto found = ingredients(step);
+  if (found) {
+    decision.ingredients = std::move(*found);
+    decision.identity = pipeline::key_of(decision.ingredients);
+  }
   if (step.phase != config::Phase::kMain) {
     decision.reason = step.phase == config::Phase::kFinally     ? "the run has ended"
                       : step.phase == config::Phase::kOnSuccess ? "the run has succeeded"
@@ -107,9 +112,8 @@ Decision StepCache::make_key(size_t index) {
     decision.reason = "cache: false";
   } else if (auto reference = refers_to_run(step)) {
     decision.reason = fmt::format("it refers to {}, which is another in every run", *reference);
-  } else if (auto found = ingredients(step)) {
-    decision.ingredients = std::move(*found);
-    decision.key = pipeline::key_of(decision.ingredients);
+  } else if (found) {
+    decision.key = decision.identity;
   } else {
     // A metric that is missing, a file that cannot be read: the step will run into it, and say so.
     decision.reason = found.error().message;

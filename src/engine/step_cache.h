@@ -28,6 +28,7 @@ struct Decision {
   What what = What::kRun;
   std::string reason;                 // one line
   std::string key;                    // "" when its result cannot be kept
+  std::string identity;               // as key, also when the result cannot be kept: of use within one run
   pipeline::Ingredients ingredients;  // of the key
   KnownResult result;                 // when reused
 };

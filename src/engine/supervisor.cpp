@@ -16,83 +16,50 @@ bool was_killed(const Exit& exit) { return exit.signal == SIGKILL || exit.status
 
 }  // namespace
 
-using std::chrono::milliseconds;
-using std::chrono::steady_clock;
-
-Result<Supervisor> Supervisor::start(milliseconds grace) {
-  Supervisor supervisor(grace, TRY(ProcessGuard::start()));
-  adopt_orphans();
-  return supervisor;
-}
-
-Result<> Supervisor::launch(size_t step, const ProcessOptions& options,
-                            std::optional<std::chrono::seconds> timeout) {
-  Running running{.step = step, .process = TRY(Process::start(options))};
-  guard_.add(running.process.pid());
-  if (timeout) running.deadline = steady_clock::now() + *timeout;
-  running_.push_back(std::move(running));
+Result<> Supervisor::launch(size_t step, const ProcessOptions& options, const Minding& minding) {
+  running_.push_back({step, minding.record, TRY(MindedProcess::start(options, minding))});
   return {};
 }
 
-milliseconds Supervisor::until_next_deadline(milliseconds most) const {
-  auto now = steady_clock::now();
-  for (const auto& running : running_) {
-    const auto& next = running.kill_at ? running.kill_at : running.deadline;
-    if (next) most = std::min(most, std::chrono::ceil<milliseconds>(std::max(*next, now) - now));
-  }
-  return most;
+void Supervisor::take_over(size_t step, const fs::path& record, MindedProcess process) {
+  running_.push_back({step, record, std::move(process)});
 }
 
-std::vector<Ended> Supervisor::wait(milliseconds patience) {
+std::vector<Ended> Supervisor::wait(std::chrono::milliseconds patience) {
   std::vector<pollfd> fds;
   for (const auto& running : running_) fds.push_back({running.process.pidfd(), POLLIN, 0});
   if (!stopping_ && interrupt_fd() >= 0) fds.push_back({interrupt_fd(), POLLIN, 0});
-  poll(fds.data(), fds.size(), static_cast<int>(until_next_deadline(patience).count()));
+  poll(fds.data(), fds.size(), static_cast<int>(patience.count()));
 
   std::vector<Ended> ended;
-  for (auto it = running_.begin(); it != running_.end();) {
-    auto exit = it->process.wait_for(milliseconds(0));
-    if (!exit) {
+  size_t polled = 0;
+  for (auto it = running_.begin(); it != running_.end(); ++polled) {
+    if (fds[polled].revents == 0) {
       ++it;
       continue;
     }
-    guard_.remove(it->process.pid());
-    it->process.signal_group(SIGKILL);  // what a step leaves running in its group ends with it
-    ended.push_back({.step = it->step,
-                     .exit = *exit,
-                     .stopped = it->stopped,
-                     .seconds = it->watch.seconds(),
-                     .out_of_memory = was_killed(*exit) && memory_.killed_something()});
+    auto end = read_end(it->record);
+    bool out_of_memory = end && was_killed(end->exit) && memory_.killed_something();
+    ended.push_back({it->step, std::move(end), out_of_memory});
     it = running_.erase(it);
   }
-  enforce_deadlines();
   return ended;
 }
 
-void Supervisor::stop(Running& running, StopCause cause) {
-  if (running.kill_at) return;
-  running.stopped = cause;
-  running.kill_at = steady_clock::now() + grace_;
-  running.process.signal_group(SIGTERM);
+void Supervisor::stop(size_t step) {
+  for (auto& running : running_)
+    if (running.step == step) running.process.stop();
 }
 
 void Supervisor::stop_all() {
   stopping_ = true;
-  for (auto& running : running_) stop(running, StopCause::kInterrupt);
-}
-
-void Supervisor::enforce_deadlines() {
-  auto now = steady_clock::now();
-  for (auto& running : running_) {
-    if (running.deadline && now >= *running.deadline) stop(running, StopCause::kTimeout);
-    if (running.kill_at && now >= *running.kill_at) running.process.signal_group(SIGKILL);
-  }
+  for (auto& running : running_) running.process.stop();
 }
 
 void Supervisor::end_all() {
-  for (auto& running : running_) running.process.stop(grace_);
+  for (auto& running : running_) running.process.stop();
+  for (auto& running : running_) running.process.wait();
   running_.clear();
-  kill_orphans({guard_.pid()});
 }
 
 }  // namespace tidemill::engine

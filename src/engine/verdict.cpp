@@ -18,13 +18,17 @@ Verdict failed(config::FailureKind kind, std::string reason, int exit_status = 0
 Result<Verdict> judge(const Ended& ended, const config::StepSettings& settings, tracking::Store& store,
                       const std::string& run_id) {
   using Kind = config::FailureKind;
-  if (ended.stopped == StopCause::kInterrupt) return Verdict{StepState::kKilled, "interrupted", {}};
-  if (ended.stopped == StopCause::kTimeout)
+  if (!ended.end)
+    return failed(Kind::kInfrastructure,
+                  "its process was lost: it was killed together with its minder, or the machine went down");
+  const Exit& exit = ended.end->exit;
+  if (ended.end->stopped == StopCause::kAsked) return Verdict{StepState::kKilled, "interrupted", {}};
+  if (ended.end->stopped == StopCause::kTimeout)
     return failed(Kind::kTimeout,
                   fmt::format("did not end within its timeout of {} s", settings.timeout->count()));
-  if (ended.out_of_memory) return failed(Kind::kMemory, ended.exit.describe() + ": memory ran out");
-  if (ended.exit.signal != 0) return failed(Kind::kSignal, ended.exit.describe());
-  if (!ended.exit.ok()) return failed(Kind::kExit, ended.exit.describe(), ended.exit.status);
+  if (ended.out_of_memory) return failed(Kind::kMemory, exit.describe() + ": memory ran out");
+  if (exit.signal != 0) return failed(Kind::kSignal, exit.describe());
+  if (!exit.ok()) return failed(Kind::kExit, exit.describe(), exit.status);
   RunStatus status = TRY(store.run(run_id)).info.status;
   if (status == RunStatus::kFailed || status == RunStatus::kKilled)
     return failed(Kind::kExit, fmt::format("its program ended the run as {}", tracking::to_string(status)));
@@ -43,10 +47,10 @@ RunStatus run_status(StepState state) {
   }
 }
 
-std::vector<tracking::Metric> usage_metrics(const Ended& ended) {
-  const Exit& exit = ended.exit;
+std::vector<tracking::Metric> usage_metrics(const MindedEnd& end) {
+  const Exit& exit = end.exit;
   int64_t now = now_ms();
-  return {{"system/step_seconds", ended.seconds, now, 0},
+  return {{"system/step_seconds", end.seconds, now, 0},
           {"system/step_cpu_seconds", exit.user_seconds + exit.system_seconds, now, 0},
           {"system/step_memory_megabytes", static_cast<double>(exit.max_resident_bytes) / 1e6, now, 0}};
 }

@@ -23,7 +23,7 @@ Result<Verdict> judge(const Ended& ended, const config::StepSettings& settings, 
                       const std::string& run_id);
 
 tracking::RunStatus run_status(StepState state);
-std::vector<tracking::Metric> usage_metrics(const Ended& ended);
+std::vector<tracking::Metric> usage_metrics(const MindedEnd& end);
 // At most `count` of the log's last lines.
 std::vector<std::string> last_lines(const fs::path& log, size_t count);
 

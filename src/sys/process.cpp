@@ -2,8 +2,6 @@
 
 #include <fcntl.h>
 #include <poll.h>
-#include <sys/prctl.h>
-#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -12,91 +10,17 @@
 #include <cstdlib>
 #include <thread>
 
-extern char** environ;
+#include "sys/child.h"
 
 namespace tidemill {
 namespace {
-
-// The C arrays that exec wants, kept alive together with the strings they point into. Built before the fork:
-// the child of a program with threads may call only async-signal-safe functions.
-struct CStrings {
-  std::vector<std::string> strings;
-  std::vector<char*> pointers;
-
-  char** array() {
-    pointers.clear();
-    for (auto& text : strings) pointers.push_back(text.data());
-    pointers.push_back(nullptr);
-    return pointers.data();
-  }
-};
-
-CStrings child_environment(const ProcessOptions& options) {
-  CStrings env;
-  for (char** entry = environ; *entry != nullptr; ++entry) {
-    std::string_view text = *entry;
-    std::string name(text.substr(0, text.find('=')));
-    bool replaced = options.extra_env.count(name) > 0;
-    bool removed =
-        std::find(options.unset_env.begin(), options.unset_env.end(), name) != options.unset_env.end();
-    if (!replaced && !removed) env.strings.emplace_back(text);
-  }
-  for (const auto& [name, value] : options.extra_env) env.strings.push_back(name + "=" + value);
-  return env;
-}
-
-// What the child needs between fork and exec.
-struct ChildSetup {
-  const char* program;
-  char** argv;
-  char** env;
-  const char* working_dir;    // nullptr: stay
-  int input, output, errors;  // -1: inherit
-  bool new_group;
-  pid_t parent;
-  int report;  // errno of a failed exec goes here
-};
-
-[[noreturn]] void run_child(const ChildSetup& setup) {
-  auto fail_with_errno = [&] {
-    int error = errno;
-    [[maybe_unused]] ssize_t ignored = ::write(setup.report, &error, sizeof error);
-    _exit(127);
-  };
-  // A step must not outlive a runner that was killed; its own children are in its process group.
-  prctl(PR_SET_PDEATHSIG, SIGKILL);
-  if (getppid() != setup.parent) _exit(127);
-  if (setup.new_group) setpgid(0, 0);
-  for (auto [from, to] :
-       {std::pair{setup.input, STDIN_FILENO}, {setup.output, STDOUT_FILENO}, {setup.errors, STDERR_FILENO}})
-    if (from >= 0 && dup2(from, to) < 0) fail_with_errno();
-  if (setup.working_dir != nullptr && chdir(setup.working_dir) != 0) fail_with_errno();
-  sigset_t none;
-  sigemptyset(&none);
-  sigprocmask(SIG_SETMASK, &none, nullptr);
-  for (int signal : {SIGINT, SIGTERM, SIGPIPE, SIGHUP}) ::signal(signal, SIG_DFL);
-  execve(setup.program, setup.argv, setup.env);
-  fail_with_errno();
-  _exit(127);
-}
-
-Result<fs::path> resolve_program(const std::string& name) {
-  if (name.find('/') != std::string::npos) return fs::path(name);
-  auto found = find_program(name);
-  if (!found) return fail(Code::kNotFound, "program '{}' is not in PATH", name);
-  return *found;
-}
-
-struct Streams {
-  int input = -1, output = -1, errors = -1;
-};
 
 struct Child {
   pid_t pid;
   Fd pidfd;
 };
 
-Result<Child> spawn(const ProcessOptions& options, Streams streams) {
+Result<Child> spawn(const ProcessOptions& options, const Streams& streams) {
   if (options.argv.empty()) return fail(Code::kInvalid, "no program to start");
   fs::path program = TRY(resolve_program(options.argv[0]));
   CStrings argv{options.argv, {}};
@@ -124,28 +48,9 @@ Result<Child> spawn(const ProcessOptions& options, Streams streams) {
   int error = 0;
   if (::read(report_read.get(), &error, sizeof error) == sizeof error) {
     waitpid(pid, nullptr, 0);
-    std::string what = fmt::format("start {}", program.string());
-    if (error == ENOENT && !options.working_dir.empty() && !fs::is_directory(options.working_dir))
-      what = fmt::format("start {} in {}", program.string(), options.working_dir.string());
-    return tl::unexpected<Error>(errno_error(what, error));
+    return tl::unexpected<Error>(start_error(program, options, error));
   }
   return Child{pid, Fd(static_cast<int>(syscall(SYS_pidfd_open, pid, 0)))};
-}
-
-Exit exit_from(int status, const rusage& usage) {
-  auto seconds = [](const timeval& t) {
-    return static_cast<double>(t.tv_sec) + static_cast<double>(t.tv_usec) * 1e-6;
-  };
-  Exit exit;
-  if (WIFSIGNALED(status)) {
-    exit.signal = WTERMSIG(status);
-  } else {
-    exit.status = WEXITSTATUS(status);
-  }
-  exit.user_seconds = seconds(usage.ru_utime);
-  exit.system_seconds = seconds(usage.ru_stime);
-  exit.max_resident_bytes = static_cast<uint64_t>(usage.ru_maxrss) * 1024;
-  return exit;
 }
 
 }  // namespace
@@ -183,17 +88,7 @@ Process& Process::operator=(Process&&) noexcept = default;
 Process::~Process() = default;
 
 Result<Process> Process::start(const ProcessOptions& options) {
-  Fd null = TRY(open_file("/dev/null", O_RDWR));
-  Fd output;
-  Streams streams{.input = null.get()};
-  if (!options.output_file.empty()) {
-    output = TRY(open_file(options.output_file, O_WRONLY | O_CREAT | O_APPEND));
-    streams.output = streams.errors = output.get();
-  } else if (options.output_fd >= 0) {
-    streams.output = streams.errors = options.output_fd;
-  } else if (options.discard_output) {
-    streams.output = streams.errors = null.get();
-  }
+  Streams streams = TRY(Streams::open(options));
   Child child = TRY(spawn(options, streams));
   auto state = std::make_unique<State>();
   state->pid = child.pid;
@@ -245,7 +140,8 @@ Result<Captured> run_command(const std::vector<std::string>& argv, std::chrono::
     return tl::unexpected<Error>(errno_error("pipe", errno));
   Fd out_read(out[0]), out_write(out[1]), err_read(err[0]), err_write(err[1]);
   Fd null = TRY(open_file("/dev/null", O_RDONLY));
-  Child child = TRY(spawn({.argv = argv}, {null.get(), out_write.get(), err_write.get()}));
+  Child child =
+      TRY(spawn({.argv = argv}, {.input = null.get(), .output = out_write.get(), .errors = err_write.get()}));
   out_write.reset();
   err_write.reset();
   auto state = std::make_unique<Process::State>();

@@ -22,7 +22,6 @@ struct ProcessOptions {
   std::map<std::string, std::string> extra_env;  // added to, or replacing, this process's environment
   std::vector<std::string> unset_env;            // removed from it
   fs::path output_file;                          // stdout and stderr, appended; empty: inherited
-  int output_fd = -1;                            // the same into an open descriptor, which stays open here
   bool discard_output = false;
   bool new_group = true;  // leader of a process group of its own, so that grandchildren can be signalled
 };

@@ -1,16 +1,11 @@
 #include "sys/process_guard.h"
 
-#include <dirent.h>
 #include <fcntl.h>
-#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <csignal>
-#include <cstdlib>
-
-#include "base/text.h"
 
 namespace tidemill {
 namespace {
@@ -42,30 +37,6 @@ constexpr size_t kMaxGroups = 1024;
   _exit(0);
 }
 
-// The parent's id in /proc/<pid>/stat: the second field behind the last ')', as a program's name may hold
-// anything.
-pid_t parent_of(std::string_view pid) {
-  auto stat = read_file(fs::path("/proc") / pid / "stat", 1 << 16);
-  if (!stat) return -1;
-  size_t name_end = stat->rfind(')');
-  if (name_end == std::string::npos) return -1;
-  auto fields = split(std::string_view(*stat).substr(name_end + 1), ' ');
-  return fields.size() > 2 ? std::atoi(fields[2].c_str()) : -1;
-}
-
-std::vector<pid_t> children() {
-  std::vector<pid_t> found;
-  DIR* proc = opendir("/proc");
-  if (proc == nullptr) return found;
-  while (dirent* entry = readdir(proc)) {
-    std::string_view name = entry->d_name;
-    if (name.find_first_not_of("0123456789") != std::string_view::npos) continue;
-    if (parent_of(name) == getpid()) found.push_back(std::atoi(entry->d_name));
-  }
-  closedir(proc);
-  return found;
-}
-
 }  // namespace
 
 Result<ProcessGuard> ProcessGuard::start() {
@@ -93,21 +64,5 @@ void ProcessGuard::add(pid_t group) {
 }
 
 void ProcessGuard::remove(pid_t group) { add(-group); }
-
-void adopt_orphans() { prctl(PR_SET_CHILD_SUBREAPER, 1); }
-
-int kill_orphans(const std::vector<pid_t>& keep) {
-  int killed = 0;
-  // Killing one hands its children to us, so look again until there is nothing new.
-  for (bool again = true; again;) {
-    again = false;
-    for (pid_t pid : children()) {
-      if (std::find(keep.begin(), keep.end(), pid) != keep.end()) continue;
-      kill(pid, SIGKILL);
-      if (waitpid(pid, nullptr, 0) == pid) ++killed, again = true;
-    }
-  }
-  return killed;
-}
 
 }  // namespace tidemill

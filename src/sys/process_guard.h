@@ -1,10 +1,7 @@
-// No process may be left behind by a runner: not when it is killed with SIGKILL, and not by programs that
-// fork twice to leave their process group.
+// No process may be left behind by a program that is killed with SIGKILL.
 #pragma once
 
 #include <sys/types.h>
-
-#include <vector>
 
 #include "base/files.h"
 #include "base/result.h"
@@ -36,11 +33,5 @@ class ProcessGuard {
   pid_t pid_ = -1;
   Fd pipe_;
 };
-
-// From now on, descendants whose parents have ended become children of this process instead of init's.
-void adopt_orphans();
-// Kills and reaps all children of this process but those in `keep`, until there are none. Returns how many
-// there were. For the end of a run: what is left then are programs that left their step's process group.
-int kill_orphans(const std::vector<pid_t>& keep);
 
 }  // namespace tidemill

@@ -2,7 +2,6 @@
 
 #include <fcntl.h>
 #include <poll.h>
-#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -170,18 +169,6 @@ TEST_F(ProcessTest, GuardLeavesAloneWhatWasTakenBack) {
     guard.remove(process.pid());
   }
   EXPECT_TRUE(alive(process.pid()));
-}
-
-TEST_F(ProcessTest, OrphansThatLeftTheGroupAreKilled) {
-  adopt_orphans();
-  std::string script =
-      fmt::format("setsid sh -c 'echo $$ > {}; exec sleep 1000' & exit 0", file("pid").string());
-  auto process = Process::start({.argv = {"sh", "-c", script}}).value();
-  EXPECT_TRUE(process.wait().ok());
-  pid_t orphan = read_pid(file("pid"));
-  EXPECT_GE(kill_orphans({}), 1);
-  EXPECT_FALSE(alive(orphan));
-  prctl(PR_SET_CHILD_SUBREAPER, 0);
 }
 
 }  // namespace

@@ -130,7 +130,8 @@ Result<> GarbageCollection::erase_run(std::string_view id) {
                  "DELETE FROM tags WHERE run = ?", "DELETE FROM artifacts WHERE run = ?",
                  "DELETE FROM run_dataset_tags WHERE run = ?", "DELETE FROM run_datasets WHERE run = ?",
                  "DELETE FROM run_models WHERE run = ?", "DELETE FROM logged_model_metrics WHERE run = ?",
-                 "DELETE FROM steps WHERE run = ?", "DELETE FROM runs WHERE id = ?"},
+                 "DELETE FROM steps WHERE run = ?", "DELETE FROM run_requests WHERE run = ?",
+                 "DELETE FROM runs WHERE id = ?"},
                 row));
     TRY(connection.run("DELETE FROM step_results WHERE run = ?", id));
     return connection.run("DELETE FROM step_keys WHERE step_run = ?", id);

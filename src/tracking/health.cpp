@@ -25,6 +25,7 @@ constexpr std::string_view kStrays[] = {
     "SELECT count(*) FROM metric_chunks WHERE run NOT IN (SELECT id FROM runs)",
     "SELECT count(*) FROM metric_tails WHERE id NOT IN (SELECT tail FROM metrics WHERE tail IS NOT NULL)",
     "SELECT count(*) FROM artifacts WHERE run NOT IN (SELECT id FROM runs)",
+    "SELECT count(*) FROM run_requests WHERE run NOT IN (SELECT id FROM runs)",
     "SELECT count(*) FROM model_versions WHERE model NOT IN (SELECT id FROM registered_models)",
     "SELECT count(*) FROM logged_models WHERE experiment NOT IN (SELECT id FROM experiments)"};
 

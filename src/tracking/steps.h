@@ -12,8 +12,14 @@ struct StepRecord {
   std::string state;     // a word of the engine
   int attempt = 0;       // 1 for the first
   std::string step_run;  // the run of the latest attempt; "" before the first
-  std::string key;       // see StepResult; "" when the step has none
+  std::string key;       // of what it was made of, as StepResult::key; also when its result is not kept
   std::string reason;    // why it ran, was reused, failed, was skipped
+};
+
+// What a pipeline's run was started with.
+struct RunRequest {
+  std::string run_id;
+  std::string request;  // JSON of whoever started it
 };
 
 // The run whose artifacts are the result of everything that the key stands for.

@@ -34,7 +34,7 @@ struct CreateRun {
 struct UpdateRun {
   std::string run_id;
   std::optional<RunStatus> status;
-  std::optional<int64_t> end_time;
+  std::optional<int64_t> end_time;  // 0: it has none (any more)
   std::optional<std::string> name;
 };
 
@@ -66,7 +66,8 @@ struct RecordArtifacts {
   std::string run_id;
   std::vector<ArtifactEntry> entries;
 };
-using Change = std::variant<NewRun, UpdateRun, LogBatch, RecordArtifacts, StepRecord, StepResult, StepKey>;
+using Change =
+    std::variant<NewRun, UpdateRun, LogBatch, RecordArtifacts, RunRequest, StepRecord, StepResult, StepKey>;
 
 // MLflow's filter grammar (docs: "Search runs"): clause (AND clause)*.
 struct SearchRuns {
@@ -172,6 +173,8 @@ class Store {
   // Several changes in their order, in one transaction: all or nothing, one fsync.
   Result<> apply(std::span<Change> changes);
 
+  // What the run was started with; nullopt: it is no pipeline's, or an older program's.
+  Result<std::optional<std::string>> run_request(std::string_view run_id);
   // The steps of a pipeline's run, by name.
   Result<std::vector<StepRecord>> step_records(std::string_view run_id);
   // The results of these keys whose runs are not deleted, in the order of the keys.

@@ -160,8 +160,10 @@ Result<RunInfo> change_run(db::Connection& connection, WriteCache& cache, const 
     TRY(connection.run("UPDATE runs SET status = ? WHERE id = ?", static_cast<int>(*update.status), run.row));
     if (is_terminal(*update.status)) TRY(cache.metrics.seal(connection, run.row));
   }
-  if (update.end_time)
-    TRY(connection.run("UPDATE runs SET end_time = ? WHERE id = ?", *update.end_time, run.row));
+  if (update.end_time) {
+    std::optional<int64_t> time = *update.end_time != 0 ? update.end_time : std::nullopt;
+    TRY(connection.run("UPDATE runs SET end_time = ? WHERE id = ?", time, run.row));
+  }
   if (update.name && !update.name->empty())
     TRY(put_tag(connection, cache.keys, run.row, kRunNameTag, *update.name));
   db::Statement row =

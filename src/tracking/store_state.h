@@ -107,6 +107,7 @@ Result<bool> put_run_model(db::Connection& connection, int64_t run, ModelRole ro
 Result<> put_artifacts(db::Connection& connection, WriteCache& cache, std::string_view run_id,
                        const std::vector<ArtifactEntry>& entries);
 Result<> put_step(db::Connection& connection, WriteCache& cache, const StepRecord& step);
+Result<> put_step(db::Connection& connection, WriteCache& cache, const RunRequest& request);
 Result<> put_step(db::Connection& connection, WriteCache& cache, const StepResult& result);
 Result<> put_step(db::Connection& connection, WriteCache& cache, const StepKey& key);
 

@@ -12,6 +12,14 @@ Result<> put_step(db::Connection& connection, WriteCache& cache, const StepRecor
       run.row, step.step, step.state, step.attempt, step.step_run, step.key, step.reason);
 }
 
+Result<> put_step(db::Connection& connection, WriteCache& cache, const RunRequest& request) {
+  RunRow run = TRY(cache.active_run(connection, request.run_id));
+  return connection.run(
+      "INSERT INTO run_requests (run, request) VALUES (?, ?) "
+      "ON CONFLICT (run) DO UPDATE SET request = excluded.request",
+      run.row, request.request);
+}
+
 Result<> put_step(db::Connection& connection, WriteCache&, const StepResult& result) {
   return connection.run(
       "INSERT INTO step_results (key, run, outputs) VALUES (?, ?, ?) "
@@ -25,6 +33,17 @@ Result<> put_step(db::Connection& connection, WriteCache&, const StepKey& key) {
       "ON CONFLICT (pipeline, step) DO UPDATE SET key = excluded.key, ingredients = excluded.ingredients, "
       "step_run = excluded.step_run",
       key.pipeline, key.step, key.key, key.ingredients, key.step_run);
+}
+
+Result<std::optional<std::string>> Store::run_request(std::string_view run_id) {
+  using Found = std::optional<std::string>;
+  return state_->read<Found>([&](Reader& reader) -> Result<Found> {
+    db::Statement row = TRY(reader.connection->prepare(
+        "SELECT q.request FROM runs r LEFT JOIN run_requests q ON q.run = r.id WHERE r.uuid = ?"));
+    if (!TRY(row.bind(run_id).step())) return tl::unexpected<Error>(no_run(run_id));
+    if (row.is_null(0)) return std::nullopt;
+    return std::string(row.text(0));
+  });
 }
 
 Result<std::vector<StepRecord>> Store::step_records(std::string_view run_id) {

@@ -29,6 +29,22 @@ TEST_F(Steps, ARunItsParametersAndItsStepComeIntoBeingTogether) {
   EXPECT_EQ(records[0].step_run, child.info.id);
 }
 
+TEST_F(Steps, WhatARunWasStartedWithIsKept) {
+  tracking::Run run = store_.create_run({.name = "p"}).value();
+  EXPECT_FALSE(store_.run_request(run.info.id).value());
+  std::vector<Change> changes = {RunRequest{run.info.id, "{}"}, RunRequest{run.info.id, "{\"port\":1}"}};
+  ASSERT_TRUE(store_.apply(changes));
+  EXPECT_EQ(store_.run_request(run.info.id).value(), "{\"port\":1}");
+  EXPECT_EQ(store_.run_request("absent").error().code, Code::kNotFound);
+}
+
+TEST_F(Steps, ARunCanGoOnAfterItHasEnded) {
+  tracking::Run run = store_.create_run({.name = "p"}).value();
+  ASSERT_TRUE(store_.update_run({.run_id = run.info.id, .status = RunStatus::kFailed, .end_time = 5}));
+  ASSERT_TRUE(store_.update_run({.run_id = run.info.id, .status = RunStatus::kRunning, .end_time = 0}));
+  EXPECT_FALSE(store_.run(run.info.id)->info.end_time);
+}
+
 TEST_F(Steps, NothingIsKeptWhenOneChangeIsRefused) {
   tracking::Run run = new_run("p");
   std::vector<Change> changes = {NewRun{run}, StepRecord{"no such run", "a", "running"}};

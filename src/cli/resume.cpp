@@ -1,0 +1,84 @@
+// tidemill resume: goes on with a run. tidemill cancel: ends one, whoever runs it.
+#include <algorithm>
+
+#include "cli/commands.h"
+#include "cli/run_options.h"
+#include "engine/cancel.h"
+
+#include <CLI/CLI.hpp>
+
+namespace tidemill::cli {
+namespace {
+
+struct ResumeOptions {
+  std::string run_id;
+  std::vector<std::string> params;
+  int max_parallel = 0;
+};
+
+// The parameters that were given then, with those that are given now in their place.
+Result<std::vector<std::string>> merged(const std::vector<std::string>& before,
+                                        const std::vector<std::string>& now) {
+  auto given = TRY(read_params(now));
+  std::vector<std::string> all = now;
+  for (const auto& [name, value] : TRY(read_params(before))) {
+    auto same = [&, &name = name](const auto& argument) { return argument.first == name; };
+    if (std::none_of(given.begin(), given.end(), same)) all.push_back(name + "=" + value);
+  }
+  return all;
+}
+
+Result<int> resume(const Context& context, const ResumeOptions& options) {
+  Request request;
+  {
+    auto store = TRY(context.open_store());
+    auto text = TRY(store.run_request(options.run_id));
+    if (!text)
+      return fail(Code::kInvalid,
+                  "run {} cannot be resumed: it is no pipeline's run, or from before this was kept",
+                  options.run_id);
+    request = TRY(parse_request(*text));
+  }
+  request.options.params = TRY(merged(request.options.params, options.params));
+  if (options.max_parallel > 0) request.options.max_parallel = options.max_parallel;
+  return run(context, request.options, EarlierRun{options.run_id, request.port});
+}
+
+Result<int> cancel(const Context& context, const std::string& run_id) {
+  auto store = TRY(context.open_store());
+  auto ended = TRY(engine::cancel(store, run_id, TRY(context.engine_options())));
+  fmt::print(stderr, "{}\n", ended);
+  return 0;
+}
+
+}  // namespace
+
+void add_resume(CLI::App& app, Context& context) {
+  CLI::App* command =
+      app.add_subcommand("resume", "Go on with a pipeline's run that has failed or was ended");
+  auto options = std::make_shared<ResumeOptions>();
+  command->add_option("RUN", options->run_id, "The run's id")->required();
+  command->add_option("-P,--param-list", options->params, "Another value than before, NAME=VALUE; repeatable")
+      ->allow_extra_args(false);
+  command->add_option("--max-parallel", options->max_parallel, "Steps at a time")->check(CLI::Range(1, 1024));
+  add_common_options(*command, context);
+  command->footer(
+      "What is done and has not changed since is kept, what still runs is taken over, the rest runs.\n"
+      "Examples:\n"
+      "  tidemill resume 0d9f2f5a7c5f4d1c9f5a8e7b6c5d4e3f\n"
+      "  tidemill resume 0d9f2f5a7c5f4d1c9f5a8e7b6c5d4e3f -P epochs=3");
+  command->callback(
+      [&context, options] { context.action = [&context, options] { return resume(context, *options); }; });
+}
+
+void add_cancel(CLI::App& app, Context& context) {
+  CLI::App* command = app.add_subcommand("cancel", "End a pipeline's run, also one whose runner was killed");
+  auto run_id = std::make_shared<std::string>();
+  command->add_option("RUN", *run_id, "The run's id")->required();
+  add_common_options(*command, context);
+  command->footer("Example: tidemill cancel 0d9f2f5a7c5f4d1c9f5a8e7b6c5d4e3f");
+  command->callback(
+      [&context, run_id] { context.action = [&context, run_id] { return cancel(context, *run_id); }; });
+}
+
+}  // namespace tidemill::cli

@@ -1,0 +1,49 @@
+#include "cli/run_options.h"
+
+#include "base/json.h"
+
+namespace tidemill::cli {
+
+std::string to_request(const RunOptions& options, uint16_t port) {
+  const projects::Source& source = options.source;
+  std::string uri = source.uri.empty() ? fs::absolute(source.folder).lexically_normal().string() : source.uri;
+  return dump_json({{"uri", uri},
+                    {"version", source.commit.empty() ? options.version : source.commit},
+                    {"params", options.params},
+                    {"experiment", options.experiment},
+                    {"env_manager", options.env_manager},
+                    {"max_parallel", options.max_parallel},
+                    {"force", options.force},
+                    {"no_cache", options.no_cache},
+                    {"keep_going", options.keep_going},
+                    {"forced_steps", options.forced_steps},
+                    {"steps", options.selection.steps},
+                    {"from", options.selection.from},
+                    {"port", port}});
+}
+
+Result<Request> parse_request(std::string_view text) {
+  auto json = TRY(parse_json(text));
+  try {
+    Request request;
+    RunOptions& options = request.options;
+    options.uri = json.at("uri").get<std::string>();
+    options.version = json.at("version").get<std::string>();
+    options.params = json.at("params").get<std::vector<std::string>>();
+    options.experiment = json.at("experiment").get<std::string>();
+    options.env_manager = json.at("env_manager").get<std::string>();
+    options.max_parallel = json.at("max_parallel").get<int>();
+    options.force = json.at("force").get<bool>();
+    options.no_cache = json.at("no_cache").get<bool>();
+    options.keep_going = json.at("keep_going").get<bool>();
+    options.forced_steps = json.at("forced_steps").get<std::vector<std::string>>();
+    options.selection.steps = json.at("steps").get<std::vector<std::string>>();
+    options.selection.from = json.at("from").get<std::string>();
+    request.port = json.at("port").get<uint16_t>();
+    return request;
+  } catch (const Json::exception& error) {
+    return fail(Code::kInternal, "what the run was started with cannot be read: {}", error.what());
+  }
+}
+
+}  // namespace tidemill::cli

@@ -1,0 +1,53 @@
+// What `tidemill run` is told, and how it is kept with the run for `tidemill resume`.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/files.h"
+#include "base/result.h"
+#include "cli/commands.h"
+#include "pipeline/selection.h"
+#include "projects/source.h"
+
+namespace tidemill::cli {
+
+struct RunOptions {
+  std::string uri, version;
+  projects::Source source;  // what they name
+  fs::path target;
+  std::vector<std::string> params;  // NAME=VALUE
+  std::string entry_point;
+  std::string experiment;
+  std::string run_name;
+  std::string env_manager;
+  int max_parallel = 0;
+  bool dry_run = false;
+  bool force = false;
+  bool no_cache = false;
+  bool keep_going = false;
+  std::vector<std::string> forced_steps;
+  pipeline::Selection selection;
+};
+
+// A pipeline's run that goes on.
+struct EarlierRun {
+  std::string run_id;
+  uint16_t port = 0;  // where its steps log to
+};
+
+// Of what was fetched; with absolute paths, the commit of a git repository, and the port of the endpoint that
+// the steps log to.
+std::string to_request(const RunOptions& options, uint16_t port);
+struct Request {
+  RunOptions options;
+  uint16_t port = 0;
+};
+// kInternal when the text is not what to_request() makes.
+Result<Request> parse_request(std::string_view text);
+
+// earlier: nullopt for a new run. Returns the exit status.
+Result<int> run(const Context& context, RunOptions& options, const std::optional<EarlierRun>& earlier);
+
+}  // namespace tidemill::cli

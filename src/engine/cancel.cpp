@@ -1,0 +1,56 @@
+#include "engine/cancel.h"
+
+#include <csignal>
+#include <cstdlib>
+#include <thread>
+
+#include "base/text.h"
+#include "base/time.h"
+#include "engine/earlier.h"
+#include "engine/provenance.h"
+#include "sys/minded_process.h"
+
+namespace tidemill::engine {
+namespace {
+
+using tracking::RunStatus;
+
+Result<std::string> end_runner(tracking::Store& store, const tracking::Run& run) {
+  const std::string runner(run.tag(kRunnerTag));
+  ::kill(std::atoi(split(runner, ':')[1].c_str()), SIGTERM);
+  while (runner_is_alive(runner) && TRY(store.run(run.info.id)).info.status == RunStatus::kRunning)
+    std::this_thread::sleep_for(std::chrono::milliseconds(20));
+  return fmt::format("run {} was ended by its runner", run.info.id);
+}
+
+Result<> mark_killed(tracking::Store& store, const std::string& run_id) {
+  return store.update_run({.run_id = run_id, .status = RunStatus::kKilled, .end_time = now_ms(), .name = {}})
+      .map([](const auto&) {});
+}
+
+}  // namespace
+
+Result<std::string> cancel(tracking::Store& store, const std::string& run_id, const Options& options) {
+  tracking::Run run = TRY(store.run(run_id));
+  if (run.info.status == RunStatus::kRunning && runner_is_alive(run.tag(kRunnerTag)))
+    return end_runner(store, run);
+  std::vector<std::string> stopped;
+  for (const auto& step : TRY(store.step_records(run_id))) {
+    if (step.state != to_string(StepState::kRunning)) continue;
+    auto process =
+        TRY(MindedProcess::find(process_record(attempts_folder(options.state_dir), step.step_run)));
+    if (!process) continue;
+    process->stop();
+    process->wait();
+    stopped.push_back(step.step);
+    TRY(mark_killed(store, step.step_run));
+  }
+  if (stopped.empty() && run.info.status != RunStatus::kRunning)
+    return fail(Code::kConflict, "run {} is not running: it is {}", run_id,
+                tracking::to_string(run.info.status));
+  TRY(mark_killed(store, run_id));
+  std::string what = stopped.empty() ? "no process of it was left" : "stopped " + join(stopped, ", ");
+  return fmt::format("run {}, whose runner is no more: {}", run_id, what);
+}
+
+}  // namespace tidemill::engine

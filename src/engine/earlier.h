@@ -1,0 +1,42 @@
+// What earlier runners have done of a run that goes on now: steps that are done, and processes that may still
+// run.
+#pragma once
+
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+#include "engine/events.h"
+#include "pipeline/plan.h"
+#include "tracking/store.h"
+
+namespace tidemill::engine {
+
+// The folder of what is kept of processes while they run, below the engine's (Options::state_dir).
+fs::path attempts_folder(const fs::path& state_dir);
+// In it, where the record of an attempt's process lies (sys/minded_process.h), and its progress file.
+fs::path process_record(const fs::path& folder, const std::string& step_run);
+fs::path progress_file(const fs::path& folder, const std::string& step_run);
+// What the steps of a run keep from one attempt to the next: a folder for each step, in this one.
+fs::path checkpoints_folder(const fs::path& state_dir, const std::string& run_id);
+
+class Earlier {
+ public:
+  Earlier() = default;
+  // Of the steps of the plan; of others that still run, the processes are stopped.
+  static Result<Earlier> load(const pipeline::Plan& plan, tracking::Store& store, const std::string& run_id,
+                              const fs::path& attempts);
+
+  // What is known of the step, and not taken yet; nullptr: nothing.
+  const tracking::StepRecord* find(size_t step) const;
+  std::optional<tracking::StepRecord> take(size_t step);
+  // Those that were running when their runner ended.
+  std::vector<size_t> running() const;
+
+ private:
+  std::map<size_t, tracking::StepRecord> records_;
+};
+
+}  // namespace tidemill::engine

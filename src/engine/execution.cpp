@@ -1,0 +1,187 @@
+#include "engine/execution.h"
+
+#include <algorithm>
+#include <thread>
+
+#include "base/text.h"
+#include "engine/step_check.h"
+#include "sys/signals.h"
+#include "sys/terminal.h"
+
+namespace tidemill::engine {
+namespace {
+
+using config::Phase;
+using std::chrono::milliseconds;
+using tracking::RunStatus;
+
+constexpr milliseconds kTick{200};
+
+size_t most_parallel(const pipeline::Plan& plan, const Options& options) {
+  int limit = options.max_parallel > 0 ? options.max_parallel : plan.max_parallel;
+  return limit > 0 ? static_cast<size_t>(limit) : std::max(1u, std::thread::hardware_concurrency());
+}
+
+}  // namespace
+
+Execution::Execution(const pipeline::Plan& plan, tracking::Store& store, const Options& options,
+                     const Listener& listener, Shape shape)
+    : plan_(plan),
+      store_(store),
+      options_(options),
+      listener_(listener),
+      scheduler_(plan, most_parallel(plan, options)),
+      record_(plan, store, options, listener, shape),
+      hashes_(options.hash_folder()),
+      cache_(plan, store, hashes_, options),
+      commands_(plan, options, record_, cache_),
+      retries_(options.random) {
+  for (const auto& step : plan.steps) outcome_.steps.push_back({step.name, "", StepState::kWaiting, 0});
+}
+
+Result<Outcome> Execution::run(const std::string& earlier_run) {
+  for (const auto& step : plan_.steps) {
+    TRY(check_step(plan_, step));
+    TRY(check_here(plan_, step, options_));
+  }
+  TRY(set_up());
+  TRY(begin(earlier_run));
+  auto done = run_phases();
+  if (!done) abandon();
+  supervisor_.end_all();
+  TRY(std::move(done));
+  TRY(end());
+  return outcome_;
+}
+
+Result<> Execution::set_up() {
+  if (options_.state_dir.empty()) scratch_.emplace(TRY(TempDir::create()));
+  const fs::path state = scratch_ ? scratch_->path() : options_.state_dir;
+  locks_.emplace(TRY(KeyLocks::open(state / "locks")));
+  if (std::any_of(plan_.steps.begin(), plan_.steps.end(),
+                  [](const auto& step) { return !step.settings.resources.empty(); }))
+    machine_.emplace(
+        TRY(MachineShare::open(options_.machine ? *options_.machine : this_machine(),
+                               options_.machine_file.empty() ? state / "machine" : options_.machine_file)));
+  attempts_folder_ = attempts_folder(state);
+  return make_dirs(attempts_folder_);
+}
+
+Result<> Execution::begin(const std::string& earlier_run) {
+  if (earlier_run.empty()) {
+    TRY(record_.begin());
+    if (record_.is_pipeline()) locks_->try_lock(record_.run_id());
+    return {};
+  }
+  if (!locks_->try_lock(earlier_run))
+    return fail(Code::kConflict, "run {} is still being run; `tidemill cancel {}` ends it", earlier_run,
+                earlier_run);
+  ends_again_ = TRY(record_.go_on(earlier_run)) == Before::kEnded;
+  earlier_ = TRY(Earlier::load(plan_, store_, earlier_run, attempts_folder_));
+  return find_survivors();
+}
+
+Result<> Execution::run_phases() {
+  TRY(loop(Phase::kMain));
+  std::vector<std::string> failed;
+  for (size_t i = 0; i < plan_.steps.size(); ++i)
+    if (has_failed(i)) failed.push_back(plan_.steps[i].name);
+  std::string state = stopping_ ? "interrupted" : failed.empty() ? "succeeded" : "failed";
+  commands_.note_run(state, join(failed, ", "));
+  for (Phase phase : {Phase::kOnSuccess, Phase::kOnFailure, Phase::kFinally}) {
+    if (std::none_of(plan_.steps.begin(), plan_.steps.end(),
+                     [&](const auto& step) { return step.phase == phase; }))
+      continue;
+    if (phase == Phase::kFinally || state == (phase == Phase::kOnSuccess ? "succeeded" : "failed")) {
+      scheduler_.open(phase);
+      TRY(loop(phase));
+    }
+    skip_the_rest(phase, state == "interrupted" ? state : "the run has " + state);
+  }
+  return end_what_was_not_taken_over();
+}
+
+// Start what can start, wait for one thing to happen, handle it. What has ended and what starts next are
+// recorded together.
+Result<> Execution::loop(Phase phase) {
+  for (;;) {
+    std::vector<size_t> starting = TRY(begin_ready_steps());
+    TRY(commit());
+    for (size_t step : starting) TRY(launch(step));
+    if (starting.empty() && is_done()) break;
+    for (const Ended& ended : supervisor_.wait(retries_.until_next(kTick)))
+      TRY(attempts_.count(ended.step) > 0 ? finish_step(ended) : ended_unattended(ended));
+    if (interrupted() && !stopping_) stop_all();
+    if (scheduler_.ending()) give_up_retries();
+    report_progress();
+  }
+  skip_the_rest(phase, stopping_ ? "interrupted" : "another step failed");
+  return {};
+}
+
+bool Execution::is_done() const {
+  return scheduler_.running() == 0 && waiting_.empty() && retries_.empty() && replaced_.empty();
+}
+
+bool Execution::has_failed(size_t step) const {
+  return scheduler_.state(step) == StepState::kFailed && !plan_.steps[step].settings.allow_failure;
+}
+
+void Execution::stop_all() {
+  stopping_ = true;
+  scheduler_.halt();
+  waiting_.clear();
+  supervisor_.stop_all();
+}
+
+Result<> Execution::end() {
+  bool killed = stopping_, failed = false;
+  for (size_t i = 0; i < plan_.steps.size(); ++i) {
+    outcome_.steps[i].state = scheduler_.state(i);
+    killed = killed || scheduler_.state(i) == StepState::kKilled;
+    failed = failed || has_failed(i);
+  }
+  outcome_.run_id = record_.run_id();
+  outcome_.experiment_id = record_.experiment_id();
+  outcome_.status = failed ? RunStatus::kFailed : killed ? RunStatus::kKilled : RunStatus::kFinished;
+  outcome_.seconds = watch_.seconds();
+  TRY(record_.end(outcome_.status, outcome_.seconds));
+  if (outcome_.status != RunStatus::kFinished || !can_go_on()) return {};
+  return tidemill::remove_all(checkpoints_folder(options_.state_dir, record_.run_id()));
+}
+
+// The store refused in the middle of the run: stop what runs and say in the store what can be said.
+void Execution::abandon() {
+  supervisor_.end_all();
+  auto mark_failed = [this](const std::string& run_id) {
+    (void)store_.update_run(
+        {.run_id = run_id, .status = RunStatus::kFailed, .end_time = now_ms(), .name = {}});
+  };
+  for (const auto& [step, attempt] : attempts_) mark_failed(attempt.run.id);
+  if (record_.is_pipeline()) mark_failed(record_.run_id());
+}
+
+void Execution::report_progress() {
+  for (auto& [step, attempt] : attempts_) {
+    auto progress = read_progress(attempt.progress_file);
+    if (!progress || progress->seconds == attempt.shown_seconds) continue;
+    attempt.shown_seconds = progress->seconds;
+    listener_(StepProgress{plan_.steps[step].name, progress->label, progress->unit, progress->note,
+                           progress->done, progress->total, progress->seconds});
+  }
+}
+
+// Those who wait for a key may look only after its result is on disk.
+Result<> Execution::commit() {
+  TRY(record_.commit());
+  for (const auto& key : std::exchange(settled_keys_, {})) locks_->unlock(key);
+  for (const auto& run : std::exchange(settled_runs_, {})) {
+    std::error_code ignored;
+    fs::remove(process_record(attempts_folder_, run), ignored);
+    fs::remove(progress_file(attempts_folder_, run), ignored);
+  }
+  for (const auto& folder : std::exchange(settled_checkpoints_, {})) TRY(tidemill::remove_all(folder));
+  return {};
+}
+
+}  // namespace tidemill::engine

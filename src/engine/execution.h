@@ -1,0 +1,135 @@
+// One execution of a plan, from its start or from where an earlier runner left it. Private to this folder.
+// Its parts: execution.cpp is the course of a run, starting.cpp decides what becomes of a step and starts it,
+// settling.cpp records how attempts end, taking_over.cpp goes on with what earlier runners have done.
+#pragma once
+
+#include <map>
+#include <optional>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "base/time.h"
+#include "engine/attempt.h"
+#include "engine/command_maker.h"
+#include "engine/earlier.h"
+#include "engine/engine.h"
+#include "engine/file_tree.h"
+#include "engine/key_locks.h"
+#include "engine/machine.h"
+#include "engine/record.h"
+#include "engine/retries.h"
+#include "engine/scheduler.h"
+#include "engine/step_cache.h"
+#include "engine/supervisor.h"
+
+namespace tidemill::engine {
+
+class Execution {
+ public:
+  Execution(const pipeline::Plan& plan, tracking::Store& store, const Options& options,
+            const Listener& listener, Shape shape);
+
+  // earlier_run: the run that goes on; "": a new one.
+  Result<Outcome> run(const std::string& earlier_run);
+
+ private:
+  using Failure = std::optional<config::Failure>;  // nullopt: no other attempt can mend it
+
+  // --- execution.cpp ---
+  Result<> set_up();
+  Result<> begin(const std::string& earlier_run);
+  // The steps, and then those that wait for the end of the run.
+  Result<> run_phases();
+  Result<> loop(config::Phase phase);
+  bool is_done() const;
+  bool has_failed(size_t step) const;
+  void stop_all();
+  Result<> end();
+  void abandon();
+  void report_progress();
+  Result<> commit();
+
+  // --- starting.cpp ---
+  // Records what is reused and what runs, and returns the steps that are to be launched once that is on disk.
+  Result<std::vector<size_t>> begin_ready_steps();
+  Result<> reuse_what_is_known();
+  // What is ready, without the steps whose conditions do not hold: those are skipped.
+  Result<std::vector<size_t>> take_wanted();
+  // Whether the step is to be launched.
+  Result<bool> begin_step(size_t step);
+  Result<bool> begin_attempt(size_t step, Decision decision, Grant grant);
+  int next_attempt(size_t step) const;
+  bool let_wait(size_t step);
+  Result<> reuse_step(size_t step, const Decision& decision);
+  void learn(size_t step, KnownResult result);
+  Result<> launch(size_t step);
+  Minding minding_of(size_t step, const Attempt& attempt) const;
+  fs::path log_of(size_t step, int attempt) const;
+  bool can_go_on() const { return record_.is_pipeline() && !options_.state_dir.empty(); }
+  void skip_what_is_blocked();
+  void skip_the_rest(config::Phase phase, const std::string& reason);
+  void skip(size_t step, std::string reason);
+
+  // --- settling.cpp ---
+  Result<> finish_step(const Ended& ended);
+  Result<> fail_unstarted(size_t step, const Error& error);
+  void settle_unstarted(size_t step, const Attempt& attempt, const Error& error, const Failure& failure);
+  void keep_result(size_t step, const Attempt& attempt, std::string outputs);
+  // Returns the digest of what it has written.
+  Result<std::string> record_outputs(const Attempt& attempt, StepFinished& event);
+  void settle(size_t step, const Attempt& attempt, StepFinished event, const Failure& failure);
+  void end_attempt(const StepRun& run, tracking::RunStatus status, const std::string& reason,
+                   const Failure& failure);
+  bool try_again(size_t step, const Attempt& attempt, const StepFinished& event, const Failure& failure);
+  void give_up_retries();
+
+  // --- taking_over.cpp ---
+  Result<> find_survivors();
+  // Whether what an earlier runner has done of the step decides what becomes of it.
+  Result<bool> take_over(size_t step, const Decision& decision);
+  Result<bool> keep_done(size_t step, const tracking::StepRecord& record, const Decision& decision);
+  Result<bool> take_over_attempt(size_t step, const tracking::StepRecord& record, const Decision& decision);
+  Result<std::string> why_not_taken_over(const tracking::StepRecord& record, const Decision& decision,
+                                         const Ended* ended);
+  Result<> begin_taken_over(size_t step, Attempt attempt, const Ended* ended);
+  Result<> ended_unattended(const Ended& ended);
+  Result<StepRun> run_of(const tracking::StepRecord& record);
+  // What an earlier runner has done of the step is of no use. Whether a process has to end first.
+  bool put_aside(size_t step, const StepRun& run, const std::string& reason);
+  void leave(size_t step);
+  // What earlier runners have begun and nobody wants ends here.
+  Result<> end_what_was_not_taken_over();
+
+  const pipeline::Plan& plan_;
+  tracking::Store& store_;
+  const Options& options_;
+  const Listener& listener_;
+  Scheduler scheduler_;
+  Record record_;
+  FileHashes hashes_;
+  StepCache cache_;
+  CommandMaker commands_;
+  std::optional<TempDir> scratch_;  // when there is no state folder
+  fs::path attempts_folder_;
+  std::optional<KeyLocks> locks_;
+  std::optional<MachineShare> machine_;  // when a step asks for a part of it
+  std::set<config::Resources> no_room_;  // asked for in vain since something has ended
+  // Of what has ended since the last commit.
+  std::vector<std::string> settled_keys_, settled_runs_;
+  std::vector<fs::path> settled_checkpoints_;
+  std::vector<size_t> waiting_;  // for somebody who makes the same just now, or for room on the machine
+  Stopwatch watch_;
+  Outcome outcome_;
+  Supervisor supervisor_;
+  std::map<size_t, Attempt> attempts_;
+  Retries retries_;
+  std::map<size_t, PastAttempt> past_;  // the latest of each step that begins once more
+  Earlier earlier_;
+  std::map<size_t, Ended> ended_early_;  // processes of earlier runners whose steps are not ready yet
+  std::set<size_t> replaced_;  // steps whose process is stopped, as it does what is no longer wanted
+  bool ends_again_ = false;    // the run had ended: what it does at its end is done once more
+  bool stopping_ = false;
+};
+
+}  // namespace tidemill::engine

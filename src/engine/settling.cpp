@@ -1,0 +1,144 @@
+// How attempts end: judged, recorded, and perhaps made again.
+#include "engine/execution.h"
+#include "engine/verdict.h"
+
+namespace tidemill::engine {
+
+using tracking::RunStatus;
+
+Result<> Execution::finish_step(const Ended& ended) {
+  Attempt attempt = std::move(attempts_.extract(ended.step).mapped());
+  const auto& step = plan_.steps[ended.step];
+  Verdict verdict = TRY(judge(ended, step.settings, store_, attempt.run.id));
+  StepFinished event{.step = step.name,
+                     .run_id = attempt.run.id,
+                     .state = verdict.state,
+                     .seconds = ended.end ? ended.end->seconds : 0,
+                     .reason = std::move(verdict.reason),
+                     .reused_run = {},
+                     .command = {},
+                     .log = attempt.log,
+                     .last_lines = {}};
+  if (event.state == StepState::kFailed) {
+    event.command = attempt.command;
+    event.last_lines = last_lines(attempt.log, 20);
+  }
+  std::string outputs = TRY(record_outputs(attempt, event));
+  if (ended.end)
+    record_.add(
+        tracking::LogBatch{event.run_id, {.metrics = usage_metrics(*ended.end), .params = {}, .tags = {}}});
+  if (event.state == StepState::kFinished) keep_result(ended.step, attempt, std::move(outputs));
+  settle(ended.step, attempt, std::move(event), verdict.failure);
+  return {};
+}
+
+Result<> Execution::fail_unstarted(size_t index, const Error& error) {
+  int number = next_attempt(index);
+  Attempt attempt{.run = TRY(record_.begin_step(index, {.reason = "its condition cannot be told"}, number))};
+  outcome_.steps[index].run_id = attempt.run.id;
+  outcome_.steps[index].attempts = number;
+  settle_unstarted(index, attempt, error, std::nullopt);
+  return {};
+}
+
+void Execution::settle_unstarted(size_t index, const Attempt& attempt, const Error& error,
+                                 const Failure& failure) {
+  settle(index, attempt,
+         {.step = plan_.steps[index].name,
+          .run_id = attempt.run.id,
+          .state = StepState::kFailed,
+          .reason = error.message,
+          .reused_run = {},
+          .command = {},
+          .log = attempt.log,
+          .last_lines = {}},
+         failure);
+}
+
+void Execution::keep_result(size_t index, const Attempt& attempt, std::string outputs) {
+  // What was changed while the step ran may have been read before or after: its result belongs to no key.
+  const std::string& key = attempt.decision.key;
+  if (!key.empty() && options_.cache.write == CachePolicy::Use::kYes && cache_.key_now(index).key == key)
+    record_.add(tracking::StepResult{key, attempt.run.id, outputs});
+  learn(index, {attempt.run.id, attempt.run.artifacts, "", std::move(outputs)});
+  if (!attempt.checkpoints.empty()) settled_checkpoints_.push_back(attempt.checkpoints);
+}
+
+Result<std::string> Execution::record_outputs(const Attempt& attempt, StepFinished& event) {
+  auto tree = hashes_.tree(attempt.run.artifacts);
+  if (!tree)
+    return fail(tree.error().code, "the outputs of step '{}' cannot be recorded: {}", event.step,
+                tree.error().message);
+  event.artifact_count = tree->files.size();
+  event.artifact_bytes = tree->bytes();
+  record_.add(tracking::RecordArtifacts{event.run_id, std::move(tree->files)});
+  return std::move(tree->digest);
+}
+
+// Ends the attempt; and the step, unless it is tried again.
+void Execution::settle(size_t index, const Attempt& attempt, StepFinished event, const Failure& failure) {
+  outcome_.steps[index].seconds = event.seconds;
+  event.attempt = attempt.run.attempt;
+  end_attempt(attempt.run, run_status(event.state), event.reason, failure);
+  if (!attempt.decision.key.empty()) settled_keys_.push_back(attempt.decision.key);
+  if (try_again(index, attempt, event, failure)) return;
+  record_.set_state(index, event.state, attempt.run, attempt.decision);
+  scheduler_.settle(index, event.state);
+  bool matters = event.state == StepState::kFailed && !plan_.steps[index].settings.allow_failure;
+  if (matters && options_.after_failure == AfterFailure::kFinish) scheduler_.wind_down();
+  if (!succeeded(event.state)) commands_.note(index, event.state);
+  record_.tell(std::move(event));
+}
+
+void Execution::end_attempt(const StepRun& run, RunStatus status, const std::string& reason,
+                            const Failure& failure) {
+  std::vector<tracking::KeyValue> tags;
+  if (!reason.empty()) tags.emplace_back("tidemill.failure", reason);
+  if (failure) tags.emplace_back("tidemill.failure_kind", to_string(failure->kind));
+  record_.add(tracking::LogBatch{run.id, {.metrics = {}, .params = {}, .tags = std::move(tags)}});
+  record_.add(tracking::UpdateRun{.run_id = run.id, .status = status, .end_time = now_ms(), .name = {}});
+  settled_runs_.push_back(run.id);
+}
+
+bool Execution::try_again(size_t index, const Attempt& attempt, const StepFinished& event,
+                          const Failure& failure) {
+  if (!failure || !scheduler_.is_open_to(index) || !record_.is_pipeline()) return false;
+  auto delay = retries_.wait(index, plan_.steps[index].settings.retry, *failure);
+  if (!delay) return false;
+  scheduler_.put_back(index);
+  past_.insert_or_assign(index, PastAttempt{attempt.run, attempt.decision, event.reason});
+  record_.set_state(index, StepState::kWaiting, attempt.run, attempt.decision);
+  record_.tell(AttemptFailed{.step = event.step,
+                             .run_id = event.run_id,
+                             .attempt = attempt.run.attempt,
+                             .kind = std::string(to_string(failure->kind)),
+                             .reason = event.reason,
+                             .seconds = event.seconds,
+                             .wait_seconds = std::chrono::duration<double>(*delay).count(),
+                             .log = event.log,
+                             .last_lines = event.last_lines});
+  return true;
+}
+
+// Nothing starts any more: the failures of those that wait for another attempt stand.
+void Execution::give_up_retries() {
+  for (size_t step : retries_.take_all()) {
+    const PastAttempt& failed = past_.at(step);
+    record_.set_state(step, StepState::kFailed, failed.run, failed.decision);
+    scheduler_.settle(step, StepState::kFailed);
+    commands_.note(step, StepState::kFailed);
+    record_.tell(
+        StepFinished{.step = plan_.steps[step].name,
+                     .run_id = failed.run.id,
+                     .state = StepState::kFailed,
+                     .attempt = failed.run.attempt,
+                     .reason = fmt::format("{}; not tried again, as {}", failed.reason,
+                                           stopping_ ? "the run was interrupted" : "another step failed"),
+                     .reused_run = {},
+                     .command = {},
+                     .log = log_of(step, failed.run.attempt),
+                     .last_lines = {}});
+  }
+}
+
+}  // namespace tidemill::engine

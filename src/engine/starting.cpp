@@ -1,0 +1,195 @@
+// What becomes of a step whose turn it is: skipped, reused, left to wait, or started.
+#include "engine/execution.h"
+
+namespace tidemill::engine {
+
+Result<std::vector<size_t>> Execution::begin_ready_steps() {
+  for (size_t step : std::exchange(waiting_, {})) scheduler_.enqueue(step);
+  no_room_.clear();
+  for (size_t step : retries_.due(std::chrono::steady_clock::now())) scheduler_.enqueue(step);
+  std::vector<size_t> starting;
+  TRY(reuse_what_is_known());
+  while (auto step = scheduler_.next()) {
+    if (TRY(begin_step(*step))) starting.push_back(*step);
+    TRY(reuse_what_is_known());
+  }
+  return starting;
+}
+
+Result<> Execution::reuse_what_is_known() {
+  skip_what_is_blocked();
+  for (auto ready = TRY(take_wanted()); !ready.empty(); ready = TRY(take_wanted())) {
+    std::vector<Decision> decisions = TRY(cache_.decide(ready));
+    for (size_t i = 0; i < ready.size(); ++i) {
+      if (TRY(take_over(ready[i], decisions[i]))) continue;
+      if (decisions[i].what == Decision::What::kReuse) {
+        TRY(reuse_step(ready[i], decisions[i]));
+      } else {
+        scheduler_.enqueue(ready[i]);
+      }
+    }
+  }
+  return {};
+}
+
+Result<std::vector<size_t>> Execution::take_wanted() {
+  std::vector<size_t> ready, wanted;
+  do {
+    ready = scheduler_.take_ready();
+    for (size_t step : ready) {
+      if (plan_.steps[step].settings.when) TRY(commit());  // it may ask for what has just been recorded
+      auto condition = commands_.condition(step);
+      if (!condition || !condition->holds) leave(step);
+      if (!condition) {
+        TRY(fail_unstarted(step, condition.error()));
+      } else if (!condition->holds) {
+        skip(step, "its condition does not hold: " + condition->shown);
+      } else {
+        wanted.push_back(step);
+      }
+    }
+    skip_what_is_blocked();
+  } while (wanted.empty() && !ready.empty());
+  return wanted;
+}
+
+// It may have become known meanwhile, or be made by another run just now, or find no room.
+Result<bool> Execution::begin_step(size_t index) {
+  const config::Resources& wanted = plan_.steps[index].settings.resources;
+  if (no_room_.count(wanted) > 0) return let_wait(index);
+  Decision decision = cache_.key_now(index);
+  if (!decision.key.empty() && !locks_->try_lock(decision.key)) return let_wait(index);
+  TRY(cache_.decide(index, decision));
+  if (decision.what == Decision::What::kReuse) {
+    locks_->unlock(decision.key);
+    TRY(reuse_step(index, decision));
+    return false;
+  }
+  std::optional<Grant> grant = wanted.empty() ? Grant{} : machine_->try_take(wanted);
+  if (!grant) {
+    no_room_.insert(wanted);
+    locks_->unlock(decision.key);
+    return let_wait(index);
+  }
+  return begin_attempt(index, std::move(decision), std::move(*grant));
+}
+
+Result<bool> Execution::begin_attempt(size_t index, Decision decision, Grant grant) {
+  const auto& step = plan_.steps[index];
+  const int number = next_attempt(index);
+  if (auto past = past_.find(index); past != past_.end() && !past->second.reason.empty())
+    decision.reason = fmt::format("attempt {}: {}", number, past->second.reason);
+  Attempt attempt{.run = TRY(record_.begin_step(index, decision, number)),
+                  .decision = std::move(decision),
+                  .grant = std::move(grant)};
+  outcome_.steps[index].run_id = attempt.run.id;
+  outcome_.steps[index].attempts = number;
+  attempt.log = log_of(index, number);
+  attempt.progress_file = progress_file(attempts_folder_, attempt.run.id);
+  if (can_go_on()) {
+    attempt.checkpoints = checkpoints_folder(options_.state_dir, record_.run_id()) / step.name;
+    TRY(make_dirs(attempt.checkpoints));
+  }
+  TRY(make_dirs(attempt.log.parent_path()));
+  if (auto prepared = commands_.prepare(index, attempt); !prepared) {
+    settle_unstarted(index, attempt, prepared.error(), std::nullopt);
+    return false;
+  }
+  record_.tell(StepStarted{step.name, attempt.run.id, attempt.decision.reason, number, attempt.command,
+                           attempt.log, attempt.run.artifacts});
+  attempts_.emplace(index, std::move(attempt));
+  return true;
+}
+
+int Execution::next_attempt(size_t step) const {
+  auto past = past_.find(step);
+  return past == past_.end() ? 1 : past->second.run.attempt + 1;
+}
+
+bool Execution::let_wait(size_t index) {
+  scheduler_.put_back(index);
+  waiting_.push_back(index);
+  return false;
+}
+
+fs::path Execution::log_of(size_t step, int attempt) const {
+  std::string number = attempt > 1 ? fmt::format(".{}", attempt) : "";
+  return record_.artifacts() / "logs" / fmt::format("{}{}.log", plan_.steps[step].name, number);
+}
+
+Result<> Execution::reuse_step(size_t index, const Decision& decision) {
+  outcome_.steps[index].run_id = TRY(record_.reuse_step(index, decision));
+  learn(index, decision.result);
+  scheduler_.settle(index, StepState::kReused);
+  record_.tell(StepFinished{.step = plan_.steps[index].name,
+                            .run_id = outcome_.steps[index].run_id,
+                            .state = StepState::kReused,
+                            .reason = decision.reason,
+                            .reused_run = decision.result.run_id,
+                            .command = {},
+                            .log = {},
+                            .last_lines = {}});
+  return {};
+}
+
+void Execution::learn(size_t index, KnownResult result) {
+  commands_.learn(index, result.run_id, result.artifacts);
+  cache_.learn(index, std::move(result));
+}
+
+Result<> Execution::launch(size_t index) {
+  const Attempt& attempt = attempts_.at(index);
+  auto launched = supervisor_.launch(index, commands_.process_of(index, attempt), minding_of(index, attempt));
+  if (launched) return {};
+  Attempt failed = std::move(attempts_.extract(index).mapped());
+  settle_unstarted(index, failed, launched.error(), config::Failure{config::FailureKind::kInfrastructure});
+  return {};
+}
+
+Minding Execution::minding_of(size_t index, const Attempt& attempt) const {
+  using Survival = Minding::Survival;
+  Minding minding{.record = process_record(attempts_folder_, attempt.run.id),
+                  .survival = can_go_on() ? Survival::kOutlivesStarter : Survival::kEndsWithStarter,
+                  .timeout = plan_.steps[index].settings.timeout,
+                  .grace = options_.kill_grace,
+                  .keep_open = {},
+                  .secrets = attempt.secrets};
+  // As long as the process lives, no other run makes the same, and what it holds of the machine is taken.
+  if (int lock = locks_->descriptor(attempt.decision.key); lock >= 0) minding.keep_open.push_back(lock);
+  if (attempt.grant.held) minding.keep_open.push_back(attempt.grant.held.get());
+  return minding;
+}
+
+// --- What does not run ---
+
+void Execution::skip_what_is_blocked() {
+  for (auto blocked = scheduler_.take_blocked(); !blocked.empty(); blocked = scheduler_.take_blocked())
+    for (size_t step : blocked) skip(step, scheduler_.skip_reason(step));
+}
+
+void Execution::skip_the_rest(config::Phase phase, const std::string& reason) {
+  for (size_t i = 0; i < plan_.steps.size(); ++i)
+    if (plan_.steps[i].phase == phase && scheduler_.state(i) == StepState::kWaiting) {
+      std::string need = stopping_ ? "" : scheduler_.skip_reason(i);
+      if (phase != config::Phase::kMain) leave(i);
+      skip(i, need.empty() ? reason : need);
+    }
+}
+
+void Execution::skip(size_t index, std::string reason) {
+  scheduler_.settle(index, StepState::kSkipped);
+  commands_.note(index, StepState::kSkipped);
+  supervisor_.stop(index);
+  // What an earlier runner has done of it may still be of use when the run goes on once more.
+  if (earlier_.find(index) == nullptr) record_.set_state(index, StepState::kSkipped, {}, {.reason = reason});
+  record_.tell(StepFinished{.step = plan_.steps[index].name,
+                            .run_id = "",
+                            .state = StepState::kSkipped,
+                            .reason = std::move(reason),
+                            .reused_run = {},
+                            .command = {},
+                            .log = {},
+                            .last_lines = {}});
+}
+
+}  // namespace tidemill::engine

@@ -1,0 +1,189 @@
+// Going on with what earlier runners have done of a run. A step that is done stands when its code and inputs
+// are what they were and its outputs are whole; a process that still runs is taken over on the same terms,
+// and one that has ended meanwhile is settled by what its minder wrote down.
+#include <algorithm>
+
+#include "artifacts/folder_repository.h"
+#include "engine/execution.h"
+#include "engine/provenance.h"
+#include "engine/verdict.h"
+
+namespace tidemill::engine {
+
+using tracking::RunStatus;
+using tracking::StepRecord;
+
+namespace {
+
+bool was_done(const StepRecord& record) {
+  return record.state == to_string(StepState::kFinished) || record.state == to_string(StepState::kReused);
+}
+bool was_running(const StepRecord& record) { return record.state == to_string(StepState::kRunning); }
+
+bool same_files(std::vector<tracking::ArtifactEntry> a, std::vector<tracking::ArtifactEntry> b) {
+  auto by_path = [](const auto& x, const auto& y) { return x.path < y.path; };
+  std::sort(a.begin(), a.end(), by_path);
+  std::sort(b.begin(), b.end(), by_path);
+  return std::equal(a.begin(), a.end(), b.begin(), b.end(), [](const auto& x, const auto& y) {
+    return x.path == y.path && x.size == y.size && x.sha256 == y.sha256;
+  });
+}
+
+}  // namespace
+
+// They are watched from now on, though it is only decided when their steps are ready whether they are wanted.
+Result<> Execution::find_survivors() {
+  for (size_t step : earlier_.running()) {
+    const fs::path record = process_record(attempts_folder_, earlier_.find(step)->step_run);
+    if (auto process = TRY(MindedProcess::find(record)))
+      supervisor_.take_over(step, record, std::move(*process));
+    else
+      ended_early_.insert_or_assign(step, Ended{.step = step, .end = read_end(record)});
+  }
+  return {};
+}
+
+Result<StepRun> Execution::run_of(const StepRecord& record) {
+  auto run = TRY(store_.run(record.step_run));
+  auto folder = artifacts::local_folder(run.info.artifact_uri, options_.artifact_root);
+  if (!folder)
+    return fail(Code::kInvalid, "the artifacts of run {} lie in {}, which is not a folder of this machine",
+                record.step_run, run.info.artifact_uri);
+  return StepRun{record.step_run, *folder, record.attempt};
+}
+
+Result<bool> Execution::take_over(size_t index, const Decision& decision) {
+  auto record = earlier_.take(index);
+  if (!record || record->step_run.empty()) return false;
+  outcome_.steps[index].attempts = record->attempt;
+  if (was_done(*record)) {
+    // If it does not stand, the decision says why it runs, or is reused from elsewhere.
+    past_.insert_or_assign(index, PastAttempt{{record->step_run, {}, record->attempt}, {}, ""});
+    bool belongs_to_an_end = plan_.steps[index].phase != config::Phase::kMain && ends_again_;
+    return belongs_to_an_end ? false : keep_done(index, *record, decision);
+  }
+  if (was_running(*record)) return take_over_attempt(index, *record, decision);
+  auto run = store_.run(record->step_run);
+  std::string reason = run ? std::string(run->tag("tidemill.failure")) : "";
+  if (reason.empty()) reason = "it was " + record->state + " before";
+  past_.insert_or_assign(index, PastAttempt{{record->step_run, {}, record->attempt}, {}, reason});
+  return false;
+}
+
+Result<bool> Execution::keep_done(size_t index, const StepRecord& record, const Decision& decision) {
+  if (decision.identity.empty() || decision.identity != record.key) return false;
+  auto run = store_.run(record.step_run);
+  auto made = run_of(record);
+  if (!run || !made) return false;
+  // The outputs of a run that reused another's are recorded there.
+  std::string maker(run->tag("tidemill.reused_run"));
+  if (maker.empty()) maker = record.step_run;
+  auto before = store_.artifacts(maker);
+  FileTree now = TRY(hashes_.tree(made->artifacts));
+  if (!before || !same_files(*before, now.files)) return false;
+  outcome_.steps[index].run_id = record.step_run;
+  learn(index, {maker, made->artifacts, run->info.artifact_uri, std::move(now.digest)});
+  scheduler_.settle(index, StepState::kReused);
+  record_.tell(StepFinished{.step = plan_.steps[index].name,
+                            .run_id = record.step_run,
+                            .state = StepState::kReused,
+                            .attempt = record.attempt,
+                            .reason = "it was done before the run was resumed, and nothing has changed since",
+                            .reused_run = maker,
+                            .command = {},
+                            .log = {},
+                            .last_lines = {}});
+  return true;
+}
+
+// The step's process runs, or ended while nobody was there.
+Result<bool> Execution::take_over_attempt(size_t index, const StepRecord& record, const Decision& decision) {
+  Attempt attempt{.run = TRY(run_of(record)), .decision = decision};
+  auto early = ended_early_.find(index);
+  std::optional<Ended> ended;
+  if (early != ended_early_.end()) ended = early->second;
+  std::string reason = TRY(why_not_taken_over(record, decision, ended ? &*ended : nullptr));
+  if (!reason.empty()) return put_aside(index, attempt.run, reason);
+  ended_early_.erase(index);
+  TRY(begin_taken_over(index, std::move(attempt), ended ? &*ended : nullptr));
+  return true;
+}
+
+bool Execution::put_aside(size_t index, const StepRun& run, const std::string& reason) {
+  past_.insert_or_assign(index, PastAttempt{run, {}, reason});
+  if (ended_early_.erase(index) > 0) {
+    end_attempt(run, RunStatus::kKilled, reason, std::nullopt);
+    return false;
+  }
+  supervisor_.stop(index);
+  replaced_.insert(index);
+  return true;
+}
+
+void Execution::leave(size_t index) {
+  auto record = earlier_.take(index);
+  if (!record || record->step_run.empty()) return;
+  StepRun run{record->step_run, {}, record->attempt};
+  if (was_running(*record)) {
+    put_aside(index, run, "it is not wanted any more");
+  } else {
+    past_.insert_or_assign(index, PastAttempt{run, {}, ""});
+  }
+}
+
+// ended: nullptr while it runs. "" when it is to be taken over.
+Result<std::string> Execution::why_not_taken_over(const StepRecord& record, const Decision& decision,
+                                                  const Ended* ended) {
+  // After the machine went down, what is not on the disk proves nothing.
+  if (ended != nullptr && !was_minded(process_record(attempts_folder_, record.step_run)) &&
+      runner_is_of_this_boot(TRY(store_.run(record.step_run)).tag(kRunnerTag)))
+    return "its runner ended before it could start it";
+  if (ended != nullptr && ended->end && ended->end->stopped == StopCause::kAsked) return "it was stopped";
+  if (decision.identity.empty() || decision.identity != record.key)
+    return "it was stopped, as it did what is no longer wanted: " + decision.reason;
+  return "";
+}
+
+Result<> Execution::begin_taken_over(size_t index, Attempt attempt, const Ended* ended) {
+  attempt.log = log_of(index, attempt.run.attempt);
+  attempt.progress_file = progress_file(attempts_folder_, attempt.run.id);
+  attempt.checkpoints = checkpoints_folder(options_.state_dir, record_.run_id()) / plan_.steps[index].name;
+  TRY(record_.adopt(attempt.run));
+  TRY(commands_.prepare(index, attempt));
+  scheduler_.begin(index);
+  outcome_.steps[index].run_id = attempt.run.id;
+  record_.tell(StepStarted{plan_.steps[index].name, attempt.run.id,
+                           ended != nullptr ? "it ended while no runner was there" : "it was running still",
+                           attempt.run.attempt, attempt.command, attempt.log, attempt.run.artifacts});
+  attempts_.emplace(index, std::move(attempt));
+  if (ended == nullptr) return {};
+  TRY(commit());  // how the run stands now is asked when it is judged
+  return finish_step(*ended);
+}
+
+// A process of an earlier runner, whose step is not ready, or which was in the way of its step.
+Result<> Execution::ended_unattended(const Ended& ended) {
+  if (replaced_.erase(ended.step) == 0) {
+    ended_early_.insert_or_assign(ended.step, ended);
+    return {};
+  }
+  const PastAttempt& failed = past_.at(ended.step);
+  end_attempt(failed.run, RunStatus::kKilled, failed.reason, std::nullopt);
+  scheduler_.enqueue(ended.step);
+  return {};
+}
+
+Result<> Execution::end_what_was_not_taken_over() {
+  supervisor_.end_all();
+  for (size_t step : earlier_.running()) {
+    auto record = earlier_.take(step);
+    StepRun run{record->step_run, {}, record->attempt};
+    end_attempt(run, RunStatus::kKilled, "its run ended before it was taken over", std::nullopt);
+    record_.set_state(step, StepState::kKilled, run, {.reason = record->reason});
+  }
+  for (size_t step : std::exchange(replaced_, {}))
+    end_attempt(past_.at(step).run, RunStatus::kKilled, past_.at(step).reason, std::nullopt);
+  return settled_runs_.empty() ? Result<>() : commit();
+}
+
+}  // namespace tidemill::engine
