@@ -1,4 +1,4 @@
-// The checkpoints of one output folder: checkpoints/step-<eight digits>.ckpt, the latest two are kept.
+// The checkpoints in one folder: step-<eight digits>.ckpt, the latest two are kept.
 #pragma once
 
 #include <optional>
@@ -11,8 +11,8 @@ using ResultSettings = std::map<std::string, std::string>;
 
 class Checkpoints {
  public:
-  Checkpoints(const fs::path& output, ResultSettings settings)
-      : folder_(output / "checkpoints"), settings_(std::move(settings)) {}
+  Checkpoints(fs::path folder, ResultSettings settings)
+      : folder_(std::move(folder)), settings_(std::move(settings)) {}
 
   // Writes atomically, then removes the older ones.
   Result<fs::path> save(nn::TrainerState state) const;

@@ -16,6 +16,7 @@ struct Arguments {
   std::optional<int> epochs, batch_size, num_workers;
   std::optional<uint64_t> seed;
   std::optional<float> learning_rate, dropout, label_smoothing;
+  std::optional<double> checkpoint_seconds;
 };
 
 template <class T>
@@ -33,6 +34,8 @@ Result<OnnxChoice> parse_onnx_choice(const std::string& text) {
 Result<> check(const Settings& settings) {
   if (settings.epochs < 1) return fail(Code::kInvalid, "--epochs must be at least 1");
   if (!(settings.learning_rate > 0)) return fail(Code::kInvalid, "--learning-rate must be above 0");
+  if (!(settings.checkpoint_seconds >= 0))
+    return fail(Code::kInvalid, "--checkpoint-seconds must not be negative");
   if (settings.num_workers < 0)
     return fail(Code::kInvalid, "--num-workers must not be negative (0: one a core)");
   if (settings.experiment.empty() || settings.experiment.find('/') != std::string::npos)
@@ -51,6 +54,7 @@ Result<Settings> settings_from(const Arguments& given) {
   if (given.onnx_weights) settings.onnx_weights = TRY(parse_onnx_choice(*given.onnx_weights));
   take(settings.experiment, given.experiment);
   take(settings.resume, given.resume);
+  take(settings.checkpoint_seconds, given.checkpoint_seconds);
   take(settings.epochs, given.epochs);
   take(settings.batch_size, given.batch_size);
   take(settings.num_workers, given.num_workers);
@@ -83,6 +87,8 @@ void declare(CLI::App& app, Arguments& given) {
                  "none, auto (the output's latest checkpoint) or a checkpoint's PATH")
       ->expected(0, 1)
       ->default_str("auto");
+  app.add_option("--checkpoint-seconds", given.checkpoint_seconds,
+                 "Between checkpoints in TIDEMILL_CHECKPOINT_DIR, from which a further attempt goes on [60]");
   app.add_option("--experiment", given.experiment, "Names the files cifar10_<experiment>.onnx, .. [default]");
   app.add_option("--onnx-weights", given.onnx_weights, "auto, f32 or bf16 (half the size) [auto]");
   app.footer("Example: cifar10-train --data data --output model --epochs 4");

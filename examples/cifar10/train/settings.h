@@ -30,6 +30,7 @@ struct Settings {
   float label_smoothing = 0;
   nn::Augment augment = nn::Augment::kNone;
   std::string resume = "none";  // none; auto: the latest checkpoint of the output, if there is one; or a path
+  double checkpoint_seconds = 60;  // between checkpoints for further attempts of a pipeline's step
   OnnxChoice onnx_weights = OnnxChoice::kAuto;
 };
 

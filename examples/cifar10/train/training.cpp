@@ -4,6 +4,8 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include <cstdlib>
+
 #include "base/json.h"
 #include "base/log.h"
 #include "base/text.h"
@@ -76,7 +78,10 @@ class Training {
     test_ = TRY(read_images(data_, "test"));
     net_ = TRY(nn::make_net(settings_.model_type, static_cast<int>(classes_.size())));
     trainer_ = TRY(nn::Trainer::create(trainer_config(settings_, net_)));
-    checkpoints_.emplace(settings_.output, fixed_settings());
+    checkpoints_.emplace(settings_.output / "checkpoints", fixed_settings());
+    // A pipeline keeps this folder from one attempt of the step to the next.
+    if (const char* folder = std::getenv("TIDEMILL_CHECKPOINT_DIR"); folder != nullptr && *folder != '\0')
+      attempt_checkpoints_.emplace(folder, fixed_settings());
     events_.emplace(TRY(nn::EventWriter::create(settings_.output / "tensorboard")));
     return {};
   }
@@ -98,6 +103,7 @@ class Training {
   }
 
   Result<> resume() {
+    if (TRY(resume_attempt())) return {};
     if (settings_.resume == "none") return {};
     std::optional<fs::path> file = settings_.resume;
     if (settings_.resume == "auto") file = checkpoints_->latest();
@@ -105,8 +111,25 @@ class Training {
       log_info("no checkpoint in {}: starting at the beginning", settings_.output.string());
       return {};
     }
-    TRY(trainer_->set_state(TRY(checkpoints_->load(*file))));
-    log_info("going on from step {} ({})", trainer_->step(), file->string());
+    return go_on_from(TRY(checkpoints_->load(*file)), *file);
+  }
+
+  // What an earlier attempt has left, unless it was another training.
+  Result<bool> resume_attempt() {
+    auto file = attempt_checkpoints_ ? attempt_checkpoints_->latest() : std::nullopt;
+    if (!file) return false;
+    auto state = attempt_checkpoints_->load(*file);
+    if (!state) {
+      log_warning("what an earlier attempt left is of no use: {}", state.error().message);
+      return false;
+    }
+    TRY(go_on_from(std::move(*state), *file));
+    return true;
+  }
+
+  Result<> go_on_from(nn::TrainerState state, const fs::path& file) {
+    TRY(trainer_->set_state(std::move(state)));
+    log_info("going on from step {} ({})", trainer_->step(), file.string());
     recorder_.tag("resumed_from_step", std::to_string(trainer_->step()));
     return {};
   }
@@ -133,7 +156,8 @@ class Training {
 
   Result<> keep_interrupted() {
     if (trainer_->step() == 0) return {};
-    const fs::path file = TRY(checkpoints_->save(trainer_->state()));
+    const Checkpoints& kept = attempt_checkpoints_ ? *attempt_checkpoints_ : *checkpoints_;
+    const fs::path file = TRY(kept.save(trainer_->state()));
     log_info("interrupted; --resume goes on from {}", file.string());
     return {};
   }
@@ -144,6 +168,14 @@ class Training {
             {"learning_rate", report.learning_rate},
             {"active_fraction", report.active_fraction}},
            report.step);
+    keep_for_next_attempt();
+  }
+
+  void keep_for_next_attempt() {
+    if (!attempt_checkpoints_ || since_checkpoint_.seconds() < settings_.checkpoint_seconds) return;
+    if (auto saved = attempt_checkpoints_->save(trainer_->state()); !saved)
+      log_warning("no checkpoint could be kept for a further attempt: {}", saved.error().message);
+    since_checkpoint_.restart();
   }
 
   Result<> on_epoch(const nn::EpochReport& report) {
@@ -210,6 +242,8 @@ class Training {
   nn::NetSpec net_;
   std::unique_ptr<nn::Trainer> trainer_;
   std::optional<Checkpoints> checkpoints_;
+  std::optional<Checkpoints> attempt_checkpoints_;
+  Stopwatch since_checkpoint_;
   std::optional<nn::EventWriter> events_;
   Result<> event_error_;  // the first one, told at the end of the epoch
 };
