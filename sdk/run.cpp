@@ -2,10 +2,7 @@
 #include <pwd.h>
 #include <unistd.h>
 
-#include <chrono>
-#include <cmath>
-#include <cstdlib>
-#include <thread>
+#include <algorithm>
 
 #include "base/files.h"
 #include "base/id.h"
@@ -13,25 +10,12 @@
 #include "base/text.h"
 #include "base/time.h"
 #include "log_queue.h"
-#include "net/http_client.h"
+#include "server.h"
+#include "system_metrics.h"
 #include "tidemill/tidemill.h"
 
 namespace tidemill::sdk {
 namespace {
-
-using std::chrono::milliseconds;
-namespace chrono = std::chrono;
-
-constexpr milliseconds kFirstPause{100}, kLongestPause{10'000};
-// How long to try to reach the server: at the start it may never have been there, later it was.
-constexpr chrono::seconds kPatienceAtStart{5}, kPatience{120};
-
-std::string env(const char* name) {
-  const char* value = std::getenv(name);
-  return value ? value : "";
-}
-
-std::string first_of(std::string a, std::string b) { return a.empty() ? b : a; }
 
 template <class T>
 Result<T> for_people(tidemill::Result<T> result) {
@@ -51,16 +35,14 @@ std::string user_name() {
   return found ? found->pw_name : "";
 }
 
-Json number(double value) {
-  if (std::isnan(value)) return "NaN";
-  if (std::isinf(value)) return value > 0 ? "Infinity" : "-Infinity";
-  return value;
-}
-
-Json pairs(const std::vector<std::pair<std::string, std::string>>& items) {
-  Json list = Json::array();
-  for (const auto& [key, value] : items) list.push_back({{"key", key}, {"value", value}});
-  return list;
+// What may be written to a disk, and names the server as others do: the address without user and password.
+std::string address_of(std::string uri) {
+  while (uri.ends_with('/')) uri.pop_back();
+  size_t host = uri.find("://");
+  if (host == std::string::npos) return uri;
+  size_t at = uri.find('@', host + 3);
+  if (at < uri.find('/', host + 3)) uri.erase(host + 3, at + 1 - (host + 3));
+  return uri;
 }
 
 // The folder of a file:// URI or a plain path, as artifact URIs of local runs are.
@@ -70,92 +52,6 @@ std::optional<fs::path> local_folder(std::string_view uri) {
   size_t colon = uri.find(':');
   if (uri.empty() || (colon != std::string_view::npos && uri.find('/') > colon)) return std::nullopt;
   return fs::path(uri);
-}
-
-// The calls of MLflow's REST interface that a run needs, repeated while the server is away or busy.
-class Server {
- public:
-  static tidemill::Result<Server> connect(const std::string& uri);
-
-  tidemill::Result<Json> post(std::string_view call, const Json& body);
-  tidemill::Result<Json> get(std::string_view call, std::string_view key, std::string_view value);
-  tidemill::Result<> put_file(const std::string& target, const fs::path& file);
-  void be_patient() { patience_ = kPatience; }
-
- private:
-  explicit Server(HttpClient client) : client_(std::move(client)) {}
-  tidemill::Result<ClientResponse> send(ClientRequest request);
-
-  HttpClient client_;
-  std::string authorization_;
-  chrono::seconds patience_ = kPatienceAtStart;
-};
-
-tidemill::Result<Server> Server::connect(const std::string& uri) {
-  std::string address = uri;
-  std::string user = env("MLFLOW_TRACKING_USERNAME"), token = env("MLFLOW_TRACKING_TOKEN");
-  size_t host = address.find("://");
-  if (!user.empty() && host != std::string::npos && address.find('@') == std::string::npos)
-    address.insert(host + 3,
-                   fmt::format("{}:{}@", url_encode(user), url_encode(env("MLFLOW_TRACKING_PASSWORD"))));
-  std::string insecure = to_lower(env("MLFLOW_TRACKING_INSECURE_TLS"));
-  auto client = HttpClient::create(address, {.certificates = env("MLFLOW_TRACKING_SERVER_CERT_PATH"),
-                                             .anybody = insecure == "true" || insecure == "1"});
-  if (!client && address.starts_with("https://"))
-    return tl::unexpected<Error>(std::move(client).error().in(uri));
-  if (!client)
-    return fail(Code::kInvalid,
-                "tracking URI '{}' is not an http:// or https:// URL; set MLFLOW_TRACKING_URI", uri);
-  Server server(std::move(*client));
-  if (user.empty() && !token.empty()) server.authorization_ = "Bearer " + token;
-  return server;
-}
-
-bool may_pass(int status) { return status == 429 || status == 408 || status >= 500; }
-
-Error refusal(const ClientResponse& response) {
-  auto body = parse_json(response.body);
-  std::string message = body ? json_string(*body, "message") : "";
-  if (message.empty())
-    message = fmt::format("the server answered {} {}", response.status, reason_phrase(response.status));
-  if (may_pass(response.status)) return {Code::kUnavailable, std::move(message)};
-  if (response.status == 404) return {Code::kNotFound, std::move(message)};
-  bool exists = body && json_string(*body, "error_code") == "RESOURCE_ALREADY_EXISTS";
-  return {exists ? Code::kConflict : Code::kInvalid, std::move(message)};
-}
-
-tidemill::Result<ClientResponse> Server::send(ClientRequest request) {
-  if (!authorization_.empty()) request.headers.add("Authorization", authorization_);
-  auto give_up = chrono::steady_clock::now() + patience_;
-  for (milliseconds pause = kFirstPause;; pause = std::min(pause * 2, kLongestPause)) {
-    auto response = client_.send(request);
-    if (response && response->status >= 200 && response->status < 300) return response;
-    Error error = response ? refusal(*response) : std::move(response).error();
-    bool transient = error.code == Code::kUnavailable || error.code == Code::kTimeout;
-    if (!transient || chrono::steady_clock::now() + pause > give_up)
-      return tl::unexpected<Error>(std::move(error));
-    // A little random, so that many steps do not come back at the same moment.
-    std::this_thread::sleep_for(pause + milliseconds(random_u64() % static_cast<uint64_t>(pause.count())));
-  }
-}
-
-tidemill::Result<Json> Server::post(std::string_view call, const Json& body) {
-  ClientRequest request{
-      .method = "POST", .target = fmt::format("/api/2.0/mlflow/{}", call), .body = dump_json(body)};
-  request.headers.add("Content-Type", "application/json");
-  return parse_json(TRY(send(std::move(request))).body);
-}
-
-tidemill::Result<Json> Server::get(std::string_view call, std::string_view key, std::string_view value) {
-  return parse_json(
-      TRY(send({.target = fmt::format("/api/2.0/mlflow/{}?{}={}", call, key, url_encode(value))})).body);
-}
-
-tidemill::Result<> Server::put_file(const std::string& target, const fs::path& file) {
-  ClientRequest request{.method = "PUT", .target = target, .body_file = file};
-  request.headers.add("Content-Type", "application/octet-stream");
-  TRY(send(std::move(request)));
-  return {};
 }
 
 tidemill::Result<std::string> find_or_create_experiment(Server& server, const std::string& name) {
@@ -182,9 +78,10 @@ tidemill::Result<Json> create_run(Server& server, const Options& options) {
     experiment = TRY(find_or_create_experiment(server, first_of(name, "Default")));
   Json body = {{"experiment_id", experiment}, {"user_id", user_name()}, {"start_time", now_ms()}};
   if (!options.run_name.empty()) body["run_name"] = options.run_name;
-  body["tags"] = pairs({{"mlflow.user", user_name()},
-                        {"mlflow.source.name", program_name()},
-                        {"mlflow.source.type", "LOCAL"}});
+  std::vector<KeyValue> tags = {
+      {"mlflow.user", user_name()}, {"mlflow.source.name", program_name()}, {"mlflow.source.type", "LOCAL"}};
+  if (!options.parent_run_id.empty()) tags.emplace_back("mlflow.parentRunId", options.parent_run_id);
+  body["tags"] = pairs_to_json(tags);
   return server.post("runs/create", body);
 }
 
@@ -214,24 +111,24 @@ struct Run::State {
   bool ended = false;
   std::mutex ending;
   std::unique_ptr<LogQueue> queue;
+  std::unique_ptr<SystemMonitor> monitor;
 
   explicit State(Server s) : server(std::move(s)) {}
-  tidemill::Result<> send(const LogBatch& batch);
+  tidemill::Result<> send(const std::string& run_id, const LogBatch& batch);
   tidemill::Result<> store(const fs::path& file, const std::string& path);
   tidemill::Result<> end(std::string_view status);
+  void watch_machine(const Json& metrics);
 };
 
-tidemill::Result<> Run::State::send(const LogBatch& batch) {
-  Json body = {{"run_id", id}};
-  Json& metrics = body["metrics"] = Json::array();
-  for (const QueuedMetric& metric : batch.metrics)
-    metrics.push_back({{"key", metric.key},
-                       {"value", number(metric.value)},
-                       {"timestamp", metric.timestamp},
-                       {"step", metric.step}});
-  body["params"] = pairs(batch.params);
-  body["tags"] = pairs(batch.tags);
-  TRY(server.post("runs/log-batch", body));
+tidemill::Result<> Run::State::send(const std::string& run_id, const LogBatch& batch) {
+  if (batch.end) {
+    Json body = {{"run_id", run_id}, {"status", batch.end->status}, {"end_time", batch.end->time}};
+    TRY(server.post("runs/update", body, Attempts::kOne));
+    return {};
+  }
+  Json body = to_json(batch);
+  body["run_id"] = run_id;
+  TRY(server.post("runs/log-batch", body, Attempts::kOne));
   return {};
 }
 
@@ -251,12 +148,28 @@ tidemill::Result<> Run::State::store(const fs::path& file, const std::string& pa
 }
 
 tidemill::Result<> Run::State::end(std::string_view status) {
-  auto flushed = queue->flush();
-  std::lock_guard lock(ending);
-  if (!joined && !ended)
-    TRY(server.post("runs/update", {{"run_id", id}, {"status", status}, {"end_time", now_ms()}}));
-  ended = true;
-  return flushed;
+  {
+    std::lock_guard lock(ending);
+    monitor.reset();
+    if (!joined && !ended) queue->add_end({std::string(status), now_ms()});
+    ended = true;
+  }
+  return queue->flush();
+}
+
+// A run that goes on has system metrics already; theirs go on behind them, as MLflow's do.
+void Run::State::watch_machine(const Json& metrics) {
+  int64_t step = 0;
+  for (const Json& metric : metrics)
+    if (json_string(metric, "key").starts_with("system/"))
+      step = std::max(step, json_int(metric, "step") + 1);
+  monitor = std::make_unique<SystemMonitor>(SystemMonitor::Settings::from_environment(),
+                                            [this, step](const NamedValues& values, int64_t sample) {
+                                              std::vector<QueuedMetric> queued;
+                                              for (const auto& [key, value] : values)
+                                                queued.push_back({key, value, now_ms(), step + sample});
+                                              queue->add_metrics(std::move(queued));
+                                            });
 }
 
 static tidemill::Result<Json> find_or_create_run(Server& server, const Options& options) {
@@ -282,8 +195,12 @@ Result<Run> Run::start(Options options) {
   if (state->id.empty())
     return tl::unexpected<std::string>(fmt::format("{} did not answer as an MLflow server does", uri));
   state->server.be_patient();
-  state->queue =
-      std::make_unique<LogQueue>([s = state.get()](const LogBatch& batch) { return s->send(batch); });
+  fs::path folder = options.spool_dir.empty() ? Spool::default_folder() : options.spool_dir;
+  state->queue = std::make_unique<LogQueue>(
+      [s = state.get()](const std::string& run_id, const LogBatch& batch) { return s->send(run_id, batch); },
+      Spool(folder, address_of(uri), state->id), options.patience);
+  if (options.system_metrics.value_or(to_lower(env("MLFLOW_ENABLE_SYSTEM_METRICS_LOGGING")) == "true"))
+    state->watch_machine(run->value(Json::json_pointer("/run/data/metrics"), Json::array()));
   return Run(std::move(state));
 }
 

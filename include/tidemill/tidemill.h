@@ -11,6 +11,7 @@
 // one.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <filesystem>
 #include <memory>
@@ -29,14 +30,24 @@ template <class T = void>
 using Result = tl::expected<T, std::string>;
 
 struct Options {
-  std::string tracking_uri;  // "": MLFLOW_TRACKING_URI, else http://127.0.0.1:5000
-  std::string experiment;    // name, made when missing; "": MLFLOW_EXPERIMENT_NAME or _ID, else "Default"
-  std::string run_id;        // joins this run; "": MLFLOW_RUN_ID, else a new run
-  std::string run_name;
+  std::string tracking_uri = {};  // "": MLFLOW_TRACKING_URI, else http://127.0.0.1:5000
+  std::string experiment = {};  // name, made when missing; "": MLFLOW_EXPERIMENT_NAME or _ID, else "Default"
+  std::string run_id = {};      // joins this run; "": MLFLOW_RUN_ID, else a new run
+  std::string run_name = {};
+  std::string parent_run_id = {};  // shown below this run
+  // The machine's CPU, memory, disk, network and NVIDIA GPUs every ten seconds, under MLflow's system/* names
+  // and with its MLFLOW_SYSTEM_METRICS_* settings. Not set: MLFLOW_ENABLE_SYSTEM_METRICS_LOGGING.
+  std::optional<bool> system_metrics = {};
+  // How long flush() and end() wait for a server that is away.
+  std::chrono::seconds patience{120};
+  // Where what cannot be sent is kept, for the next program that logs to the same server. "":
+  // TIDEMILL_SPOOL_DIR, else tidemill/spool in XDG_STATE_HOME or ~/.local/state.
+  std::filesystem::path spool_dir = {};
 };
 
 // A run being recorded. Parameters, metrics and tags are queued and sent in batches by a thread of the run,
-// so logging never waits for the network; flush() and end() do. Thread-safe.
+// so logging never waits for the network; flush() and end() do. While the server is away the thread writes to
+// a private file (at most 256 MiB), and sends from it, in order, when the server is back. Thread-safe.
 class Run {
  public:
   static Result<Run> start(Options options = {});
@@ -64,7 +75,8 @@ class Run {
   Result<> log_artifact(const std::filesystem::path& file, std::string_view folder = "");
   Result<> log_text(std::string_view text, std::string_view artifact_path);
 
-  // Waits until everything queued has been accepted by the server; the first refusal is returned.
+  // Waits until everything queued has been accepted by the server; the first refusal is returned, or where
+  // the rest lies when the server stays away.
   Result<> flush();
   // flush(), then sets the final status: "FINISHED", "FAILED" or "KILLED". A joined run keeps its status.
   Result<> end(std::string_view status = "FINISHED");
