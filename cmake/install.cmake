@@ -10,8 +10,8 @@ install(TARGETS tidemill_package EXPORT TidemillTargets ARCHIVE DESTINATION ${CM
         INCLUDES DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
 install(DIRECTORY ${CMAKE_SOURCE_DIR}/include/tidemill DESTINATION ${CMAKE_INSTALL_INCLUDEDIR} COMPONENT sdk)
 install(EXPORT TidemillTargets NAMESPACE Tidemill:: DESTINATION ${package_dir} COMPONENT sdk)
-configure_package_config_file(cmake/TidemillConfig.cmake.in ${CMAKE_BINARY_DIR}/TidemillConfig.cmake
+configure_package_config_file(cmake/TidemillConfig.cmake.in ${CMAKE_BINARY_DIR}/package/TidemillConfig.cmake
                               INSTALL_DESTINATION ${package_dir})
-write_basic_package_version_file(${CMAKE_BINARY_DIR}/TidemillConfigVersion.cmake COMPATIBILITY SameMinorVersion)
-install(FILES ${CMAKE_BINARY_DIR}/TidemillConfig.cmake ${CMAKE_BINARY_DIR}/TidemillConfigVersion.cmake
+write_basic_package_version_file(${CMAKE_BINARY_DIR}/package/TidemillConfigVersion.cmake COMPATIBILITY SameMinorVersion)
+install(FILES ${CMAKE_BINARY_DIR}/package/TidemillConfig.cmake ${CMAKE_BINARY_DIR}/package/TidemillConfigVersion.cmake
         DESTINATION ${package_dir} COMPONENT sdk)

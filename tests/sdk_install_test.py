@@ -51,6 +51,14 @@ class InstalledSdk(unittest.TestCase):
         self.assertEqual(run["params"], {"learning_rate": "0.001"})
         self.assertAlmostEqual(run["metrics"]["loss"], 0.01)
 
+    def test_a_new_project_in_cpp_logs_with_it(self):
+        command(TIDEMILL, "init", "native", "--language", "cpp", cwd=self.folder)
+        environment = {key: value for key, value in os.environ.items() if not key.startswith("MLFLOW_")}
+        command(TIDEMILL, "run", "native", cwd=self.folder, env=environment | {"CMAKE_PREFIX_PATH": str(self.prefix)})
+        runs = json.loads(command(TIDEMILL, "runs", "list", "-e", "native", "--json", cwd=self.folder))["runs"]
+        trained = next(run for run in runs if run["run_name"] == "train")
+        self.assertLess(trained["metrics"]["error"], 0.02)
+
     def test_another_minor_version_is_refused(self):
         project = self.folder / "newer"
         project.mkdir()

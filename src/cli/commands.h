@@ -47,6 +47,7 @@ struct Context {
 
 // Each adds its command with options, help and examples to the program.
 void add_run(CLI::App& app, Context& context);
+void add_init(CLI::App& app, Context& context);
 void add_check(CLI::App& app, Context& context);
 void add_graph(CLI::App& app, Context& context);
 void add_resume(CLI::App& app, Context& context);

@@ -12,6 +12,7 @@ namespace tidemill::cli {
 namespace {
 
 constexpr std::string_view kExamples = R"(Examples:
+  tidemill init churn                           a new project to start from
   tidemill run examples/cifar10 -P epochs=2     run a pipeline
   tidemill check examples/cifar10               whether it is right, without running it
   tidemill graph examples/cifar10               its steps as a drawing
@@ -46,6 +47,7 @@ int run_program(int argc, char** argv) {
   app.require_subcommand(1);
   app.get_formatter()->column_width(32);
   add_run(app, context);
+  add_init(app, context);
   add_check(app, context);
   add_graph(app, context);
   add_resume(app, context);

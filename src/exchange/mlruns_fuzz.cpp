@@ -3,15 +3,15 @@
 #include <cstdlib>
 
 #include "base/text.h"
+#include "config/yaml_text.h"
 #include "exchange/mlruns_format.h"
-#include "exchange/yaml_text.h"
 
 using namespace tidemill;
 using namespace tidemill::exchange;
 
 static void round_trip(std::string_view text) {
   if (!is_utf8(text) || text.find('\0') != std::string_view::npos) return;
-  YamlMap map;
+  config::YamlMap map;
   map.text("experiment_id", "1").text("name", "n").text("artifact_location", text);
   auto back = parse_experiment(map.yaml(), "fuzz");
   if (map.yaml().size() <= (1 << 20) && (!back || back->artifact_location != text)) std::abort();

@@ -6,7 +6,7 @@
 #include "base/hash.h"
 #include "base/text.h"
 #include "base/time.h"
-#include "exchange/yaml_text.h"
+#include "config/yaml_text.h"
 #include "tracking/validate.h"
 
 namespace tidemill::exchange {
@@ -38,7 +38,8 @@ Result<fs::path> child(const fs::path& folder, std::string_view name) {
 
 std::string yaml_of(const std::vector<KeyValue>& pairs) {
   std::vector<std::string> parts;
-  for (const auto& [key, value] : pairs) parts.push_back(yaml_quoted(key) + ": " + yaml_quoted(value));
+  for (const auto& [key, value] : pairs)
+    parts.push_back(config::yaml_quoted(key) + ": " + config::yaml_quoted(value));
   return "{" + join(parts, ", ") + "}";
 }
 
@@ -81,7 +82,7 @@ Result<> MlrunsSink::put_experiment(const tracking::Experiment& experiment, Repo
   TRY(tidemill::remove_all((deleted ? root_ : root_ / ".trash") / experiment.id));  // from an earlier export
   std::string location =
       copy_files_ == CopyFiles::yes ? file_uri(root_ / experiment.id) : experiment.artifact_location;
-  YamlMap meta;
+  config::YamlMap meta;
   meta.text("artifact_location", location)
       .number("creation_time", experiment.created)
       .text("experiment_id", experiment.id)
@@ -101,7 +102,7 @@ Result<> MlrunsSink::put_run(tracking::TransferredRun transferred, const Files& 
   const fs::path& experiment = experiments_.at(info.experiment_id);
   fs::path folder = TRY(child(experiment, info.id));
   TRY(copy_artifacts(files, folder / "artifacts", info.artifact_uri, report));
-  YamlMap meta;
+  config::YamlMap meta;
   meta.text("artifact_uri", info.artifact_uri);
   if (info.lifecycle == Lifecycle::kDeleted)
     meta.number("deleted_time", transferred.deleted_time.value_or(now_ms()));
@@ -133,7 +134,7 @@ Result<> MlrunsSink::put_datasets(const fs::path& experiment, const fs::path& fo
   for (const tracking::DatasetInput& input : run.datasets) {
     const tracking::Dataset& dataset = input.dataset;
     std::string id = md5_hex(dataset.name + dataset.digest);
-    YamlMap meta, link;
+    config::YamlMap meta, link;
     meta.text("digest", dataset.digest)
         .text("name", dataset.name)
         .optional("profile", dataset.profile)
@@ -149,7 +150,7 @@ Result<> MlrunsSink::put_datasets(const fs::path& experiment, const fs::path& fo
     TRY(write(folder / "inputs" / md5_hex(id + run.info.id) / kMeta, link.yaml()));
   }
   for (const std::string& model : run.model_inputs) {
-    YamlMap link;
+    config::YamlMap link;
     link.text("destination_id", run.info.id)
         .text("destination_type", "RUN")
         .text("source_id", model)
@@ -158,7 +159,7 @@ Result<> MlrunsSink::put_datasets(const fs::path& experiment, const fs::path& fo
     TRY(write(folder / "inputs" / md5_hex(model + run.info.id) / kMeta, link.yaml()));
   }
   for (const tracking::ModelOutput& model : run.model_outputs) {
-    YamlMap link;
+    config::YamlMap link;
     link.text("destination_id", model.model_id)
         .text("destination_type", "MODEL_OUTPUT")
         .text("source_id", run.info.id)
@@ -212,7 +213,7 @@ Result<> MlrunsSink::flush(Report& report) {
 Result<> MlrunsSink::put_logged_model(tracking::LoggedModel model, const Files& files, Report& report) {
   fs::path folder = TRY(child(experiments_.at(model.experiment_id) / "models", model.id));
   TRY(copy_artifacts(files, folder / "artifacts", model.artifact_uri, report));
-  YamlMap meta;
+  config::YamlMap meta;
   meta.text("artifact_location", model.artifact_uri)
       .number("creation_timestamp", model.created)
       .text("experiment_id", model.experiment_id)
@@ -246,7 +247,7 @@ Result<> MlrunsSink::put_registered_model(tracking::TransferredModel transferred
   std::vector<KeyValue> aliases;
   for (const tracking::ModelAlias& alias : model.aliases)
     aliases.emplace_back(alias.alias, std::to_string(alias.version));
-  YamlMap meta;
+  config::YamlMap meta;
   meta.raw("aliases", yaml_of(aliases))
       .number("creation_timestamp", model.created)
       .text_or_null("description", model.description)
@@ -265,7 +266,7 @@ Result<> MlrunsSink::put_registered_model(tracking::TransferredModel transferred
 
 Result<> MlrunsSink::put_version(const fs::path& folder, const tracking::ModelVersion& version,
                                  Report& report) {
-  YamlMap meta;
+  config::YamlMap meta;
   meta.number("creation_timestamp", version.created)
       .text("current_stage", tracking::to_string(version.stage))
       .optional("description", version.description)

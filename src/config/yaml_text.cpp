@@ -1,11 +1,11 @@
-#include "exchange/yaml_text.h"
+#include "config/yaml_text.h"
 
 #include <algorithm>
 #include <iterator>
 
 #include "base/result.h"
 
-namespace tidemill::exchange {
+namespace tidemill::config {
 namespace {
 
 // The code point at the front of well-formed UTF-8, and its length.
@@ -65,4 +65,4 @@ YamlMap& YamlMap::text_or_null(std::string_view key, std::string_view value) {
   return value.empty() ? raw(key, "null") : text(key, value);
 }
 
-}  // namespace tidemill::exchange
+}  // namespace tidemill::config

@@ -1,4 +1,4 @@
-// Writes flat YAML maps, as MLflow's file store keeps them.
+// Writes YAML: texts that any reader reads back, and flat maps.
 #pragma once
 
 #include <cstdint>
@@ -6,7 +6,7 @@
 #include <string>
 #include <string_view>
 
-namespace tidemill::exchange {
+namespace tidemill::config {
 
 // In double quotes, with what YAML 1.1 does not print escaped: any reader gets the same text back.
 std::string yaml_quoted(std::string_view text);
@@ -29,4 +29,4 @@ class YamlMap {
   std::string yaml_;
 };
 
-}  // namespace tidemill::exchange
+}  // namespace tidemill::config

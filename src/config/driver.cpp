@@ -1,0 +1,617 @@
+#include "config/driver.h"
+
+#include <map>
+#include <optional>
+#include <set>
+
+#include "base/text.h"
+#include "config/python_syntax.h"
+
+namespace tidemill::config {
+namespace {
+
+using Kind = PythonExpression::Kind;
+
+constexpr size_t kMaxText = 4'000, kMaxTokensRun = 300'000, kMaxSteps = 1'000;
+constexpr size_t kMaxCalls = 16;  // within each other
+constexpr char kHole = '\x01';  // in a text: something that cannot be read
+
+struct Value {
+  enum class Kind { kUnknown, kText, kRun, kParent, kArguments, kDict };
+  Kind kind = Kind::kUnknown;
+  std::string text;  // a template; of a run: the part of it, "info" or "data.metrics"
+  size_t step = 0;   // of a run
+  std::vector<std::pair<std::string, Value>> entries = {};
+
+  // As a part of a text.
+  std::string shown() const { return kind == Kind::kText ? text : std::string(1, kHole); }
+  bool is_known_text() const { return kind == Kind::kText && text.find(kHole) == std::string::npos; }
+};
+Value text_value(std::string text) {
+  if (text.size() > kMaxText) return {};
+  return {.kind = Value::Kind::kText, .text = std::move(text)};
+}
+Value literal(const std::string& text) {
+  std::string escaped;
+  for (size_t i = 0; i < text.size(); ++i) {
+    if (text[i] == '$' && i + 1 < text.size() && text[i + 1] == '{') escaped += '$';
+    if (text[i] != kHole) escaped += text[i];
+  }
+  return text_value(std::move(escaped));
+}
+
+using Scope = std::map<std::string, Value>;
+
+struct Function {
+  std::vector<std::pair<std::string, std::optional<PythonExpression>>> parameters;
+  size_t begin = 0, end = 0;  // its lines
+  bool has_options = false;   // of click
+};
+
+std::string to_parameter_name(std::string_view option) {
+  std::string name(option.substr(std::min(option.find_first_not_of('-'), option.size())));
+  std::replace(name.begin(), name.end(), '-', '_');
+  return name;
+}
+
+std::string to_step_name(std::string_view text) {
+  std::string name;
+  for (unsigned char c : text) name += std::isalnum(c) || c == '_' || c == '-' ? static_cast<char>(c) : '_';
+  return name.substr(0, 80);
+}
+
+std::string join_paths(const std::string& left, const std::string& right) {
+  if (left.empty() || right.starts_with('/')) return right;
+  return left + (left.ends_with('/') ? "" : "/") + right;
+}
+
+class Reader {
+ public:
+  Reader(std::vector<PythonLine> lines, const Project& project)
+      : lines_(std::move(lines)), project_(project) {}
+
+  Driver read() {
+    run_block(0, lines_.size(), globals_, "");
+    return std::move(driver_);
+  }
+
+ private:
+  // --- Statements ---
+
+  size_t block_end(size_t header, size_t end) const {
+    size_t at = header + 1;
+    while (at < end && lines_[at].indent > lines_[header].indent) ++at;
+    return at;
+  }
+
+  // The colon that ends the head of a statement.
+  static size_t head_end(const PythonLine& line) {
+    int open = 0;
+    for (size_t i = 0; i < line.tokens.size(); ++i) {
+      const PythonToken& token = line.tokens[i];
+      if (token.is("(") || token.is("[") || token.is("{")) ++open;
+      if (token.is(")") || token.is("]") || token.is("}")) --open;
+      if (open == 0 && token.is(":")) return i;
+    }
+    return line.tokens.size();
+  }
+
+  // within: the condition or loop around the lines, "" when they run once in any case.
+  void run_block(size_t begin, size_t end, Scope& scope, const std::string& within) {
+    for (size_t i = begin; i < end && !returned_;) {
+      const PythonLine& line = lines_[i];
+      if ((tokens_run_ += line.tokens.size()) > kMaxTokensRun) return;
+      const PythonToken& first = line.tokens[0];
+      size_t next = block_end(i, end);
+      if (first.is("@")) {
+        next = i + 1;
+        decorators_.push_back(i);
+      } else if (first.is_name("def") || first.is_name("async") || first.is_name("class")) {
+        if (first.is_name("def")) define(i, next);
+        decorators_.clear();
+      } else if (first.is_name("import") || first.is_name("from")) {
+        import(line);
+      } else if (is_header(first)) {
+        run_compound(i, next, scope, within);
+      } else {
+        run_simple(line, scope, within);
+      }
+      i = next;
+    }
+  }
+
+  static bool is_header(const PythonToken& first) {
+    for (const char* word : {"if", "elif", "else", "for", "while", "with", "try", "except", "finally"})
+      if (first.is_name(word)) return true;
+    return false;
+  }
+
+  void run_compound(size_t header, size_t end, Scope& scope, const std::string& within) {
+    const PythonLine& line = lines_[header];
+    const std::string& word = line.tokens[0].text;
+    if (word == "except") return;
+    size_t colon = head_end(line);
+    std::string inside = within;
+    if (word == "with") {
+      bind_with(line, colon, scope);
+    } else if (word != "try" && word != "finally" && !is_main_guard(line)) {
+      inside = word;
+      for (size_t i = 1; i < colon && inside.size() < 80; ++i) inside += " " + line.tokens[i].source;
+    }
+    if (colon + 1 < line.tokens.size()) {
+      PythonLine rest{line.indent + 1,
+                      {line.tokens.begin() + static_cast<long>(colon) + 1, line.tokens.end()}};
+      run_simple(rest, scope, inside);
+    }
+    run_block(header + 1, end, scope, inside);
+    // What comes behind a return that may not happen is read as well.
+    if (inside != within) returned_.reset();
+  }
+
+  static bool is_main_guard(const PythonLine& line) {
+    return line.tokens.size() > 2 && line.tokens[0].is_name("if") && line.tokens[1].is_name("__name__");
+  }
+
+  void bind_with(const PythonLine& line, size_t colon, Scope& scope) {
+    for (size_t i = 1; i < colon; ++i)
+      if (line.tokens[i].is_name("as") && i + 1 < colon) {
+        scope[line.tokens[i + 1].text] = evaluate(python_expression(line.tokens, 1, i), scope, "");
+        return;
+      }
+    evaluate(python_expression(line.tokens, 1, colon), scope, "");
+  }
+
+  void run_simple(const PythonLine& line, Scope& scope, const std::string& within) {
+    const auto& tokens = line.tokens;
+    if (tokens[0].is_name("return")) {
+      returned_ = evaluate(python_expression(tokens, 1, tokens.size()), scope, within);
+      return;
+    }
+    size_t equals = tokens.size();
+    int open = 0;
+    for (size_t i = 0; i < tokens.size() && equals == tokens.size(); ++i) {
+      if (tokens[i].is("(") || tokens[i].is("[") || tokens[i].is("{")) ++open;
+      if (tokens[i].is(")") || tokens[i].is("]") || tokens[i].is("}")) --open;
+      if (open == 0 && tokens[i].is("=")) equals = i;
+    }
+    if (equals == tokens.size()) {
+      evaluate(python_expression(tokens, 0, tokens.size()), scope, within);
+      return;
+    }
+    Value value = evaluate(python_expression(tokens, equals + 1, tokens.size()), scope, within);
+    bool is_name = equals == 1 || (equals > 1 && tokens[1].is(":"));
+    if (is_name) scope[tokens[0].text] = std::move(value);
+  }
+
+  void import(const PythonLine& line) {
+    const auto& tokens = line.tokens;
+    bool from = tokens[0].is_name("from");
+    std::string module, word, alias;
+    size_t i = 1;
+    for (; i < tokens.size() && !(from && tokens[i].is_name("import")); ++i) {
+      if (!from && (tokens[i].is(",") || tokens[i].is_name("as"))) break;
+      module += tokens[i].text;
+    }
+    if (!from) {
+      if (i + 1 < tokens.size() && tokens[i].is_name("as")) names_[tokens[i + 1].text] = module;
+      return;
+    }
+    for (++i; i < tokens.size(); ++i) {
+      if (tokens[i].kind != PythonToken::Kind::kName) continue;
+      bool has_alias = i + 2 < tokens.size() && tokens[i + 1].is_name("as");
+      names_[tokens[has_alias ? i + 2 : i].text] = module + "." + tokens[i].text;
+      if (has_alias) i += 2;
+    }
+  }
+
+  void define(size_t header, size_t end) {
+    const auto& tokens = lines_[header].tokens;
+    if (tokens.size() < 4) return;
+    Function function{.parameters = {}, .begin = header + 1, .end = end};
+    size_t close = head_end(lines_[header]);
+    while (close > 2 && !tokens[close - 1].is(")")) --close;
+    // The parameters are those of a call's list: f(a, b="x").
+    PythonExpression list = python_expression(tokens, 1, close);
+    for (size_t i = 1; i < list.items.size(); ++i)
+      function.parameters.emplace_back(list.items[i].text, std::nullopt);
+    for (auto& [name, value] : list.keywords) function.parameters.emplace_back(name, std::move(value));
+    for (size_t decorator : decorators_) {
+      const auto& words = lines_[decorator].tokens;
+      PythonExpression call = python_expression(words, 1, words.size());
+      if (call.kind != Kind::kCall) continue;
+      std::string name = dotted(call.items[0]);
+      if (!name.ends_with("option") && !name.ends_with("argument")) continue;
+      function.has_options = true;
+      add_parameter(call, Scope{});
+    }
+    functions_[tokens[1].text] = std::move(function);
+  }
+
+  // --- Expressions ---
+
+  // "mlflow.projects.run" for what stands under that name, whatever it was imported as; "" when it has none.
+  std::string dotted(const PythonExpression& expression) const {
+    if (expression.kind == Kind::kName) {
+      auto alias = names_.find(expression.text);
+      return alias != names_.end() ? alias->second : expression.text;
+    }
+    if (expression.kind != Kind::kAttribute) return "";
+    std::string left = dotted(expression.items[0]);
+    return left.empty() ? "" : left + "." + expression.text;
+  }
+
+  Value evaluate(const PythonExpression& expression, Scope& scope, const std::string& within) {
+    switch (expression.kind) {
+      case Kind::kText:
+        return literal(expression.text);
+      case Kind::kNumber:
+        return literal(expression.text);
+      case Kind::kName:
+        return name_value(expression, scope);
+      case Kind::kAttribute:
+        return attribute(evaluate(expression.items[0], scope, within), expression.text);
+      case Kind::kCall:
+        return call(expression, scope, within);
+      case Kind::kSubscript:
+        return element(expression, scope, within);
+      case Kind::kJoin: {
+        std::string left = evaluate(expression.items[0], scope, within).shown();
+        std::string right = evaluate(expression.items[1], scope, within).shown();
+        return text_value(expression.text == "/" ? join_paths(left, right) : left + right);
+      }
+      case Kind::kFormat: {
+        std::string text;
+        for (const auto& item : expression.items) {
+          text += evaluate(item, scope, within).shown();
+          if (text.size() > kMaxText) return {};
+        }
+        return text_value(std::move(text));
+      }
+      case Kind::kDict: {
+        Value dict{.kind = Value::Kind::kDict};
+        for (size_t i = 0; i + 1 < expression.items.size(); i += 2)
+          dict.entries.emplace_back(evaluate(expression.items[i], scope, within).text,
+                                    evaluate(expression.items[i + 1], scope, within));
+        return dict;
+      }
+      case Kind::kList:
+      case Kind::kOther:
+        break;
+    }
+    return {};
+  }
+
+  Value name_value(const PythonExpression& name, const Scope& scope) const {
+    if (auto found = scope.find(name.text); found != scope.end()) return found->second;
+    if (auto found = globals_.find(name.text); found != globals_.end()) return found->second;
+    if (name.text == "__file__")
+      return text_value("${pipeline.folder}/" + fs::path(name.place.file).filename().string());
+    return {};
+  }
+
+  Value parameter_value(std::string_view name) const {
+    if (find_parameter(driver_.parameters, name) == nullptr) return {};
+    return text_value(fmt::format("${{params.{}}}", name));
+  }
+
+  Value attribute(Value of, const std::string& name) const {
+    if (of.kind == Value::Kind::kArguments) return parameter_value(name);
+    if (of.kind != Value::Kind::kRun && of.kind != Value::Kind::kParent) return {};
+    bool parent = of.kind == Value::Kind::kParent;
+    std::string step = parent ? "run" : "steps." + driver_.steps[of.step].name;
+    if (name == "run_id" || name == "run_uuid")
+      return text_value(fmt::format("${{{}.{}}}", step, parent ? "id" : "run_id"));
+    if (name == "artifact_uri") return text_value(fmt::format("${{{}.artifacts}}", step));
+    if (name == "experiment_id") return text_value("${experiment.id}");
+    if (name != "info" && name != "data" && name != "metrics") return {};
+    of.text = name;
+    return of;
+  }
+
+  Value metric(const Value& run, const Value& key) const {
+    if (run.kind != Value::Kind::kRun || run.text != "metrics" || !key.is_known_text()) return {};
+    return text_value(fmt::format("${{steps.{}.metrics.{}}}", driver_.steps[run.step].name, key.text));
+  }
+
+  Value element(const PythonExpression& expression, Scope& scope, const std::string& within) {
+    Value of = evaluate(expression.items[0], scope, within);
+    Value key = evaluate(expression.items[1], scope, within);
+    if (of.kind == Value::Kind::kArguments) return parameter_value(key.text);
+    for (const auto& [name, value] : of.entries)
+      if (name == key.text) return value;
+    return metric(of, key);
+  }
+
+  const PythonExpression* argument(const PythonExpression& call, size_t position,
+                                   std::string_view name) const {
+    for (const auto& [keyword, value] : call.keywords)
+      if (keyword == name) return &value;
+    return position + 1 < call.items.size() ? &call.items[position + 1] : nullptr;
+  }
+
+  Value call(const PythonExpression& call, Scope& scope, const std::string& within) {
+    const PythonExpression& callee = call.items[0];
+    std::string name = dotted(callee);
+    if (name == "mlflow.run" || name == "mlflow.projects.run") return run_project(call, scope, within);
+    if (name == "mlflow.start_run" || name == "mlflow.active_run") return {.kind = Value::Kind::kParent};
+    if (name == "mlflow.set_experiment") {
+      if (const auto* wanted = argument(call, 0, "experiment_name"))
+        if (Value value = evaluate(*wanted, scope, within); value.is_known_text())
+          driver_.experiment = value.text;
+      return {};
+    }
+    if (name == "os.getcwd" || name == "pathlib.Path.cwd") return text_value("${pipeline.folder}");
+    if (name == "vars") return call.items.size() > 1 ? evaluate(call.items[1], scope, within) : Value{};
+    if (auto found = functions_.find(name); found != functions_.end())
+      return call_function(found->second, call, scope, within);
+    if (name.starts_with("mlflow.") || name.starts_with("subprocess.") || name == "os.system")
+      note_left(call, name);
+    return well_known(call, name, scope, within);
+  }
+
+  // Functions of the libraries, that make one value of others.
+  Value well_known(const PythonExpression& call, const std::string& name, Scope& scope,
+                   const std::string& within) {
+    static const std::set<std::string> kAsItIs = {"str",
+                                                  "int",
+                                                  "float",
+                                                  "os.path.abspath",
+                                                  "os.fspath",
+                                                  "pathlib.Path",
+                                                  "os.path.normpath",
+                                                  "os.path.realpath",
+                                                  "os.path.join",
+                                                  "os.path.expanduser"};
+    const PythonExpression& callee = call.items[0];
+    if (callee.kind == Kind::kAttribute && callee.text == "add_argument") {
+      add_parameter(call, scope);
+      return {};
+    }
+    std::vector<Value> values;
+    for (size_t i = 1; i < call.items.size(); ++i) values.push_back(evaluate(call.items[i], scope, within));
+    for (const auto& [keyword, value] : call.keywords) evaluate(value, scope, within);
+    if (kAsItIs.count(name) > 0) {
+      if (values.size() == 1 && values[0].kind != Value::Kind::kText) return values[0];
+      std::string path;
+      for (const auto& value : values) path = join_paths(path, value.shown());
+      return text_value(std::move(path));
+    }
+    if (name == "os.path.dirname" && values.size() == 1 && values[0].is_known_text())
+      return text_value(values[0].text.substr(0, values[0].text.find_last_of('/')));
+    if (callee.kind != Kind::kAttribute) return {};
+    const std::string& method = callee.text;
+    if (method == "parse_args" || method == "parse_known_args") return {.kind = Value::Kind::kArguments};
+    if (method == "get_run" && values.size() == 1) return run_of(values[0]);
+    Value of = evaluate(callee.items[0], scope, within);
+    if (method == "resolve" || method == "absolute" || method == "strip" || method == "as_posix" ||
+        method == "wait")
+      return of;
+    if (method == "get" && !values.empty()) return metric(of, values[0]);
+    return {};
+  }
+
+  // The run that "${steps.NAME.run_id}" names.
+  Value run_of(const Value& id) const {
+    if (id.kind == Value::Kind::kRun) return id;
+    for (size_t i = 0; i < driver_.steps.size(); ++i)
+      if (id.text == fmt::format("${{steps.{}.run_id}}", driver_.steps[i].name))
+        return {.kind = Value::Kind::kRun, .text = "", .step = i};
+    return id.text == "${run.id}" ? Value{.kind = Value::Kind::kParent} : Value{};
+  }
+
+  Value call_function(const Function& function, const PythonExpression& call, Scope& scope,
+                      const std::string& within) {
+    if (active_.size() >= kMaxCalls || active_.count(&function) > 0) return {};
+    Scope inner;
+    for (size_t i = 0; i < function.parameters.size(); ++i) {
+      const auto& [name, otherwise] = function.parameters[i];
+      if (const auto* given = argument(call, i, name))
+        inner[name] = evaluate(*given, scope, within);
+      else if (function.has_options)
+        inner[name] = parameter_value(name);
+      else if (otherwise)
+        inner[name] = evaluate(*otherwise, scope, within);
+    }
+    active_.insert(&function);
+    auto outer = std::exchange(returned_, std::nullopt);
+    run_block(function.begin, function.end, inner, within);
+    active_.erase(&function);
+    return std::exchange(returned_, outer).value_or(Value{});
+  }
+
+  void note_left(const PythonExpression& call, const std::string& name) {
+    for (const char* harmless :
+         {"MlflowClient", "get_run", "set_tracking_uri", "end_run", "get_experiment_by_name"})
+      if (name.ends_with(harmless)) return;
+    leave(call.place, "{} is not carried over", call.source);
+  }
+
+  template <class... Args>
+  void leave(const Place& place, fmt::format_string<Args...> format, Args&&... args) {
+    Error error = fail_at(place, format, std::forward<Args>(args)...).value();
+    for (const auto& known : driver_.left)
+      if (known.message == error.message) return;
+    driver_.left.push_back(std::move(error));
+  }
+
+  // --- Parameters: parser.add_argument("--epochs", type=int, default=1), @click.option("--epochs", ...) ---
+
+  void add_parameter(const PythonExpression& call, Scope scope) {
+    Parameter parameter{.name = "", .place = call.place};
+    for (size_t i = 1; i < call.items.size(); ++i) {
+      std::string option = evaluate(call.items[i], scope, "").text;
+      if (option.starts_with("--") || (parameter.name.empty() && option.size() > 2) ||
+          !option.starts_with("-"))
+        parameter.name = to_parameter_name(option);
+    }
+    for (const auto& [keyword, value] : call.keywords) {
+      if (keyword == "type") parameter.type = type_of(dotted(value));
+      if (keyword == "default" && value.text != "None")
+        if (Value known = evaluate(value, scope, ""); known.is_known_text())
+          parameter.default_value = known.text;
+      if (keyword == "dest") parameter.name = evaluate(value, scope, "").text;
+      if (keyword == "choices" && value.kind == Kind::kList)
+        for (const auto& item : value.items) parameter.choices.push_back(evaluate(item, scope, "").text);
+      if (keyword == "action" && evaluate(value, scope, "").text.starts_with("store_"))
+        leave(call.place, "{} is a flag; give {} as a value that its step's program takes", parameter.name,
+              parameter.name);
+    }
+    if (parameter.name.empty() || find_parameter(driver_.parameters, parameter.name) != nullptr) return;
+    for (const auto& entry : project_.entry_points)
+      if (const Parameter* declared = find_parameter(entry.parameters, parameter.name);
+          declared && declared->default_value)
+        parameter.default_value = declared->default_value;
+    driver_.parameters.push_back(std::move(parameter));
+  }
+
+  static ParameterType type_of(const std::string& python) {
+    if (python == "int") return ParameterType::kInt;
+    return python == "float" ? ParameterType::kFloat : ParameterType::kString;
+  }
+
+  // --- mlflow.run() ---
+
+  Value run_project(const PythonExpression& call, Scope& scope, const std::string& within) {
+    if (driver_.steps.size() >= kMaxSteps) return {};
+    Value project = {}, entry = literal("main"), parameters = {};
+    if (const auto* uri = argument(call, 0, "uri")) project = evaluate(*uri, scope, within);
+    if (const auto* point = argument(call, 1, "entry_point")) entry = evaluate(*point, scope, within);
+    if (!project.is_known_text() || !entry.is_known_text()) {
+      leave(call.place, "a step is left out: what it runs cannot be read from {}", call.source);
+      return {};
+    }
+    if (const auto* given = argument(call, 3, "parameters")) {
+      parameters = evaluate(*given, scope, within);
+      if (parameters.kind != Value::Kind::kDict && given->text != "None")
+        leave(given->place, "the parameters {} cannot be read", given->source);
+    }
+    DriverStep step{.name = "",
+                    .project = folder_of(project.text),
+                    .entry_point = entry.text,
+                    .arguments = {},
+                    .needs = {},
+                    .place = call.place};
+    step.name = unused_name(step);
+    for (const auto& [name, value] : parameters.entries) add_argument(step, name, value);
+    if (!driver_.steps.empty() && !refers_to(step, driver_.steps.back().name))
+      step.needs.push_back(driver_.steps.back().name);
+    if (!within.empty())
+      leave(call.place,
+            "step '{}' runs in any case, once; the driver has it within `{}` (see `when` and `foreach`)",
+            step.name, within);
+    note_keywords(call, step, scope, within);
+    driver_.steps.push_back(std::move(step));
+    return {.kind = Value::Kind::kRun, .text = "", .step = driver_.steps.size() - 1};
+  }
+
+  static std::string folder_of(std::string project) {
+    for (std::string_view prefix : {"${pipeline.folder}/", "./"})
+      if (project.starts_with(prefix)) project.erase(0, prefix.size());
+    return project == "${pipeline.folder}" || project.empty() ? "." : project;
+  }
+
+  std::string unused_name(const DriverStep& step) const {
+    bool own = step.project == ".";
+    std::string wanted = to_step_name(own ? step.entry_point : fs::path(step.project).filename().string());
+    if (wanted.empty()) wanted = "step";
+    std::string name = wanted;
+    auto is_taken = [&](const DriverStep& other) { return other.name == name; };
+    for (int number = 2; std::any_of(driver_.steps.begin(), driver_.steps.end(), is_taken); ++number)
+      name = fmt::format("{}_{}", wanted, number);
+    return name;
+  }
+
+  static bool refers_to(const DriverStep& step, const std::string& name) {
+    for (const auto& argument : step.arguments)
+      if (argument.second.find("${steps." + name + ".") != std::string::npos) return true;
+    return false;
+  }
+
+  void add_argument(DriverStep& step, const std::string& name, const Value& value) {
+    std::string text = value.kind == Value::Kind::kRun || value.kind == Value::Kind::kParent
+                           ? std::string(1, kHole)
+                           : value.shown();
+    text = with_artifacts(std::move(text));
+    if (text.find(kHole) != std::string::npos) {
+      Parameter parameter{.name = to_step_name(step.name + "_" + name), .place = step.place};
+      std::replace(parameter.name.begin(), parameter.name.end(), '-', '_');
+      leave(step.place,
+            "what step '{}' gets for '{}' cannot be read: it became the parameter '{}', to be given with -P",
+            step.name, name, parameter.name);
+      text = fmt::format("${{params.{}}}", parameter.name);
+      if (find_parameter(driver_.parameters, parameter.name) == nullptr)
+        driver_.parameters.push_back(std::move(parameter));
+    }
+    step.arguments.emplace_back(name, std::move(text));
+  }
+
+  // ".../mlruns/0/${steps.train.run_id}/artifacts/model" is ${steps.train.artifacts}/model, wherever that
+  // lies.
+  std::string with_artifacts(std::string text) const {
+    for (const auto& step : driver_.steps) {
+      std::string id = fmt::format("${{steps.{}.run_id}}", step.name);
+      size_t at = text.find(id);
+      if (at == std::string::npos) continue;
+      std::string_view behind = std::string_view(text).substr(at + id.size());
+      size_t skipped = behind.starts_with("/artifacts") ? 10 : 0;
+      if (skipped == 0 && !text.starts_with("runs:/")) continue;
+      return fmt::format("${{steps.{}.artifacts}}{}", step.name, behind.substr(skipped));
+    }
+    return text;
+  }
+
+  void note_keywords(const PythonExpression& call, const DriverStep& step, Scope& scope,
+                     const std::string& within) {
+    for (const auto& [keyword, value] : call.keywords) {
+      if (keyword == "experiment_name") {
+        if (Value name = evaluate(value, scope, within); name.is_known_text()) driver_.experiment = name.text;
+      } else if (keyword == "docker_args" || keyword == "version" || keyword == "backend_config") {
+        leave(value.place, "step '{}': {}={} is not carried over", step.name, keyword, value.source);
+      } else if (keyword == "env_manager" || keyword == "use_conda") {
+        leave(value.place, "{}={} is not carried over: give --env-manager to `tidemill run`", keyword,
+              value.source);
+      } else if (keyword == "backend" && value.text != "local") {
+        leave(value.place, "step '{}': the backend {} is not carried over", step.name, value.source);
+      }
+    }
+  }
+
+  std::vector<PythonLine> lines_;
+  const Project& project_;
+  Driver driver_;
+  Scope globals_;
+  std::map<std::string, std::string> names_ = {{"Path", "pathlib.Path"}};  // of what was imported
+  std::map<std::string, Function> functions_;
+  std::vector<size_t> decorators_;  // lines above the next function
+  std::optional<Value> returned_;
+  std::set<const Function*> active_;
+  size_t tokens_run_ = 0;
+};
+
+}  // namespace
+
+Result<Driver> read_driver(std::string_view text, const std::string& file_name, const Project& project) {
+  Driver driver = Reader(TRY(python_lines(text, file_name)), project).read();
+  if (driver.steps.empty()) {
+    std::string found = driver.left.empty() ? "" : "; " + driver.left[0].message;
+    return fail(Code::kInvalid, "{}: no call of mlflow.run() that can be read{}", file_name, found);
+  }
+  return driver;
+}
+
+Result<fs::path> find_driver(const Project& project) {
+  std::error_code ignored;
+  for (const auto& entry : project.entry_points) {
+    std::vector<std::string> words = split(entry.command, ' ');
+    for (size_t i = 0; i < words.size(); ++i) {
+      std::string script = i > 0 && words[i - 1] == "-m" ? words[i] + ".py" : words[i];
+      if (script.ends_with(".py") && fs::is_regular_file(project.folder / script, ignored))
+        return project.folder / script;
+    }
+  }
+  if (fs::is_regular_file(project.folder / "main.py", ignored)) return project.folder / "main.py";
+  return fail(Code::kNotFound, "{}: there is no main.py, and no entry point that runs a Python script",
+              project.folder.string());
+}
+
+}  // namespace tidemill::config
