@@ -173,7 +173,7 @@ class BrokenOnPurpose(unittest.TestCase):
             cwd=self.folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         self.addCleanup(runner.wait)
         for _ in range(600):
-            if processes_mentioning("cifar10-train"):
+            if any("cifar10-train" in process for process in processes_mentioning(str(self.folder))):
                 return runner
             time.sleep(0.1)
         self.fail("the train step did not start")

@@ -4,6 +4,7 @@
 #include <thread>
 
 #include "base/text.h"
+#include "engine/provenance.h"
 #include "engine/step_check.h"
 #include "sys/signals.h"
 #include "sys/terminal.h"
@@ -73,12 +74,22 @@ Result<> Execution::begin(const std::string& earlier_run) {
     if (record_.is_pipeline()) locks_->try_lock(record_.run_id());
     return {};
   }
-  if (!locks_->try_lock(earlier_run))
+  if (!TRY(take_run(earlier_run)))
     return fail(Code::kConflict, "run {} is still being run; `tidemill cancel {}` ends it", earlier_run,
                 earlier_run);
   ends_again_ = TRY(record_.go_on(earlier_run)) == Before::kEnded;
   earlier_ = TRY(Earlier::load(plan_, store_, earlier_run, attempts_folder_));
   return find_survivors();
+}
+
+// A minder that has just been forked may hold the lock for a moment yet when its runner has been killed.
+Result<bool> Execution::take_run(const std::string& run_id) {
+  for (int i = 0; i < 500; ++i) {
+    if (locks_->try_lock(run_id)) return true;
+    if (runner_is_alive(TRY(store_.run(run_id)).tag(kRunnerTag))) return false;
+    std::this_thread::sleep_for(milliseconds(10));
+  }
+  return false;
 }
 
 Result<> Execution::run_phases() {

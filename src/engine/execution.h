@@ -39,6 +39,8 @@ class Execution {
   // --- execution.cpp ---
   Result<> set_up();
   Result<> begin(const std::string& earlier_run);
+  // False when somebody else runs it.
+  Result<bool> take_run(const std::string& run_id);
   // The steps, and then those that wait for the end of the run.
   Result<> run_phases();
   Result<> loop(config::Phase phase);
