@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <thread>
 
+#include "base/log.h"
 #include "base/text.h"
 #include "engine/provenance.h"
 #include "engine/step_check.h"
@@ -69,6 +70,7 @@ Result<> Execution::set_up() {
 }
 
 Result<> Execution::begin(const std::string& earlier_run) {
+  snapshot_.emplace(plan_, options_);
   if (earlier_run.empty()) {
     TRY(record_.begin());
     if (record_.is_pipeline()) locks_->try_lock(record_.run_id());
@@ -156,6 +158,9 @@ Result<> Execution::end() {
   outcome_.experiment_id = record_.experiment_id();
   outcome_.status = failed ? RunStatus::kFailed : killed ? RunStatus::kKilled : RunStatus::kFinished;
   outcome_.seconds = watch_.seconds();
+  if (!record_.artifacts().empty())
+    if (auto written = snapshot_->write(record_.artifacts()); !written)
+      log_warning("what this run was made of is not kept: {}", written.error().message);
   TRY(record_.end(outcome_.status, outcome_.seconds));
   if (outcome_.status != RunStatus::kFinished || !can_go_on()) return {};
   return tidemill::remove_all(checkpoints_folder(options_.state_dir, record_.run_id()));

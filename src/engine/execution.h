@@ -20,6 +20,7 @@
 #include "engine/record.h"
 #include "engine/retries.h"
 #include "engine/scheduler.h"
+#include "engine/snapshot.h"
 #include "engine/step_cache.h"
 #include "engine/supervisor.h"
 
@@ -112,6 +113,7 @@ class Execution {
   FileHashes hashes_;
   StepCache cache_;
   CommandMaker commands_;
+  std::optional<Snapshot> snapshot_;
   std::optional<TempDir> scratch_;  // when there is no state folder
   fs::path attempts_folder_;
   std::optional<KeyLocks> locks_;

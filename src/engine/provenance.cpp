@@ -7,8 +7,8 @@
 #include "base/time.h"
 #include "engine/earlier.h"
 #include "engine/engine.h"
+#include "engine/git.h"
 #include "sys/minded_process.h"
-#include "sys/process.h"
 
 namespace tidemill::engine {
 namespace {
@@ -26,22 +26,6 @@ std::string start_time(std::string_view pid) {
   if (after_name == std::string::npos) return "";
   std::vector<std::string> fields = split(std::string_view(*stat).substr(after_name + 2), ' ');
   return fields.size() > 19 && fields[0] != "Z" ? fields[19] : "";
-}
-
-struct GitState {
-  std::string root, commit, remote;
-};
-
-std::optional<GitState> git_state(const fs::path& folder) {
-  auto git = [&](std::vector<std::string> arguments) -> std::string {
-    std::vector<std::string> argv = {"git", "-C", folder.string()};
-    argv.insert(argv.end(), arguments.begin(), arguments.end());
-    auto run = run_command(argv, std::chrono::seconds(5));
-    return run && run->exit.ok() ? run->output : "";
-  };
-  std::vector<std::string> lines = split(git({"rev-parse", "--show-toplevel", "HEAD"}), '\n');
-  if (lines.size() < 2) return std::nullopt;
-  return GitState{lines[0], lines[1], std::string(trim(git({"config", "--get", "remote.origin.url"})))};
 }
 
 }  // namespace

@@ -79,6 +79,7 @@ Result<bool> Execution::begin_attempt(size_t index, Decision decision, Grant gra
   const int number = next_attempt(index);
   if (auto past = past_.find(index); past != past_.end() && !past->second.reason.empty())
     decision.reason = fmt::format("attempt {}: {}", number, past->second.reason);
+  snapshot_->note(index, decision);
   Attempt attempt{.run = TRY(record_.begin_step(index, decision, number)),
                   .decision = std::move(decision),
                   .grant = std::move(grant)};
@@ -120,6 +121,7 @@ fs::path Execution::log_of(size_t step, int attempt) const {
 Result<> Execution::reuse_step(size_t index, const Decision& decision) {
   outcome_.steps[index].run_id = TRY(record_.reuse_step(index, decision));
   learn(index, decision.result);
+  snapshot_->note(index, decision);
   scheduler_.settle(index, StepState::kReused);
   record_.tell(StepFinished{.step = plan_.steps[index].name,
                             .run_id = outcome_.steps[index].run_id,

@@ -83,6 +83,7 @@ Result<bool> Execution::keep_done(size_t index, const StepRecord& record, const 
   if (!before || !same_files(*before, now.files)) return false;
   outcome_.steps[index].run_id = record.step_run;
   learn(index, {maker, made->artifacts, run->info.artifact_uri, std::move(now.digest)});
+  snapshot_->note(index, decision);
   scheduler_.settle(index, StepState::kReused);
   record_.tell(StepFinished{.step = plan_.steps[index].name,
                             .run_id = record.step_run,
@@ -150,6 +151,7 @@ Result<> Execution::begin_taken_over(size_t index, Attempt attempt, const Ended*
   attempt.checkpoints = checkpoints_folder(options_.state_dir, record_.run_id()) / plan_.steps[index].name;
   TRY(record_.adopt(attempt.run));
   TRY(commands_.prepare(index, attempt));
+  snapshot_->note(index, attempt.decision);
   scheduler_.begin(index);
   outcome_.steps[index].run_id = attempt.run.id;
   record_.tell(StepStarted{plan_.steps[index].name, attempt.run.id,
