@@ -5,58 +5,81 @@ namespace tidemill::serving {
 using grpc::health::v1::HealthCheckRequest;
 using grpc::health::v1::HealthCheckResponse;
 
-// One Watch stream. All members are guarded by the service's mutex; gRPC's calls are made under it too, which
-// is safe because reactions never run inside them.
-class HealthService::Watcher final : public grpc::ServerWriteReactor<HealthCheckResponse> {
+// One Watch stream, from awaiting it to its end; it keeps itself alive for so long. Events come on the
+// queue's thread, updates from any: what both touch is guarded by the service's mutex.
+class HealthService::Watcher final {
  public:
-  Watcher(HealthService& owner, std::string service) : owner_(owner), service_(std::move(service)) {}
+  static void await(HealthService& owner, GrpcQueue& queue) {
+    auto watcher = std::make_unique<Watcher>(owner, queue);
+    Watcher& w = *watcher;
+    w.context_.AsyncNotifyWhenDone(&w.done_);
+    owner.service_.RequestWatch(&w.context_, &w.request_, &w.writer_, queue.get(), queue.get(), &w.accepted_);
+    w.self_ = std::move(watcher);
+  }
+  Watcher(HealthService& owner, GrpcQueue& queue) : owner_(owner), queue_(queue) {}
 
   // Under the mutex: brings the client up to date, unless a write is on its way (its end calls again).
   void update() {
-    if (writing_ || finished_) return;
-    const Status status = owner_.status_of(service_);
-    if (status != sent_) {
+    if (writing_ || finishing_) return;
+    const Status status = owner_.status_of(request_.service());
+    if (!cancelled_ && status != sent_) {
       sent_ = status;
       message_.set_status(status);
       writing_ = true;
-      StartWrite(&message_);
-    } else if (owner_.ended_) {
-      finish();
+      writer_.Write(message_, &written_);
+    } else if (cancelled_ || owner_.ended_) {
+      finishing_ = true;
+      writer_.Finish({grpc::StatusCode::CANCELLED, "the server is shutting down"}, &finished_);
     }
   }
 
-  void OnWriteDone(bool ok) override {
+ private:
+  using Event = MemberEvent<Watcher>;
+  void accepted(bool ok) {
+    if (!ok) return self_.reset();
+    queue_.call_began();
+    if (queue_.is_open()) await(owner_, queue_);
+    std::lock_guard lock(owner_.mutex_);
+    owner_.watchers_.insert(this);
+    update();
+  }
+  void written(bool ok) {
     std::lock_guard lock(owner_.mutex_);
     writing_ = false;
-    if (ok)
+    cancelled_ |= !ok;
+    update();
+  }
+  void done(bool) {
+    {
+      std::lock_guard lock(owner_.mutex_);
+      cancelled_ |= context_.IsCancelled();
       update();
-    else
-      finish();
+    }
+    release();
   }
-  void OnCancel() override {
-    std::lock_guard lock(owner_.mutex_);
-    if (!writing_) finish();
-  }
-  void OnDone() override {
+  void finished(bool) { release(); }
+  void release() {
+    if (--to_come_ > 0) return;
     {
       std::lock_guard lock(owner_.mutex_);
       owner_.watchers_.erase(this);
     }
-    delete this;
-  }
-
- private:
-  void finish() {
-    if (finished_) return;
-    finished_ = true;
-    Finish(grpc::Status(grpc::StatusCode::CANCELLED, "the server is shutting down"));
+    queue_.call_ended();
+    self_.reset();
   }
 
   HealthService& owner_;
-  std::string service_;
+  GrpcQueue& queue_;
+  Event accepted_{*this, &Watcher::accepted}, written_{*this, &Watcher::written},
+      done_{*this, &Watcher::done}, finished_{*this, &Watcher::finished};
+  grpc::ServerContext context_;
+  HealthCheckRequest request_;
   HealthCheckResponse message_;
+  grpc::ServerAsyncWriter<HealthCheckResponse> writer_{&context_};
   int sent_ = -1;
-  bool writing_ = false, finished_ = false;
+  bool writing_ = false, finishing_ = false, cancelled_ = false;
+  int to_come_ = 2;  // done and finished
+  std::unique_ptr<Watcher> self_;
 };
 
 HealthService::Status HealthService::status_of(std::string_view service) const {
@@ -76,29 +99,17 @@ void HealthService::end_watches() {
   for (Watcher* watcher : watchers_) watcher->update();
 }
 
-grpc::ServerUnaryReactor* HealthService::Check(grpc::CallbackServerContext* context,
-                                               const HealthCheckRequest* request,
-                                               HealthCheckResponse* response) {
-  std::lock_guard lock(mutex_);
-  const Status status = status_of(request->service());
-  grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
-  if (status == HealthCheckResponse::SERVICE_UNKNOWN) {
-    reactor->Finish(grpc::Status(grpc::StatusCode::NOT_FOUND, "service name unknown"));
-    return reactor;
-  }
-  response->set_status(status);
-  reactor->Finish(grpc::Status::OK);
-  return reactor;
-}
-
-grpc::ServerWriteReactor<HealthCheckResponse>* HealthService::Watch(grpc::CallbackServerContext*,
-                                                                    const HealthCheckRequest* request) {
-  // A reactor deletes itself when its stream is done.
-  auto watcher = std::make_unique<Watcher>(*this, request->service());
-  std::lock_guard lock(mutex_);
-  watchers_.insert(watcher.get());
-  watcher->update();
-  return watcher.release();
+void HealthService::serve(GrpcQueue& queue) {
+  serve_unary(queue, service_, &decltype(service_)::RequestCheck, [this](auto& call) {
+    std::unique_lock lock(mutex_);
+    const Status status = status_of(call.request().service());
+    lock.unlock();
+    if (status == HealthCheckResponse::SERVICE_UNKNOWN)
+      return call.finish({grpc::StatusCode::NOT_FOUND, "service name unknown"});
+    call.response().set_status(status);
+    call.finish();
+  });
+  Watcher::await(*this, queue);
 }
 
 }  // namespace tidemill::serving

@@ -5,36 +5,33 @@
 
 #include <mutex>
 #include <set>
-#include <vector>
 
 #include "proto/health.grpc.pb.h"
+#include "serving/grpc_calls.h"
 
 namespace tidemill::serving {
 
-class HealthService final : public grpc::health::v1::Health::CallbackService {
+class HealthService {
  public:
   explicit HealthService(std::set<std::string, std::less<>> services) : services_(std::move(services)) {}
+  grpc::Service& service() { return service_; }
+  void serve(GrpcQueue& queue);
 
   void set_ready(bool ready);
   // Ends every Watch, so that the server can stop while clients watch.
   void end_watches();
-
-  grpc::ServerUnaryReactor* Check(grpc::CallbackServerContext* context,
-                                  const grpc::health::v1::HealthCheckRequest* request,
-                                  grpc::health::v1::HealthCheckResponse* response) override;
-  grpc::ServerWriteReactor<grpc::health::v1::HealthCheckResponse>* Watch(
-      grpc::CallbackServerContext* context, const grpc::health::v1::HealthCheckRequest* request) override;
 
  private:
   class Watcher;
   using Status = grpc::health::v1::HealthCheckResponse::ServingStatus;
   Status status_of(std::string_view service) const;  // under mutex_
 
-  mutable std::mutex mutex_;
+  std::mutex mutex_;
   std::set<std::string, std::less<>> services_;
   std::set<Watcher*> watchers_;
   bool ready_ = true;
   bool ended_ = false;
+  grpc::health::v1::Health::AsyncService service_;
 };
 
 }  // namespace tidemill::serving

@@ -4,24 +4,28 @@
 #include <grpcpp/grpcpp.h>
 
 #include "proto/onnxruntime_server.grpc.pb.h"
+#include "serving/grpc_calls.h"
 #include "serving/model.h"
 
 namespace tidemill::serving {
 
-class PredictService final : public ::onnxruntime::server::PredictionService::CallbackService {
+class PredictService {
  public:
   explicit PredictService(Model& model) : model_(model) {}
-  grpc::ServerUnaryReactor* Predict(grpc::CallbackServerContext* context,
-                                    const ::onnxruntime::server::PredictRequest* request,
-                                    ::onnxruntime::server::PredictResponse* response) override;
+  grpc::Service& service() { return service_; }
+  void serve(GrpcQueue& queue);
 
  private:
   Model& model_;
+  ::onnxruntime::server::PredictionService::AsyncService service_;
 };
+
+// Calls of the model that are awaited at a time.
+constexpr int kAwaitedInferences = 16;
 
 // An error as gRPC's status.
 grpc::Status to_grpc(const Error& error);
 // gRPC's deadline on our clock.
-Clock::time_point deadline_of(const grpc::CallbackServerContext& context);
+Clock::time_point deadline_of(const grpc::ServerContext& context);
 
 }  // namespace tidemill::serving

@@ -6,6 +6,7 @@
 #include <grpcpp/grpcpp.h>
 
 #include "base/log.h"
+#include "serving/grpc_calls.h"
 #include "serving/grpc_health.h"
 #include "serving/grpc_predict.h"
 #include "serving/grpc_v2.h"
@@ -28,6 +29,7 @@ struct GrpcServer::State {
   PredictService predict;
   V2Service v2;
   std::unique_ptr<grpc::Server> server;
+  std::unique_ptr<GrpcQueue> queue;
   int port = 0;
 };
 
@@ -47,15 +49,21 @@ Result<std::unique_ptr<GrpcServer>> GrpcServer::start(const GrpcOptions& options
   builder.SetMaxReceiveMessageSize(
       static_cast<int>(std::min<uint64_t>(options.max_request_bytes, INT32_MAX)));
   builder.SetMaxSendMessageSize(-1);
-  builder.RegisterService(&state->predict);
-  builder.RegisterService(&state->v2);
-  builder.RegisterService(&state->health);
+  builder.RegisterService(&state->predict.service());
+  builder.RegisterService(&state->v2.service());
+  builder.RegisterService(&state->health.service());
+  state->queue = std::make_unique<GrpcQueue>(builder.AddCompletionQueue(), options.busy_poll,
+                                             [&model] { return model.is_idle(); });
   state->server = builder.BuildAndStart();
   if (!state->server || state->port == 0)
     return fail(
         Code::kUnavailable,
         "cannot listen on {} for gRPC: the port is taken or not allowed; choose another with --grpc_port",
         target);
+  state->predict.serve(*state->queue);
+  state->v2.serve(*state->queue);
+  state->health.serve(*state->queue);
+  state->queue->start();
   return std::unique_ptr<GrpcServer>(new GrpcServer(std::move(state)));
 }
 
@@ -70,10 +78,12 @@ void GrpcServer::set_ready(bool ready) {
 }
 
 void GrpcServer::stop(Clock::time_point deadline) {
+  if (!state_->queue) return;
   state_->health.end_watches();
   state_->server->Shutdown(
       std::chrono::system_clock::now() +
       std::chrono::duration_cast<std::chrono::system_clock::duration>(deadline - Clock::now()));
+  state_->queue.reset();
 }
 
 }  // namespace tidemill::serving

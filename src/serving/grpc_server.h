@@ -15,6 +15,7 @@ struct GrpcOptions {
   std::string address = "0.0.0.0";
   uint16_t port = 50051;  // 0: any free port
   uint64_t max_request_bytes = 25u << 20;
+  std::chrono::microseconds busy_poll{200};  // see GrpcQueue
 };
 
 class GrpcServer {

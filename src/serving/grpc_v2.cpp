@@ -9,65 +9,55 @@ namespace tidemill::serving {
 
 namespace {
 
-grpc::ServerUnaryReactor* answer(grpc::CallbackServerContext* context,
-                                 const grpc::Status& status = grpc::Status::OK) {
-  grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
-  reactor->Finish(status);
-  return reactor;
-}
-
 // Open Inference Protocol says NOT_FOUND where the old contract says INVALID_ARGUMENT.
 grpc::Status to_v2_grpc(const Error& error) {
   if (error.code == Code::kNotFound) return {grpc::StatusCode::NOT_FOUND, error.message};
   return to_grpc(error);
 }
 
-// gRPC keeps the messages until finish(); this object stays a little longer, as in grpc_predict.cpp.
-class InferCall : public std::enable_shared_from_this<InferCall> {
- public:
-  InferCall(Model& model, grpc::CallbackServerContext& context, const inference::ModelInferRequest& request,
-            inference::ModelInferResponse& response)
-      : model_(model), context_(context), request_(request), response_(response) {}
+using Call = UnaryCall<inference::ModelInferRequest, inference::ModelInferResponse>;
 
-  grpc::ServerUnaryReactor* start() {
-    if (auto call = make_call())
-      model_.submit(std::move(*call), RunOn::kCaller);
+// One request on its way through the model.
+class Inference : public std::enable_shared_from_this<Inference> {
+ public:
+  Inference(Model& model, Call& call) : model_(model), call_(call.shared_from_this()) {}
+
+  void start() {
+    if (auto inference = make_inference())
+      model_.submit(std::move(*inference), RunOn::kCaller);
     else
-      finish(&call.error());
-    return reactor_;
+      finish(&inference.error());
   }
 
  private:
-  Result<std::unique_ptr<InferenceCall>> make_call() {
-    TRY(model_.check_name(request_.model_name(), request_.model_version()));
-    auto call = std::make_unique<InferenceCall>();
-    call->inputs = TRY(tensors_of(request_, memory_));
-    call->outputs = outputs_ = requested_outputs(request_, model_.outputs());
-    call->deadline = deadline_of(context_);
-    if (auto it = request_.parameters().find("timeout"); it != request_.parameters().end())
+  Result<std::unique_ptr<InferenceCall>> make_inference() {
+    const inference::ModelInferRequest& request = call_->request();
+    TRY(model_.check_name(request.model_name(), request.model_version()));
+    auto inference = std::make_unique<InferenceCall>();
+    inference->inputs = TRY(tensors_of(request, memory_));
+    inference->outputs = outputs_ = requested_outputs(request, model_.outputs());
+    inference->deadline = deadline_of(call_->context());
+    if (auto it = request.parameters().find("timeout"); it != request.parameters().end())
       if (int64_t us = it->second.int64_param(); us > 0 && us < int64_t{1} << 40)
-        call->deadline = std::min(call->deadline, start_ + std::chrono::microseconds(us));
-    call->cancelled = [this] { return context_.IsCancelled(); };
-    call->done = [this, self = shared_from_this()](Result<std::vector<OutputTensor>> outputs) {
+        inference->deadline = std::min(inference->deadline, start_ + std::chrono::microseconds(us));
+    inference->cancelled = [this] { return call_->is_cancelled(); };
+    inference->done = [this, self = shared_from_this()](Result<std::vector<OutputTensor>> outputs) {
       if (!outputs) return finish(&outputs.error());
-      response_.set_model_name(model_.name());
-      response_.set_model_version(model_.version());
-      fill_response(*outputs, outputs_, request_, response_);
+      call_->response().set_model_name(model_.name());
+      call_->response().set_model_version(model_.version());
+      fill_response(*outputs, outputs_, call_->request(), call_->response());
       finish(nullptr);
     };
-    return call;
+    return inference;
   }
 
   void finish(const Error* error) {
     model_.metrics().answered(Door::kV2Grpc, error, Clock::now() - start_);
-    reactor_->Finish(error ? to_v2_grpc(*error) : grpc::Status::OK);
+    call_->finish(error ? to_v2_grpc(*error) : grpc::Status::OK);
   }
 
   Model& model_;
-  grpc::CallbackServerContext& context_;
-  grpc::ServerUnaryReactor* reactor_ = context_.DefaultReactor();
-  const inference::ModelInferRequest& request_;
-  inference::ModelInferResponse& response_;
+  const std::shared_ptr<Call> call_;
   TensorMemory memory_;
   std::vector<std::string> outputs_;
   Clock::time_point start_ = Clock::now();
@@ -85,55 +75,45 @@ void describe(std::span<const TensorInfo> infos, Field* out) {
 
 }  // namespace
 
-grpc::ServerUnaryReactor* V2Service::ServerLive(grpc::CallbackServerContext* context,
-                                                const inference::ServerLiveRequest*,
-                                                inference::ServerLiveResponse* response) {
-  response->set_live(true);
-  return answer(context);
+void V2Service::describe_model(inference::ModelMetadataResponse& response) const {
+  response.set_name(model_.name());
+  response.add_versions(model_.version());
+  response.set_platform(std::string(kV2Platform));
+  describe(model_.inputs(), response.mutable_inputs());
+  describe(model_.outputs(), response.mutable_outputs());
 }
 
-grpc::ServerUnaryReactor* V2Service::ServerReady(grpc::CallbackServerContext* context,
-                                                 const inference::ServerReadyRequest*,
-                                                 inference::ServerReadyResponse* response) {
-  response->set_ready(ready_);
-  return answer(context);
-}
-
-grpc::ServerUnaryReactor* V2Service::ModelReady(grpc::CallbackServerContext* context,
-                                                const inference::ModelReadyRequest* request,
-                                                inference::ModelReadyResponse* response) {
-  if (auto ok = model_.check_name(request->name(), request->version()); !ok)
-    return answer(context, to_v2_grpc(ok.error()));
-  response->set_ready(ready_);
-  return answer(context);
-}
-
-grpc::ServerUnaryReactor* V2Service::ServerMetadata(grpc::CallbackServerContext* context,
-                                                    const inference::ServerMetadataRequest*,
-                                                    inference::ServerMetadataResponse* response) {
-  response->set_name(std::string(kV2ServerName));
-  response->set_version(TIDEMILL_VERSION);
-  response->add_extensions(std::string(kV2Extension));
-  return answer(context);
-}
-
-grpc::ServerUnaryReactor* V2Service::ModelMetadata(grpc::CallbackServerContext* context,
-                                                   const inference::ModelMetadataRequest* request,
-                                                   inference::ModelMetadataResponse* response) {
-  if (auto ok = model_.check_name(request->name(), request->version()); !ok)
-    return answer(context, to_v2_grpc(ok.error()));
-  response->set_name(model_.name());
-  response->add_versions(model_.version());
-  response->set_platform(std::string(kV2Platform));
-  describe(model_.inputs(), response->mutable_inputs());
-  describe(model_.outputs(), response->mutable_outputs());
-  return answer(context);
-}
-
-grpc::ServerUnaryReactor* V2Service::ModelInfer(grpc::CallbackServerContext* context,
-                                                const inference::ModelInferRequest* request,
-                                                inference::ModelInferResponse* response) {
-  return std::make_shared<InferCall>(model_, *context, *request, *response)->start();
+void V2Service::serve(GrpcQueue& queue) {
+  using Service = decltype(service_);
+  serve_unary(queue, service_, &Service::RequestServerLive, [](auto& call) {
+    call.response().set_live(true);
+    call.finish();
+  });
+  serve_unary(queue, service_, &Service::RequestServerReady, [this](auto& call) {
+    call.response().set_ready(ready_);
+    call.finish();
+  });
+  serve_unary(queue, service_, &Service::RequestModelReady, [this](auto& call) {
+    auto known = model_.check_name(call.request().name(), call.request().version());
+    if (!known) return call.finish(to_v2_grpc(known.error()));
+    call.response().set_ready(ready_);
+    call.finish();
+  });
+  serve_unary(queue, service_, &Service::RequestServerMetadata, [](auto& call) {
+    call.response().set_name(std::string(kV2ServerName));
+    call.response().set_version(TIDEMILL_VERSION);
+    call.response().add_extensions(std::string(kV2Extension));
+    call.finish();
+  });
+  serve_unary(queue, service_, &Service::RequestModelMetadata, [this](auto& call) {
+    auto known = model_.check_name(call.request().name(), call.request().version());
+    if (!known) return call.finish(to_v2_grpc(known.error()));
+    describe_model(call.response());
+    call.finish();
+  });
+  serve_unary(
+      queue, service_, &Service::RequestModelInfer,
+      [this](Call& call) { std::make_shared<Inference>(model_, call)->start(); }, kAwaitedInferences);
 }
 
 }  // namespace tidemill::serving

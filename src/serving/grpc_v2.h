@@ -6,33 +6,24 @@
 #include <atomic>
 
 #include "proto/open_inference.grpc.pb.h"
+#include "serving/grpc_calls.h"
 #include "serving/model.h"
 
 namespace tidemill::serving {
 
-class V2Service final : public inference::GRPCInferenceService::CallbackService {
+class V2Service {
  public:
   explicit V2Service(Model& model) : model_(model) {}
+  grpc::Service& service() { return service_; }
+  void serve(GrpcQueue& queue);
   void set_ready(bool ready) { ready_ = ready; }
 
-  grpc::ServerUnaryReactor* ServerLive(grpc::CallbackServerContext*, const inference::ServerLiveRequest*,
-                                       inference::ServerLiveResponse*) override;
-  grpc::ServerUnaryReactor* ServerReady(grpc::CallbackServerContext*, const inference::ServerReadyRequest*,
-                                        inference::ServerReadyResponse*) override;
-  grpc::ServerUnaryReactor* ModelReady(grpc::CallbackServerContext*, const inference::ModelReadyRequest*,
-                                       inference::ModelReadyResponse*) override;
-  grpc::ServerUnaryReactor* ServerMetadata(grpc::CallbackServerContext*,
-                                           const inference::ServerMetadataRequest*,
-                                           inference::ServerMetadataResponse*) override;
-  grpc::ServerUnaryReactor* ModelMetadata(grpc::CallbackServerContext*,
-                                          const inference::ModelMetadataRequest*,
-                                          inference::ModelMetadataResponse*) override;
-  grpc::ServerUnaryReactor* ModelInfer(grpc::CallbackServerContext*, const inference::ModelInferRequest*,
-                                       inference::ModelInferResponse*) override;
-
  private:
+  void describe_model(inference::ModelMetadataResponse& response) const;
+
   Model& model_;
   std::atomic<bool> ready_ = true;
+  inference::GRPCInferenceService::AsyncService service_;
 };
 
 }  // namespace tidemill::serving

@@ -19,9 +19,43 @@ int usable_cores() {
   return std::max(1, CPU_COUNT(&set));
 }
 
+namespace {
+
+size_t input_bytes(const InferenceCall& call) {
+  size_t bytes = 0;
+  for (const TensorView& input : call.inputs) bytes += input.bytes.size();
+  return bytes;
+}
+
+// Learns from runs whether the next one will be quick. A model may take longer for more rows, or for rows
+// with other content: nothing larger than what was quick is expected to be, and each time it was wrong it
+// takes a longer row of quick runs to believe in the next.
+class QuickRuns {
+ public:
+  bool expected(size_t bytes) const { return quick_in_a_row_ >= needed_ && bytes <= largest_; }
+  void ran(size_t bytes, std::chrono::nanoseconds duration, RunOn thread) {
+    if (duration <= kQuick) {
+      ++quick_in_a_row_;
+      largest_ = std::max(largest_, bytes);
+      return;
+    }
+    quick_in_a_row_ = 0;
+    largest_ = std::min(largest_, bytes > 0 ? bytes - 1 : 0);
+    if (thread == RunOn::kCaller) needed_ = std::min<size_t>(needed_ * 8, 1 << 20);
+  }
+
+ private:
+  // A front's thread is not kept from its sockets for longer.
+  static constexpr std::chrono::milliseconds kQuick{3};
+  size_t quick_in_a_row_ = 0, needed_ = 8, largest_ = 0;
+};
+
+}  // namespace
+
 // Everything that waits, and how much runs.
 struct Model::Queue {
   enum class Admission { kRunNow, kQueued, kFull, kClosed };
+  static constexpr size_t kLoneCalls = 16;
 
   Queue(size_t most_running, int64_t most_rows) : places(most_running), rows(most_rows) {}
 
@@ -30,17 +64,23 @@ struct Model::Queue {
   mutable std::mutex mutex;
   std::condition_variable filled, idle;
   std::deque<std::unique_ptr<InferenceCall>> calls;
-  size_t running = 0;    // of the model, by workers and by callers
-  size_t callers = 0;    // those of them that run on their caller's thread
-  bool closed = false;   // takes no new calls
-  bool stopped = false;  // workers end
+  size_t running = 0;  // of the model, by workers and by callers
+  QuickRuns quick;
+  size_t lone_calls = kLoneCalls;  // since the last one that came while another was in here
+  bool closed = false;             // takes no new calls
+  bool stopped = false;            // workers end
 
   // Takes the call only when it is queued.
   Admission admit(std::unique_ptr<InferenceCall>& call, RunOn thread, size_t most) {
     std::lock_guard lock(mutex);
     if (closed) return Admission::kClosed;
-    if (thread == RunOn::kCaller && callers == 0 && calls.empty() && running < places) {
-      ++running, ++callers;
+    const bool alone = running == 0 && calls.empty();
+    lone_calls = alone ? lone_calls + 1 : 0;
+    // A caller that runs the model cannot see whether other calls come meanwhile: now and then a worker
+    // does, so that it can.
+    if (thread == RunOn::kCaller && lone_calls > kLoneCalls && lone_calls % kLoneCalls != 0 &&
+        quick.expected(input_bytes(*call))) {
+      ++running;
       return Admission::kRunNow;
     }
     if (calls.size() >= most) return Admission::kFull;
@@ -74,9 +114,12 @@ struct Model::Queue {
       }
     }
   }
-  void finished(RunOn thread) {
+  void learn(size_t bytes, std::chrono::nanoseconds duration, RunOn thread) {
     std::lock_guard lock(mutex);
-    if (thread == RunOn::kCaller) --callers;
+    quick.ran(bytes, duration, thread);
+  }
+  void finished() {
+    std::lock_guard lock(mutex);
     --running;
     if (!calls.empty())
       filled.notify_one();
@@ -123,9 +166,12 @@ void Model::submit(std::unique_ptr<InferenceCall> call, RunOn thread) {
     case Queue::Admission::kQueued:
       return queue_->filled.notify_one();
     case Queue::Admission::kRunNow:
-      if (is_runnable(*call, Clock::now())) run_alone(*call);
+      if (is_runnable(*call, Clock::now())) {
+        const size_t bytes = input_bytes(*call);
+        queue_->learn(bytes, run_alone(*call), RunOn::kCaller);
+      }
       call.reset();
-      return queue_->finished(RunOn::kCaller);
+      return queue_->finished();
     case Queue::Admission::kFull:
       return call->done(fail(Code::kUnavailable,
                              "the server is busy: {} requests wait already; try again later",
@@ -140,10 +186,15 @@ size_t Model::queued() const {
   return queue_->calls.size();
 }
 
+bool Model::is_idle() const {
+  std::lock_guard lock(queue_->mutex);
+  return queue_->running == 0 && queue_->calls.empty();
+}
+
 void Model::work() {
   for (Calls calls = queue_->take(); !calls.empty(); calls = queue_->take()) {
     run(std::move(calls));
-    queue_->finished(RunOn::kWorker);
+    queue_->finished();
   }
 }
 
@@ -175,17 +226,22 @@ void Model::run(Calls calls) {
     }
   }
   // Alone each gets its own error, and what is wrong with one does not touch the others.
-  for (auto& call : calls) run_alone(*call);
+  for (auto& call : calls) {
+    const size_t bytes = input_bytes(*call);
+    queue_->learn(bytes, run_alone(*call), RunOn::kWorker);
+  }
 }
 
-void Model::run_alone(InferenceCall& call) {
+std::chrono::nanoseconds Model::run_alone(InferenceCall& call) {
   const Clock::time_point start = Clock::now();
   ++metrics_.running;
   auto outputs = session_->run(call.inputs, call.outputs);
   --metrics_.running;
-  metrics_.inference.observe(Clock::now() - start);
+  const auto duration = Clock::now() - start;
+  metrics_.inference.observe(duration);
   if (outputs) ++metrics_.inferences;
   call.done(std::move(outputs));
+  return duration;
 }
 
 bool Model::drain(Clock::time_point deadline) {

@@ -27,8 +27,8 @@ struct InferenceCall {
   Clock::time_point queued_at;  // set by submit()
 };
 
-// kCaller: the thread that submits the call may run it, which saves a call to an idle server two changes of
-// threads. Not for a front with a single thread: nobody would read its sockets meanwhile.
+// kCaller: the thread that submits the call may run it, when it will be quick, as far as one can tell, and
+// calls come one by one. This saves a change of threads, and nobody waits for the thread meanwhile.
 enum class RunOn { kWorker, kCaller };
 
 struct ModelOptions {
@@ -52,12 +52,11 @@ class Model {
   // kNotFound with the contract's text unless this is the served model; an empty version is any.
   Result<> check_name(std::string_view name, std::string_view version) const;
 
-  // Queues the call, or runs it at once: with kCaller, when fewer calls run than there are workers, none
-  // waits and no other caller's thread is in the model (so of a front's threads one at most is ever kept from
-  // its sockets). done gets kUnavailable when the queue is full or closed, kTimeout when the deadline passes
-  // before the call runs, kCancelled when the client has gone by then.
+  // Queues the call, or runs it at once (see RunOn). done gets kUnavailable when the queue is full or closed,
+  // kTimeout when the deadline passes before the call runs, kCancelled when the client has gone by then.
   void submit(std::unique_ptr<InferenceCall> call, RunOn thread = RunOn::kWorker);
   size_t queued() const;
+  bool is_idle() const;  // nothing waits, runs or is being answered
   Metrics& metrics() { return metrics_; }
 
   // Takes no more calls, answers those it has, and returns true once all are answered. At the deadline it
@@ -70,7 +69,7 @@ class Model {
   void work();
   using Calls = std::vector<std::unique_ptr<InferenceCall>>;
   void run(Calls calls);
-  void run_alone(InferenceCall& call);
+  std::chrono::nanoseconds run_alone(InferenceCall& call);
   bool is_runnable(InferenceCall& call, Clock::time_point now);
 
   ModelOptions options_;

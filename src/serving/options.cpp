@@ -106,6 +106,14 @@ const std::vector<Flag>& flags() {
          o.max_request_bytes = TRY(number("max_request_bytes", text, 1, INT32_MAX));
          return {};
        }},
+      {"busy_poll",
+       "MICROSECONDS",
+       "after a gRPC request, go on watching the network for so long before sleeping; 0: never [200]",
+       {},
+       [](Options& o, std::string_view text) -> Result<> {
+         o.busy_poll = std::chrono::microseconds(TRY(number("busy_poll", text, 0, 1'000'000)));
+         return {};
+       }},
       {"drain_timeout",
        "SECONDS",
        "time to finish requests after SIGTERM [30]",

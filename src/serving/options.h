@@ -28,6 +28,7 @@ struct Options {
   size_t max_queue_size = 256;
   int64_t max_batch_size = 8;
   uint64_t max_request_bytes = 25u << 20;
+  std::chrono::microseconds busy_poll{200};
   std::chrono::seconds drain_timeout{30};
   std::chrono::seconds drain_delay{0};
   fs::path ort_library;  // empty: see load_onnxruntime

@@ -62,8 +62,8 @@ Result<std::unique_ptr<Server>> Server::start(const Options& options) {
   model.max_batch_size = options.max_batch_size;
   model.session.library = options.ort_library;
   state->model = TRY(Model::load(options.model_path, model));
-  state->grpc =
-      TRY(GrpcServer::start({options.address, options.grpc_port, options.max_request_bytes}, *state->model));
+  state->grpc = TRY(GrpcServer::start(
+      {options.address, options.grpc_port, options.max_request_bytes, options.busy_poll}, *state->model));
   HttpServerOptions http;
   http.host = options.address;
   http.port = options.http_port;

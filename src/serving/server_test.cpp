@@ -361,6 +361,76 @@ TEST_F(ServerTest, a_busy_port_is_named) {
   expect_alive();
 }
 
+TEST_F(ServerTest, clients_that_give_up_at_any_moment_leave_a_server_that_answers_and_ends) {
+  auto server = Server::start(options_).value();
+  const std::string target = fmt::format("127.0.0.1:{}", server->grpc_port());
+  std::vector<std::jthread> clients;
+  std::atomic<int> answered = 0, given_up = 0;
+  for (int c = 0; c < 6; ++c)
+    clients.emplace_back([&, c] {
+      grpc::ChannelArguments own_connection;
+      own_connection.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
+      auto channel = grpc::CreateCustomChannel(target, grpc::InsecureChannelCredentials(), own_connection);
+      auto predict = PredictionService::NewStub(channel);
+      auto health = grpc::health::v1::Health::NewStub(channel);
+      for (int i = 0; i < 60; ++i) {
+        grpc::ClientContext context, watched;
+        auto watch = health->Watch(&watched, {});
+        if (i % 3 != 0) watched.TryCancel();
+        if (c % 2 == 0)
+          context.set_deadline(std::chrono::system_clock::now() + std::chrono::microseconds(i * 20));
+        PredictResponse response;
+        const bool ok = predict->Predict(&context, predict_request(), &response).ok();
+        if (ok) expect_gemm(response.outputs().at("output"));
+        ++(ok ? answered : given_up);
+        watched.TryCancel();
+      }
+    });
+  clients.clear();
+  EXPECT_GE(answered, 180);
+  EXPECT_GT(given_up, 0);
+  EXPECT_TRUE(server->drain(std::chrono::hours(1)));
+}
+
+TEST_F(ServerTest, calls_over_one_connection_run_side_by_side) {
+  ModelFile slow(loop_model());
+  Options options = options_;
+  options.model_path = slow.path();
+  options.num_workers = 2;
+  auto server = Server::start(options).value();
+  auto stub = PredictionService::NewStub(grpc::CreateChannel(fmt::format("127.0.0.1:{}", server->grpc_port()),
+                                                             grpc::InsecureChannelCredentials()));
+  auto trips = [&](int64_t count) {
+    PredictRequest request;
+    onnx::TensorProto& tensor = (*request.mutable_inputs())["trips"];
+    tensor.add_dims(1);
+    tensor.set_data_type(onnx::TensorProto::INT64);
+    tensor.add_int64_data(count);
+    grpc::ClientContext context;
+    PredictResponse response;
+    return stub->Predict(&context, request, &response).ok();
+  };
+  // The first long call after quick ones may come as a surprise and keep others waiting, but not the next.
+  bool side_by_side = false;
+  for (int round = 0; round < 2 && !side_by_side; ++round) {
+    for (int i = 0; i < 30; ++i) EXPECT_TRUE(trips(1));
+    std::atomic<bool> long_one_answered = false;
+    std::jthread client([&] {
+      EXPECT_TRUE(trips(500'000));
+      long_one_answered = true;
+    });
+    auto http = HttpClient::create(fmt::format("http://127.0.0.1:{}", server->http_port())).value();
+    auto is_running = [&] {
+      return http.send({.target = "/metrics"}).value().body.find("\ntidemill_serving_running 1\n") !=
+             std::string::npos;
+    };
+    while (!is_running() && !long_one_answered) std::this_thread::yield();
+    EXPECT_TRUE(trips(1));
+    side_by_side = !long_one_answered;
+  }
+  EXPECT_TRUE(side_by_side);
+}
+
 TEST_F(ServerTest, health_watchers_learn_of_the_end_and_do_not_hold_it_up) {
   auto server = Server::start(options_).value();
   auto stub = grpc::health::v1::Health::NewStub(grpc::CreateChannel(
