@@ -1,6 +1,6 @@
 // A tracking endpoint on a free port over a new store in argv[1], for tests that bring their own client; with
-// TIDEMILL_TEST_DATABASE=postgres the store is in a PostgreSQL of its own. Prints its URL; ends when its standard
-// input does.
+// TIDEMILL_TEST_DATABASE=postgres the store is in a PostgreSQL of its own. Prints its URL; ends when its
+// standard input does.
 #include <cstdio>
 
 #include "api/endpoint.h"
@@ -11,8 +11,8 @@
 using namespace tidemill;
 
 static Result<> serve(const fs::path& folder) {
-  auto store = TRY(tracking::Store::open({.uri = test::new_database(folder / "tidemill.db"),
-                                          .default_artifact_root = "mlflow-artifacts:"}));
+  auto store = TRY(tracking::Store::open(
+      {.uri = test::new_database(folder / "tidemill.db"), .default_artifact_root = "mlflow-artifacts:"}));
   api::EndpointOptions options;
   options.artifacts_destination = (folder / "artifacts").string();
   auto endpoint = TRY(api::Endpoint::start(store, options));

@@ -53,8 +53,7 @@ Result<std::string> search_experiments(Service& service, const Params& params) {
 
 Result<std::string> update_experiment(Service& service, const Params& params) {
   std::string id = TRY(params.required_text("experiment_id"));
-  std::string name = TRY(params.text("new_name"));
-  if (!name.empty()) TRY(service.store.rename_experiment(id, name));
+  TRY(service.store.rename_experiment(id, TRY(params.required_text("new_name"))));
   return "{}";
 }
 
@@ -77,7 +76,7 @@ Result<std::string> delete_experiment_tag(Service& service, const Params& params
 Result<std::string> set_experiment_tag(Service& service, const Params& params) {
   std::string id = TRY(params.required_text("experiment_id"));
   std::string key = TRY(params.required_text("key"));
-  TRY(service.store.set_experiment_tag(id, key, TRY(params.present_text("value"))));
+  TRY(service.store.set_experiment_tag(id, key, TRY(params.text("value"))));
   return "{}";
 }
 

@@ -39,9 +39,13 @@ Result<std::optional<tracking::StepRange>> range_of(const Params& params) {
 Result<std::string> metric_history(Service& service, const Params& params) {
   std::string id = TRY(params.run_id());
   std::string key = TRY(params.required_text("metric_key"));
-  int64_t max_results = TRY(params.integer("max_results")).value_or(0);
-  auto page = TRY(service.store.metric_history(id, key, std::max<int64_t>(max_results, 0),
-                                               TRY(params.text("page_token"))));
+  std::optional<int64_t> max_results = TRY(params.integer("max_results"));
+  if (max_results && *max_results < 1)
+    return fail(Code::kInvalid,
+                "Invalid value {} for parameter 'max_results' supplied. It must be a positive integer.",
+                *max_results);
+  auto page =
+      TRY(service.store.metric_history(id, key, max_results.value_or(0), TRY(params.text("page_token"))));
   JsonWriter json;
   json.begin_object();
   if (!page.items.empty()) {
@@ -79,7 +83,10 @@ Result<std::string> sampled_metric_histories(Service& service, const Params& par
   std::string key = TRY(params.required_text("metric_key"));
   int64_t max_results = TRY(params.integer("max_results")).value_or(kMaxSampledPoints);
   if (max_results < 1 || max_results > kMaxSampledPoints)
-    return fail(Code::kInvalid, "max_results must be between 1 and {}.", kMaxSampledPoints);
+    return fail(Code::kInvalid,
+                "max_results must be between 1 and {}. See the API docs for more information about request "
+                "parameters.",
+                kMaxSampledPoints);
   std::optional<tracking::StepRange> range = TRY(range_of(params));
   tracking::MetricHistory history(service.store);
   return histories_reply(key, TRY(history.sampled(runs, key, static_cast<size_t>(max_results), range)));

@@ -212,11 +212,6 @@ Result<std::string> Params::required_text(std::string_view key) const {
   return value;
 }
 
-Result<std::string> Params::present_text(std::string_view key) const {
-  if (!has(key)) return missing(key);
-  return text(key);
-}
-
 Result<int64_t> Params::required_integer(std::string_view key) const {
   std::optional<int64_t> value = TRY(integer(key));
   if (!value) return missing(key);

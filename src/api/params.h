@@ -50,8 +50,6 @@ class Params {
   Result<double> required_number(std::string_view key) const;
   // Of a list of texts that must not be empty.
   Result<std::vector<std::string>> required_texts(std::string_view key) const;
-  // Fails only when the key is missing: "" is a value.
-  Result<std::string> present_text(std::string_view key) const;
   // A list of objects with key and value: parameters, tags.
   Result<std::vector<tracking::KeyValue>> pairs(std::string_view list) const;
   // run_id, or run_uuid as it once was called.

@@ -149,6 +149,10 @@ Result<std::string> search_runs(Service& service, const Params& params) {
   search.order_by = TRY(params.texts("order_by"));
   search.page_token = TRY(params.text("page_token"));
   search.max_results = TRY(params.integer("max_results")).value_or(search.max_results);
+  if (search.max_results < 1)
+    return fail(Code::kInvalid,
+                "Invalid value {} for parameter 'max_results' supplied. It must be a positive integer",
+                search.max_results);
   if (search.max_results > kMaxRuns)
     return fail(
         Code::kInvalid,

@@ -38,6 +38,7 @@ constexpr Attribute kRunAttributes[] = {
     {"start_time", "start_time", true}, {"end_time", "end_time", true},
     {"created", "start_time", true},    {"Created", "start_time", true}};
 constexpr Attribute kExperimentAttributes[] = {{"name", "name", false},
+                                               {"experiment_id", "experiment_id", false},
                                                {"creation_time", "creation_time", true},
                                                {"last_update_time", "last_update_time", true}};
 constexpr Attribute kExperimentOrderAttributes[] = {{"name", "name", false},

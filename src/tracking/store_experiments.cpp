@@ -102,6 +102,8 @@ Result<Query> experiment_query(const SearchExperiments& search, int64_t offset) 
       add_tag_test(query, "experiment_tags t WHERE t.experiment = e.id", clause);
     else if (clause.key == "name")
       add_text_test(query, experiment_column(clause.key), clause);
+    else if (clause.key == "experiment_id")
+      add_text_test(query, "CAST(e.id AS TEXT)", clause);
     else
       add_number_test(query, experiment_column(clause.key), clause);
     return {};
