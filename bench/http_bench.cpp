@@ -224,18 +224,85 @@ Result<ServerProcess> start_tidemill(const fs::path& folder, const std::string& 
                               folder / "tidemill");
 }
 
-// 100 clients for long: rates and memory every ten seconds.
+// What a training job calls, the more often the more there is of it: of a hundred calls one creates a run,
+// one searches, twenty log a batch, and the others a metric.
+enum class Call { kCreateRun, kSearch, kLogBatch, kLogMetric };
+Call call_of(int64_t number) {
+  int64_t at = number % 100;
+  return at == 0 ? Call::kCreateRun : at == 1 ? Call::kSearch : at < 22 ? Call::kLogBatch : Call::kLogMetric;
+}
+
+std::string_view target_of(int64_t number) {
+  switch (call_of(number)) {
+    case Call::kCreateRun:
+      return "/api/2.0/mlflow/runs/create";
+    case Call::kSearch:
+      return "/api/2.0/mlflow/runs/search";
+    case Call::kLogBatch:
+      return "/api/2.0/mlflow/runs/log-batch";
+    case Call::kLogMetric:
+      return "/api/2.0/mlflow/runs/log-metric";
+  }
+  return "";
+}
+
+void write_call(const Ids& ids, size_t client, int64_t number, std::string& body) {
+  constexpr int64_t kPoints = 50;
+  const std::string& run = ids.runs[client];
+  switch (call_of(number)) {
+    case Call::kCreateRun:
+      body += fmt::format(R"({{"experiment_id":"{}","start_time":1}})", ids.experiment);
+      return;
+    case Call::kSearch:
+      body += fmt::format(
+          R"({{"experiment_ids":["{}"],"max_results":20,"order_by":["metrics.loss ASC"],"filter":"metrics.loss < 0.5"}})",
+          ids.experiment);
+      return;
+    case Call::kLogBatch:
+      body += fmt::format(R"({{"run_id":"{}","metrics":[)", run);
+      for (int64_t i = 0; i < kPoints; ++i) {
+        append_point(body += i ? ",{" : "{", "accuracy", number * kPoints + i);
+        body += '}';
+      }
+      body += "]}";
+      return;
+    case Call::kLogMetric:
+      append_point(body += fmt::format(R"({{"run_id":"{}",)", run), "loss", number);
+      body += '}';
+  }
+}
+
+// 100 clients for long: rates and memory every ten seconds. Any answer but 200 ends it.
 Result<> soak(double seconds, const std::string& store) {
   constexpr double kStep = 10;
+  constexpr int kClients = 100;
   TempDir folder = TRY(TempDir::create(fs::current_path(), "tracking-bench-"));
   ServerProcess server = TRY(start_tidemill(folder.path(), store));
-  std::printf("100 connections, log-metric; memory at the start %.1f MiB\n", server.pss_mib());
+  Ids ids = TRY(make_runs(server.port(), kClients));
+  std::printf("%d clients; memory at the start %.1f MiB\n", kClients, server.pss_mib());
+  double requests = 0, worst_p99 = 0, longest = 0;
   for (double done = 0; done < seconds; done += kStep) {
-    LoadFigures load = TRY(measure_log_metric(server.port(), 100, std::min(kStep, seconds - done)));
-    std::printf("%6.0f s %9.0f req/s   median %7.3f ms   p99 %7.2f ms   memory %.1f MiB\n", done + kStep,
-                load.per_second, load.median_ms, load.p99_ms, server.pss_mib());
+    double length = std::min(kStep, seconds - done);
+    auto first = static_cast<int64_t>(requests);  // more than any client has sent
+    LoadFigures load = TRY(run_load({.port = server.port(),
+                                     .connections = kClients,
+                                     .seconds = length,
+                                     .target = "",
+                                     .target_of = [&](int64_t number) { return target_of(first + number); },
+                                     .write_body =
+                                         [&](int client, int64_t number, std::string& body) {
+                                           write_call(ids, static_cast<size_t>(client), first + number, body);
+                                         }}));
+    requests += load.per_second * length;
+    worst_p99 = std::max(worst_p99, load.p99_ms);
+    longest = std::max(longest, load.longest_ms);
+    std::printf("%6.0f s %9.0f req/s   median %7.3f ms   p99 %7.2f ms   longest %7.1f ms   memory %.1f MiB\n",
+                done + length, load.per_second, load.median_ms, load.p99_ms, load.longest_ms,
+                server.pss_mib());
     std::fflush(stdout);
   }
+  std::printf("%.0f requests, no error; p99 of the worst ten seconds %.2f ms, longest %.1f ms\n", requests,
+              worst_p99, longest);
   return {};
 }
 

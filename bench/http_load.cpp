@@ -56,7 +56,7 @@ class Driver {
     if (times_.empty()) return fail(Code::kTimeout, "no request was answered within {} s", load_.seconds);
     std::sort(times_.begin(), times_.end());
     return LoadFigures{static_cast<double>(times_.size()) / elapsed, times_[times_.size() / 2],
-                       times_[times_.size() * 99 / 100]};
+                       times_[times_.size() * 99 / 100], times_.back()};
   }
 
  private:
@@ -82,12 +82,13 @@ class Driver {
   Result<> send_next(size_t index) {
     Client& client = clients_[index];
     client.body.clear();
+    std::string_view target = load_.target_of ? load_.target_of(client.sent) : load_.target;
     load_.write_body(static_cast<int>(index), client.sent++, client.body);
     client.request.clear();
     fmt::format_to(std::back_inserter(client.request),
                    "{} {} HTTP/1.1\r\nHost: 127.0.0.1:{}\r\nContent-Type: application/json\r\n"
                    "Content-Length: {}\r\n\r\n",
-                   load_.method, load_.target, load_.port, client.body.size());
+                   load_.method, target, load_.port, client.body.size());
     client.request += client.body;
     client.since = Clock::now();
     return write_all(client.socket, client.request);

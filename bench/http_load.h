@@ -17,13 +17,15 @@ struct Load {
   double seconds = 3;
   std::string method = "POST";
   std::string target;
+  // Where it is set, the target of a connection's request instead of that; what it returns must last.
+  std::function<std::string_view(int64_t number)> target_of = {};
   // Appends the body of a connection's request, numbered from 0.
   std::function<void(int connection, int64_t number, std::string& body)> write_body;
 };
 
 struct LoadFigures {
   double per_second = 0;
-  double median_ms = 0, p99_ms = 0;
+  double median_ms = 0, p99_ms = 0, longest_ms = 0;
 };
 
 // Fails at the first answer that is not 200.
