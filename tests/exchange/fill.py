@@ -19,8 +19,10 @@ def fill(uri):
     vision = client.create_experiment("vision", tags={"team": "a", "mlflow.note.content": "many\nlines"})
     with mlflow.start_run(experiment_id=vision, run_name="parent", description="what it is") as parent:
         mlflow.log_params({"lr": "0.1", "a/b": "x y", "empty": "", "text": "grüße \U0001f600"})
-        for step in range(300):
+        for step in range(10):
             mlflow.log_metric("loss", 1 / (step + 1), step=step)
+        now = int(time.time() * 1000)
+        client.log_batch(parent.info.run_id, [Metric("loss", 1 / (step + 1), now, step) for step in range(10, 300)])
         mlflow.log_metric("system/cpu", float("nan"), step=3)
         mlflow.log_metric("inf", float("inf"))
         mlflow.log_metric("inf", float("-inf"), step=-4)
@@ -32,7 +34,6 @@ def fill(uri):
             mlflow.log_metric("loss", 0.5)
     run_id = parent.info.run_id
     bulk = client.create_run(vision, run_name="bulk")
-    now = int(time.time() * 1000)
     points = [Metric("many", (i * 7919 % 1000) / 8, now + i, i // 2) for i in range(3000)]
     for at in range(0, len(points), 1000):
         client.log_batch(bulk.info.run_id, points[at : at + 1000])

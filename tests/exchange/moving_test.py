@@ -1,35 +1,25 @@
 """Follows docs/moving-from-mlflow.md to the letter: every command of the page, in its order, in one folder, with an
-mlflow.db, an mlruns folder and an old server that MLflow itself has filled.
+mlflow.db, an mlruns folder and an old server that MLflow itself has filled. Before that, an import from that server.
 
 usage: moving_test.py TIDEMILL_PROGRAM
 Exits with 77 (skipped) when mlflow cannot be imported.
 """
 import os
-import pathlib
 import re
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 import unittest
 import urllib.request
 
-HERE = pathlib.Path(__file__).resolve().parent
-sys.path[:0] = [str(HERE), str(HERE.parent / "conformance")]
-os.environ["MLFLOW_ALLOW_FILE_STORE"] = "true"
-import client_settings  # noqa: E402,F401
+from exchange_case import HERE, PROGRAM, ExchangeTest, tidemill
 
-try:
-    import compare
-    import fill
-    import mlflow
-    import servers
-except ImportError as error:
-    print(f"skipped: {error}; set TIDEMILL_PYTHON to a Python that has mlflow")
-    sys.exit(77)
+import compare
+import fill
+import mlflow
+import servers
 
-PROGRAM = pathlib.Path(sys.argv.pop(1)).resolve()
 PAGE = HERE.parents[1] / "docs" / "moving-from-mlflow.md"
 TRAIN = "import mlflow\nwith mlflow.start_run(run_name='after the move'):\n    mlflow.log_metric('loss', 0.25)\n"
 
@@ -40,9 +30,9 @@ def blocks():
         yield [line[2:] for line in block.splitlines() if line.startswith("$ ")]
 
 
-class Moving(unittest.TestCase):
+class Moving(ExchangeTest):
     def setUp(self):
-        self.folder = pathlib.Path(self.enterContext(tempfile.TemporaryDirectory())).resolve()
+        self.folder = self.new_folder()
         self.old_server = self.enterContext(servers.mlflow(None))
         self.port = str(servers.free_port())
         self.servers = []
@@ -80,14 +70,10 @@ class Moving(unittest.TestCase):
         # One MLflow in three forms: what the page names must be the same things, as it is for one who moves.
         fill.fill(self.old_server)
         old = compare.everything(self.old_server, places=False)
-        subprocess.run([PROGRAM, "import", self.old_server, "--store", self.folder / "copy.db",
-                        "--copy-artifacts"], check=True, capture_output=True, cwd=self.folder)
-        subprocess.run([PROGRAM, "export", self.folder / "mlruns", "--store", self.folder / "copy.db",
-                        "--no-artifacts"], check=True, capture_output=True, cwd=self.folder)
+        copy = self.check_import_from_server(self.old_server)
+        tidemill("export", self.folder / "mlruns", "--no-artifacts", folder=copy)
         subprocess.run([sys.executable, "-m", "mlflow", "migrate-filestore", "--source", self.folder / "mlruns",
                         "--target", f"sqlite:///{self.folder}/mlflow.db"], check=True, capture_output=True)
-        for path in self.folder.glob("copy.db*"):
-            path.unlink()
         commands = [command for block in blocks() for command in block]
         self.assertGreater(len(commands), 8)
         for command in commands:
