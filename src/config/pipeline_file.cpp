@@ -1,6 +1,7 @@
 #include "config/pipeline_file.h"
 
 #include <cctype>
+#include <map>
 
 #include "base/text.h"
 
@@ -62,9 +63,11 @@ class StepReader {
     if (!fs::is_directory(folder_ / *where, ignored))
       return problems_.keep(fail_at(project->place, "step '{}': there is no folder {}", entry.key,
                                     (folder_ / *where).string()));
-    auto loaded = load_project(folder_ / *where, problems_);
-    if (loaded) step.project = std::move(*loaded);
-    return loaded.has_value();
+    auto loaded = projects_.find(*where);
+    if (loaded == projects_.end())
+      loaded = projects_.emplace(*where, load_project(folder_ / *where, problems_)).first;
+    if (loaded->second) step.project = *loaded->second;
+    return loaded->second.has_value();
   }
 
   bool read_entry_point(const Node::Entry& entry, Step& step) {
@@ -144,6 +147,7 @@ class StepReader {
   }
 
   const fs::path& folder_;
+  std::map<std::string, std::optional<Project>> projects_;  // many steps share one
   Problems& problems_;
 };
 
@@ -180,7 +184,7 @@ std::string_view to_string(Phase phase) {
 const std::vector<std::string>& pipeline_keys() {
   static const std::vector<std::string> keys = {"name",         "experiment",  "params",     "steps",
                                                 "max_parallel", "description", "on_success", "on_failure",
-                                                "finally",      "secrets", "inputs"};
+                                                "finally",      "secrets",     "inputs"};
   return keys;
 }
 

@@ -261,7 +261,7 @@ Result<std::unique_ptr<Connection>> open_foreign_sqlite(const fs::path& file) {
   sqlite3_limit(handle, SQLITE_LIMIT_LENGTH, kMaxForeignBytes);
   sqlite3_db_config(handle, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0, nullptr);
   sqlite3_busy_timeout(handle, SqliteOptions().busy_timeout_ms);
-  TRY(connection->execute("PRAGMA cell_size_check = ON; PRAGMA mmap_size = 0"));
+  TRY(connection->execute("PRAGMA cell_size_check = ON; PRAGMA mmap_size = 0; PRAGMA temp_store = MEMORY"));
   return connection;
 }
 

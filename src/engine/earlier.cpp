@@ -10,10 +10,6 @@ fs::path progress_file(const fs::path& folder, const std::string& step_run) {
   return folder / (step_run + ".progress");
 }
 
-fs::path checkpoints_folder(const fs::path& state_dir, const std::string& run_id) {
-  return state_dir / "checkpoints" / run_id;
-}
-
 Result<Earlier> Earlier::load(const pipeline::Plan& plan, tracking::Store& store, const std::string& run_id,
                               const fs::path& attempts) {
   Earlier earlier;

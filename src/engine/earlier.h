@@ -19,8 +19,6 @@ fs::path attempts_folder(const fs::path& state_dir);
 // In it, where the record of an attempt's process lies (sys/minded_process.h), and its progress file.
 fs::path process_record(const fs::path& folder, const std::string& step_run);
 fs::path progress_file(const fs::path& folder, const std::string& step_run);
-// What the steps of a run keep from one attempt to the next: a folder for each step, in this one.
-fs::path checkpoints_folder(const fs::path& state_dir, const std::string& run_id);
 
 class Earlier {
  public:

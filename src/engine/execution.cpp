@@ -74,14 +74,22 @@ Result<> Execution::begin(const std::string& earlier_run) {
   if (earlier_run.empty()) {
     TRY(record_.begin());
     if (record_.is_pipeline()) locks_->try_lock(record_.run_id());
-    return {};
+    return open_checkpoints();
   }
   if (!TRY(take_run(earlier_run)))
     return fail(Code::kConflict, "run {} is still being run; `tidemill cancel {}` ends it", earlier_run,
                 earlier_run);
   ends_again_ = TRY(record_.go_on(earlier_run)) == Before::kEnded;
+  TRY(open_checkpoints());
   earlier_ = TRY(Earlier::load(plan_, store_, earlier_run, attempts_folder_));
   return find_survivors();
+}
+
+Result<> Execution::open_checkpoints() {
+  if (can_go_on())
+    checkpoints_.emplace(
+        TRY(CheckpointFolders::open(checkpoints_folder(options_.state_dir, record_.run_id()))));
+  return {};
 }
 
 // A minder that has just been forked may hold the lock for a moment yet when its runner has been killed.
@@ -196,7 +204,7 @@ Result<> Execution::commit() {
     fs::remove(process_record(attempts_folder_, run), ignored);
     fs::remove(progress_file(attempts_folder_, run), ignored);
   }
-  for (const auto& folder : std::exchange(settled_checkpoints_, {})) TRY(tidemill::remove_all(folder));
+  for (size_t step : std::exchange(settled_checkpoints_, {})) TRY(checkpoints_->drop(plan_.steps[step].name));
   return {};
 }
 

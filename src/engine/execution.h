@@ -11,6 +11,7 @@
 
 #include "base/time.h"
 #include "engine/attempt.h"
+#include "engine/checkpoint_folders.h"
 #include "engine/command_maker.h"
 #include "engine/earlier.h"
 #include "engine/engine.h"
@@ -40,6 +41,7 @@ class Execution {
   // --- execution.cpp ---
   Result<> set_up();
   Result<> begin(const std::string& earlier_run);
+  Result<> open_checkpoints();
   // False when somebody else runs it.
   Result<bool> take_run(const std::string& run_id);
   // The steps, and then those that wait for the end of the run.
@@ -116,12 +118,13 @@ class Execution {
   std::optional<Snapshot> snapshot_;
   std::optional<TempDir> scratch_;  // when there is no state folder
   fs::path attempts_folder_;
+  std::optional<CheckpointFolders> checkpoints_;  // when the run can go on later
   std::optional<KeyLocks> locks_;
   std::optional<MachineShare> machine_;  // when a step asks for a part of it
   std::set<config::Resources> no_room_;  // asked for in vain since something has ended
   // Of what has ended since the last commit.
   std::vector<std::string> settled_keys_, settled_runs_;
-  std::vector<fs::path> settled_checkpoints_;
+  std::vector<size_t> settled_checkpoints_;
   std::vector<size_t> waiting_;  // for somebody who makes the same just now, or for room on the machine
   Stopwatch watch_;
   Outcome outcome_;

@@ -47,7 +47,10 @@ KnownFile stamp_of(std::string path, const struct stat& info) {
           .sha256 = {}};
 }
 
-unsigned workers() { return std::max(1u, std::thread::hardware_concurrency()); }
+unsigned workers() {
+  static const unsigned count = std::max(1u, std::thread::hardware_concurrency());
+  return count;
+}
 
 // Lists folders on all cores: each worker takes a folder, and adds those that it finds to the queue.
 class Lister {
@@ -55,9 +58,9 @@ class Lister {
   Lister(const fs::path& root, FileHashes::Skip skip) : root_(root), skip_(skip) {}
 
   Result<std::vector<KnownFile>> list() {
-    waiting_ = {""};
+    TRY(read_folder("", files_, waiting_));
     std::vector<std::jthread> threads;
-    for (unsigned i = 1; i < workers(); ++i) threads.emplace_back([this] { work(); });
+    for (unsigned i = 1; i < workers() && waiting_.size() > 1; ++i) threads.emplace_back([this] { work(); });
     work();
     threads.clear();
     if (error_) return tl::unexpected<Error>(*error_);
@@ -299,7 +302,7 @@ Result<FileTree> FileHashes::tree(const fs::path& path, Skip skip) const {
     return tl::unexpected<Error>(errno_error("look at " + path.string(), errno));
   }
   std::error_code ignored;  // it exists
-  const fs::path root = fs::canonical(path, ignored);
+  const fs::path root = S_ISDIR(info.st_mode) ? fs::absolute(path) : fs::canonical(path, ignored);
   const int64_t looked_at = now_ns();
   std::vector<KnownFile> files;
   if (S_ISDIR(info.st_mode)) {

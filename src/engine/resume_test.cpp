@@ -4,6 +4,7 @@
 #include <cstdlib>
 
 #include "base/text.h"
+#include "engine/checkpoint_folders.h"
 #include "engine/earlier.h"
 #include "engine/engine_fixture.h"
 #include "engine/provenance.h"

@@ -59,9 +59,9 @@ void Execution::keep_result(size_t index, const Attempt& attempt, std::string ou
   // What was changed while the step ran may have been read before or after: its result belongs to no key.
   const std::string& key = attempt.decision.key;
   if (!key.empty() && options_.cache.write == CachePolicy::Use::kYes && cache_.key_now(index).key == key)
-    record_.add(tracking::StepResult{key, attempt.run.id, outputs});
+    record_.add(tracking::StepResult{key, attempt.run.id, outputs, {}});
   learn(index, {attempt.run.id, attempt.run.artifacts, "", std::move(outputs)});
-  if (!attempt.checkpoints.empty()) settled_checkpoints_.push_back(attempt.checkpoints);
+  if (checkpoints_) settled_checkpoints_.push_back(index);
 }
 
 Result<std::string> Execution::record_outputs(const Attempt& attempt, StepFinished& event) {

@@ -87,10 +87,7 @@ Result<bool> Execution::begin_attempt(size_t index, Decision decision, Grant gra
   outcome_.steps[index].attempts = number;
   attempt.log = log_of(index, number);
   attempt.progress_file = progress_file(attempts_folder_, attempt.run.id);
-  if (can_go_on()) {
-    attempt.checkpoints = checkpoints_folder(options_.state_dir, record_.run_id()) / step.name;
-    TRY(make_dirs(attempt.checkpoints));
-  }
+  if (checkpoints_) attempt.checkpoints = TRY(checkpoints_->make(step.name));
   TRY(make_dirs(attempt.log.parent_path()));
   if (auto prepared = commands_.prepare(index, attempt); !prepared) {
     settle_unstarted(index, attempt, prepared.error(), std::nullopt);

@@ -149,14 +149,13 @@ Result<std::string> StepCache::why_run(size_t index, const Decision& decision) c
 
 Result<std::optional<KnownResult>> StepCache::verify(const tracking::StepResult& found,
                                                      std::string& problem) const {
-  auto run = store_.run(found.run_id);
-  auto folder = run ? artifacts::local_folder(run->info.artifact_uri, options_.artifact_root) : std::nullopt;
+  auto folder = artifacts::local_folder(found.artifact_uri, options_.artifact_root);
   if (!folder) {
     problem = fmt::format("the outputs of run {} are not on this machine", short_id(found.run_id));
     return std::nullopt;
   }
   std::string now = TRY(hashes_.tree(*folder)).digest;
-  if (now == found.outputs) return KnownResult{found.run_id, *folder, run->info.artifact_uri, now};
+  if (now == found.outputs) return KnownResult{found.run_id, *folder, found.artifact_uri, now};
   problem = fmt::format("the outputs of run {} {}", short_id(found.run_id),
                         now == sha256_hex("") ? "were deleted" : "have been changed or damaged");
   return std::nullopt;

@@ -21,6 +21,9 @@ Result<Verdict> judge(const Ended& ended, const config::StepSettings& settings, 
   if (!ended.end)
     return failed(Kind::kInfrastructure,
                   "its process was lost: it was killed together with its minder, or the machine went down");
+  if (ended.end->start_errno != 0)
+    return failed(Kind::kInfrastructure,
+                  errno_error("start the command of step", ended.end->start_errno).message);
   const Exit& exit = ended.end->exit;
   if (ended.end->stopped == StopCause::kAsked) return Verdict{StepState::kKilled, "interrupted", {}};
   if (ended.end->stopped == StopCause::kTimeout)

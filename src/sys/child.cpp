@@ -41,10 +41,10 @@ CStrings child_environment(const ProcessOptions& options) {
        {std::pair{setup.input, STDIN_FILENO}, {setup.output, STDOUT_FILENO}, {setup.errors, STDERR_FILENO}})
     if (from >= 0 && dup2(from, to) < 0) fail_with_errno();
   if (setup.working_dir != nullptr && chdir(setup.working_dir) != 0) fail_with_errno();
+  for (int signal : {SIGINT, SIGTERM, SIGPIPE, SIGHUP, SIGALRM, SIGUSR1}) ::signal(signal, SIG_DFL);
   sigset_t none;
   sigemptyset(&none);
   sigprocmask(SIG_SETMASK, &none, nullptr);
-  for (int signal : {SIGINT, SIGTERM, SIGPIPE, SIGHUP}) ::signal(signal, SIG_DFL);
   execve(setup.program, setup.argv, setup.env);
   fail_with_errno();
   _exit(127);

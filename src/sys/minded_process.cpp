@@ -185,6 +185,28 @@ void block(bool blocked) {
   sigprocmask(blocked ? SIG_BLOCK : SIG_UNBLOCK, &set, nullptr);
 }
 
+// Returns once the program runs. When it cannot be started, that is written down, and the minder ends.
+pid_t start_minded(MinderSetup& setup) {
+  int report[2];
+  pid_t pid = -1;
+  int error = 0;
+  if (pipe2(report, O_CLOEXEC) == 0) {
+    setup.child.parent = getpid();
+    setup.child.report = report[1];
+    // This process waits until the other has its own memory: nothing is copied for it.
+    pid = vfork();
+    if (pid == 0) run_child(setup.child);
+    error = errno;
+    ::close(report[1]);
+    if (pid > 0 && ::read(report[0], &error, sizeof error) != sizeof error) return pid;
+  } else {
+    error = errno;
+  }
+  if (pid > 0) waitpid(pid, nullptr, 0);
+  (Line() << "failed" << int64_t{error} << "\n").write_to(setup.record);
+  _exit(0);
+}
+
 // The minder's whole life. All signals are blocked when it begins.
 [[noreturn]] void mind(MinderSetup& setup) {
   setsid();
@@ -192,15 +214,7 @@ void block(bool blocked) {
   if (setup.ends_with_starter) prctl(PR_SET_PDEATHSIG, SIGTERM);
   catch_minder_signals();
   const int64_t started = monotonic_us();
-  setup.child.parent = getpid();
-  pid_t pid = fork();
-  if (pid == 0) run_child(setup.child);
-  if (pid < 0) {
-    int error = errno;
-    [[maybe_unused]] ssize_t ignored = ::write(setup.child.report, &error, sizeof error);
-    _exit(1);
-  }
-  setpgid(pid, pid);
+  const pid_t pid = start_minded(setup);
   minded_group = pid;
   grace_time = setup.grace;
   close_all_but(setup.keep_open, setup.keep_count);
@@ -332,6 +346,8 @@ MindedProcess::~MindedProcess() = default;
 Result<MindedProcess> MindedProcess::start(const ProcessOptions& options, const Minding& minding) {
   if (options.argv.empty()) return fail(Code::kInvalid, "no program to start");
   fs::path program = TRY(resolve_program(options.argv[0]));
+  if (!options.working_dir.empty() && !fs::is_directory(options.working_dir))
+    return tl::unexpected<Error>(start_error(program, options, ENOENT));
   Streams streams = TRY(Streams::open(options));
   Fd record = TRY(open_file(minding.record, O_RDWR | O_CREAT | O_EXCL));
   struct flock lock = whole_file();
@@ -339,9 +355,6 @@ Result<MindedProcess> MindedProcess::start(const ProcessOptions& options, const 
     return tl::unexpected<Error>(errno_error("lock " + minding.record.string(), errno));
   CStrings argv{options.argv, {}};
   CStrings env = child_environment(options);
-  int report[2];
-  if (pipe2(report, O_CLOEXEC) != 0) return tl::unexpected<Error>(errno_error("pipe", errno));
-  Fd report_read(report[0]), report_write(report[1]);
   std::vector<int> keep = minding.keep_open;
   keep.push_back(record.get());
   std::optional<Mask> mask;
@@ -369,7 +382,7 @@ Result<MindedProcess> MindedProcess::start(const ProcessOptions& options, const 
                 .errors = streams.errors,
                 .new_group = true,
                 .parent = -1,
-                .report = report_write.get()},
+                .report = -1},
       .output = {pipe_read.get(), streams.output_file.get(), mask ? &*mask : nullptr},
       .keep_open = keep.data(),
       .keep_count = keep.size(),
@@ -388,14 +401,6 @@ Result<MindedProcess> MindedProcess::start(const ProcessOptions& options, const 
     state->minder = pid;
   }
   state->pidfd = Fd(static_cast<int>(syscall(SYS_pidfd_open, state->minder, 0)));
-  report_write.reset();
-  int error = 0;
-  if (::read(report_read.get(), &error, sizeof error) == sizeof error) {
-    state.reset();
-    std::error_code ignored;
-    fs::remove(minding.record, ignored);
-    return tl::unexpected<Error>(start_error(program, options, error));
-  }
   return MindedProcess(std::move(state));
 }
 
@@ -437,12 +442,15 @@ bool is_minded(const fs::path& record) {
 bool was_minded(const fs::path& record) { return read_running(record).has_value(); }
 
 std::optional<MindedEnd> read_end(const fs::path& record) {
+  std::vector<int64_t> failed = fields_of(record, "failed");
+  if (failed.size() == 1) return MindedEnd{.exit = {}, .start_errno = static_cast<int>(failed[0])};
   std::vector<int64_t> fields = fields_of(record, "ended");
   if (fields.size() != 6) return std::nullopt;
   auto seconds = [](int64_t us) { return static_cast<double>(us) * 1e-6; };
   MindedEnd end{.exit = exit_from(static_cast<int>(fields[0]), {}),
                 .stopped = static_cast<StopCause>(std::clamp<int64_t>(fields[1], 0, 2)),
-                .seconds = seconds(fields[5])};
+                .seconds = seconds(fields[5]),
+                .start_errno = 0};
   end.exit.user_seconds = seconds(fields[2]);
   end.exit.system_seconds = seconds(fields[3]);
   end.exit.max_resident_bytes = static_cast<uint64_t>(std::max<int64_t>(fields[4], 0)) * 1024;

@@ -38,11 +38,13 @@ struct MindedEnd {
   Exit exit;
   StopCause stopped = StopCause::kNone;
   double seconds = 0;
+  int start_errno = 0;  // why its program could not be executed; the rest means nothing then
 };
 
 class MindedProcess {
  public:
-  // The process leads a group and a session of its own. Errors as Process::start.
+  // The process leads a group and a session of its own. Does not wait until its program runs: of the errors
+  // of Process::start, those that only executing it shows are told by read_end().
   static Result<MindedProcess> start(const ProcessOptions& options, const Minding& minding);
   // The one that this file is the record of, perhaps started by another process; nullopt when it has ended,
   // or never was.

@@ -121,6 +121,14 @@ TEST_F(Minded, NamesWhatCannotBeStarted) {
   EXPECT_FALSE(fs::exists(file("record")));
 }
 
+TEST_F(Minded, SaysAtItsEndThatItsProgramCouldNotBeExecuted) {
+  auto text = MindedProcess::start({.argv = {"/etc/passwd"}}, minding());
+  ASSERT_TRUE(text) << text.error().message;
+  text->wait();
+  EXPECT_EQ(read_end(file("record"))->start_errno, EACCES);
+  EXPECT_FALSE(was_minded(file("record")));
+}
+
 TEST_F(Minded, GoesOnWhenItsStarterIsKilledAndIsFoundByItsRecord) {
   ASSERT_EQ(mkfifo(file("fifo").c_str(), 0600), 0);
   start_and_die("read line < fifo; exit 7", minding());

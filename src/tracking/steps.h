@@ -26,7 +26,8 @@ struct RunRequest {
 struct StepResult {
   std::string key;
   std::string run_id;
-  std::string outputs;  // digest of its files
+  std::string outputs;       // digest of its files
+  std::string artifact_uri;  // of the run; told by step_results()
 };
 
 // What the key of a step was made of when it last ran, as JSON, to say later what has changed.

@@ -80,7 +80,7 @@ TEST_F(Steps, ARunCanTakeOverWhatAnotherHasLogged) {
 
 TEST_F(Steps, AResultIsFoundByItsKeyUntilItsRunIsDeleted) {
   tracking::Run run = store_.create_run({}).value();
-  std::vector<Change> changes = {StepResult{"key", run.info.id, "digest"},
+  std::vector<Change> changes = {StepResult{"key", run.info.id, "digest", {}},
                                  StepKey{"p", "a", "key", "{}", run.info.id}};
   ASSERT_TRUE(store_.apply(changes));
   auto found = store_.step_results({"other", "key"}).value();
