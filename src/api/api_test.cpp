@@ -271,6 +271,35 @@ TEST_F(ApiTest, AddressesAndMethodsAreToldApart) {
                              "multipart_uploads_enabled": false, "multipart_downloads_enabled": false})"));
 }
 
+TEST_F(ApiTest, WhatIsReadAgainUnchangedIsNotSentAgain) {
+  std::string id = make_run();
+  int changes = 0;
+  auto change = [&] {
+    ++changes;
+    post("runs/log-metric",
+         fmt::format(R"({{"run_id": "{0}", "key": "m", "value": {1}, "timestamp": {1}}})", id, changes));
+    post("experiments/set-experiment-tag",
+         fmt::format(R"({{"experiment_id": "0", "key": "t", "value": "{}"}})", changes));
+  };
+  change();
+  for (const std::string& call : {"runs/get?run_id=" + id, "metrics/get-history?metric_key=m&run_id=" + id,
+                                  std::string("experiments/get?experiment_id=0")}) {
+    ClientRequest request{.target = "/api/2.0/mlflow/" + call};
+    std::string tag(send(request).headers.get("ETag"));
+    ASSERT_FALSE(tag.empty()) << call;
+    request.headers.add("If-None-Match", "\"other\", W/" + tag);
+    ClientResponse again = send(request);
+    EXPECT_EQ(again.status, 304) << call;
+    EXPECT_EQ(again.body, "");
+    EXPECT_EQ(again.headers.get("ETag"), tag);
+    change();
+    EXPECT_EQ(send(request).status, 200) << call << " has changed";
+  }
+  ClientRequest none{.target = "/api/2.0/mlflow/runs/get?run_id=none"};
+  none.headers.add("If-None-Match", "*");
+  EXPECT_EQ(send(none).status, 404);
+}
+
 TEST_F(ApiTest, HistoriesOfManyRunsHaveMlflowsShape) {
   std::string a = make_run(), b = make_run();
   for (int step = 0; step < 4; ++step)

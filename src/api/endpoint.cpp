@@ -122,6 +122,7 @@ void answer_call(Service& service, const HttpRequest& request, std::string_view 
   if (log) return log.call(service, *params, json_replier(respond));
   Result<std::string> body = call.call(service, *params);
   if (service.login && user_routes().contains(address.route)) service.login->look_again();
+  if (body && request.method == "GET") return respond(tagged_reply(request, std::move(*body)));
   json_replier(respond)(std::move(body));
 }
 

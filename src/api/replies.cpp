@@ -1,5 +1,7 @@
 #include "api/replies.h"
 
+#include "base/hash.h"
+
 namespace tidemill::api {
 namespace {
 
@@ -203,6 +205,17 @@ void write(JsonWriter& json, const tracking::RegisteredModel& model) {
 
 HttpResponse json_reply(std::string body, int status) {
   return HttpResponse::text(status, std::move(body), "application/json");
+}
+
+HttpResponse tagged_reply(const HttpRequest& request, std::string body) {
+  std::string tag = fmt::format("\"{}\"", sha256_hex(body).substr(0, 32));
+  HttpResponse response;
+  if (names_tag(request.headers.get("If-None-Match"), tag))
+    response.status = 304;
+  else
+    response = json_reply(std::move(body));
+  response.headers.add("ETag", std::move(tag));
+  return response;
 }
 
 HttpResponse error_reply(int status, std::string_view error_code, std::string_view message) {

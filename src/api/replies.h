@@ -23,6 +23,8 @@ enum class RunPart { kCreated, kWhole };  // a reply to runs/create has no outpu
 void write(JsonWriter& json, const tracking::Run& run, RunPart part = RunPart::kWhole);
 
 HttpResponse json_reply(std::string body, int status = 200);
+// With an ETag of the body; 304 without the body when the request's If-None-Match names it.
+HttpResponse tagged_reply(const HttpRequest& request, std::string body);
 HttpResponse error_reply(int status, std::string_view error_code, std::string_view message);
 HttpResponse error_reply(const Error& error);
 // The HTML pages for paths and methods that do not exist.

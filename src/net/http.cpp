@@ -96,6 +96,16 @@ bool parse_url(std::string_view text, Url& out) {
   return true;
 }
 
+bool names_tag(std::string_view if_none_match, std::string_view tag) {
+  for (const std::string& item : split(if_none_match, ',')) {
+    std::string_view one = trim(item);
+    if (one == "*") return true;
+    if (one.starts_with("W/")) one.remove_prefix(2);
+    if (one == tag) return true;
+  }
+  return false;
+}
+
 std::string_view reason_phrase(int status) {
   switch (status) {
     case 100:

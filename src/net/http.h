@@ -41,6 +41,9 @@ struct TlsTrust {
   bool anybody = false;  // no check at all, against eavesdroppers only
 };
 
+// Whether an If-None-Match field names the entity tag, weakly (RFC 9110, 13.1.2): a list, or * for any.
+bool names_tag(std::string_view if_none_match, std::string_view tag);
+
 std::string_view reason_phrase(int status);
 // From the file name's extension; application/octet-stream when unknown.
 std::string_view content_type_of(std::string_view file_name);

@@ -79,7 +79,7 @@ Result<HttpResponse> HttpResponse::file(const HttpRequest& request, const fs::pa
       fmt::format("\"{:x}-{:x}\"", size, info.st_mtim.tv_sec * 1'000'000'000 + info.st_mtim.tv_nsec);
   HttpResponse response;
   response.headers.add("ETag", tag);
-  if (request.headers.get("If-None-Match") == tag) {
+  if (names_tag(request.headers.get("If-None-Match"), tag)) {
     response.status = 304;
     return response;
   }
