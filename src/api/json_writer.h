@@ -27,6 +27,7 @@ class JsonWriter {
   JsonWriter& open(char c);
   JsonWriter& close(char c);
   void separate();
+  void quote(std::string_view plain);  // what needs no escapes
 
   std::string out_;
   bool comma_ = false;

@@ -1,6 +1,7 @@
 #include "tracking/run_data.h"
 
 #include <algorithm>
+#include <future>
 #include <limits>
 #include <span>
 
@@ -25,6 +26,8 @@ namespace {
 using RunSpan = std::span<const RowOf>;
 constexpr int64_t kMaxGap = 4;
 
+constexpr size_t kUsual = 16;  // metrics, parameters or tags of a run; more cost a move
+
 // Calls each(run, row) for the rows of a table (columns: run, then what the caller wants) that belong to the
 // runs.
 template <class Each>
@@ -43,6 +46,7 @@ Result<> walk_rows(Reader& reader, std::string_view sql, RunSpan runs, Each each
 
 Result<> load_pairs(Reader& reader, std::string_view sql, RunSpan runs, std::vector<KeyValue> Run::* pairs) {
   return walk_rows(reader, sql, runs, [&](Run& run, const db::Statement& row) -> Result<> {
+    if ((run.*pairs).empty()) (run.*pairs).reserve(kUsual);
     (run.*pairs).emplace_back(*TRY(reader.names.name(*reader.connection, row.integer(1))), row.text(2));
     return {};
   });
@@ -54,6 +58,7 @@ Result<> load_metrics(Reader& reader, RunSpan runs) {
       "key";
   return walk_rows(reader, kSql, runs, [&](Run& run, const db::Statement& row) -> Result<> {
     double value = row.integer(3) ? std::numeric_limits<double>::quiet_NaN() : row.real(2);
+    if (run.metrics.empty()) run.metrics.reserve(kUsual);
     run.metrics.push_back(
         {*TRY(reader.names.name(*reader.connection, row.integer(1))), value, row.integer(4), row.integer(5)});
     return {};
@@ -121,6 +126,22 @@ Result<> load_run_data(Reader& reader, std::vector<RowOf> runs) {
     first = last;
   }
   return {};
+}
+
+Result<std::vector<Run>> RunRows::load(Store::State& state, Reader& reader) {
+  constexpr size_t kMany = 200;
+  std::vector<RowOf> first, second;
+  const size_t alone = runs_.size() < kMany ? runs_.size() : runs_.size() / 2;
+  for (size_t i = 0; i < runs_.size(); ++i) (i < alone ? first : second).push_back({rows_[i], &runs_[i]});
+  std::future<Result<>> helper;
+  if (!second.empty())
+    helper = std::async(std::launch::async, [&] {
+      return state.read<void>([&](Reader& other) { return load_run_data(other, second); });
+    });
+  Result<> loaded = load_run_data(reader, std::move(first));
+  if (helper.valid()) TRY(helper.get());
+  TRY(loaded);
+  return std::move(runs_);
 }
 
 }  // namespace tidemill::tracking

@@ -22,7 +22,8 @@ struct RowOf {
 // Fills everything but the info.
 Result<> load_run_data(Reader& reader, std::vector<RowOf> runs);
 
-// Collects runs from rows with kRunColumns, then loads the data of all at once.
+// Collects runs from rows with kRunColumns, then loads the data of all at once. Of very many, half are loaded
+// by a thread of its own with a reader of its own, which may see what was written a moment later.
 class RunRows {
  public:
   void add(const db::Statement& row) {
@@ -34,12 +35,7 @@ class RunRows {
     rows_.pop_back();
     runs_.pop_back();
   }
-  Result<std::vector<Run>> load(Reader& reader) {
-    std::vector<RowOf> all;
-    for (size_t i = 0; i < runs_.size(); ++i) all.push_back({rows_[i], &runs_[i]});
-    TRY(load_run_data(reader, std::move(all)));
-    return std::move(runs_);
-  }
+  Result<std::vector<Run>> load(Store::State& state, Reader& reader);
 
  private:
   std::vector<int64_t> rows_;

@@ -371,7 +371,7 @@ Result<std::vector<Run>> Store::running_runs_with_tag(std::string_view tag_key) 
     row.bind(tag_key);
     RunRows runs;
     while (TRY(row.step())) runs.add(row);
-    return runs.load(reader);
+    return runs.load(*state_, reader);
   });
 }
 

@@ -129,16 +129,17 @@ Result<> add_conditions(Query& query, db::Connection& connection, const RunSearc
                     [&](const Clause& clause) { return add_run_clause(query, connection, clause); });
 }
 
-Result<std::vector<Run>> load_page(Reader& reader, RunRows runs, const RunSearch& search, Page<Run>& page) {
+Result<std::vector<Run>> load_page(Store::State& state, Reader& reader, RunRows runs, const RunSearch& search,
+                                   Page<Run>& page) {
   if (static_cast<int64_t>(runs.size()) > search.max_results) {
     runs.remove_last();
     page.next_page_token = make_page_token(search.offset + search.max_results);
   }
-  return runs.load(reader);
+  return runs.load(state, reader);
 }
 
 // Looks at every run of the experiments that passes.
-Result<Page<Run>> find_runs(Reader& reader, const RunSearch& search) {
+Result<Page<Run>> find_runs(Store::State& state, Reader& reader, const RunSearch& search) {
   db::Connection& connection = *reader.connection;
   Query query;
   query.add(fmt::format("SELECT {} FROM runs r", kRunColumns));
@@ -150,7 +151,7 @@ Result<Page<Run>> find_runs(Reader& reader, const RunSearch& search) {
   RunRows runs;
   db::Statement row = TRY(query.prepare(connection));
   while (TRY(row.step())) runs.add(row);
-  page.items = TRY(load_page(reader, std::move(runs), search, page));
+  page.items = TRY(load_page(state, reader, std::move(runs), search, page));
   return page;
 }
 
@@ -198,7 +199,8 @@ Result<> walk_values(db::Connection& connection, const RunSearch& search, int64_
 
 // The same page by the indexes of values; nothing when runs with a number do not fill it: those without come
 // behind them, in an order that no index has.
-Result<std::optional<Page<Run>>> find_runs_by_metric(Reader& reader, const RunSearch& search) {
+Result<std::optional<Page<Run>>> find_runs_by_metric(Store::State& state, Reader& reader,
+                                                     const RunSearch& search) {
   db::Connection& connection = *reader.connection;
   std::optional<int64_t> key = TRY(metric_to_walk(connection, search));
   if (!key) return std::nullopt;
@@ -220,7 +222,7 @@ Result<std::optional<Page<Run>>> find_runs_by_metric(Reader& reader, const RunSe
     runs.add(row);
   }
   Page<Run> page;
-  page.items = TRY(load_page(reader, std::move(runs), search, page));
+  page.items = TRY(load_page(state, reader, std::move(runs), search, page));
   return page;
 }
 
@@ -245,8 +247,8 @@ Result<Page<Run>> Store::search_runs(const SearchRuns& search) {
   parsed.filter = TRY(parse_filter(search.filter, Subject::kRuns));
   parsed.order = TRY(parse_order(search.order_by, Subject::kRuns));
   return state_->read<Page<Run>>([&](Reader& reader) -> Result<Page<Run>> {
-    if (auto page = TRY(find_runs_by_metric(reader, parsed))) return std::move(*page);
-    return find_runs(reader, parsed);
+    if (auto page = TRY(find_runs_by_metric(*state_, reader, parsed))) return std::move(*page);
+    return find_runs(*state_, reader, parsed);
   });
 }
 
