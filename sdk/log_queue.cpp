@@ -192,8 +192,7 @@ void LogQueue::send_left_behind() {
     else if (opened.error().code == Code::kInvalid)
       log_warning("{}", opened.error().message);
   }
-  // What this program may not write is left to one that may.
-  bool over = !other_ || other_->empty() || send_front(*other_) == Delivery::kDenied || other_->empty();
+  bool over = !other_ || other_->empty() || send_front(*other_) == Delivery::kNotHere || other_->empty();
   if (!over) return;
   other_.reset();
   left_behind_.pop_front();
@@ -212,7 +211,7 @@ LogQueue::Delivery LogQueue::postpone(Error why) {
   next_try_ =
       Clock::now() + pause_ + std::chrono::milliseconds(random_u64() % static_cast<uint64_t>(pause_.count()));
   pause_ = std::min(pause_ * 2, kLongestPause);
-  Delivery delivery = why.code == Code::kDenied ? Delivery::kDenied : Delivery::kAway;
+  Delivery delivery = why.code == Code::kDenied ? Delivery::kNotHere : Delivery::kAway;
   std::lock_guard lock(mutex_);
   if (!away_) away_since_ = Clock::now();
   away_ = std::move(why);
@@ -220,7 +219,7 @@ LogQueue::Delivery LogQueue::postpone(Error why) {
 }
 
 // One bad item makes the server refuse its whole batch: the others are found by halving. A run that is not
-// there takes none.
+// there takes none; an earlier one may be in another store that is served at this address at other times.
 LogQueue::Delivery LogQueue::deliver(const std::string& run_id, const LogBatch& batch) {
   auto sent = send_(run_id, batch);
   if (!sent && !is_refusal(sent.error().code)) return postpone(std::move(sent).error());
@@ -230,7 +229,12 @@ LogQueue::Delivery LogQueue::deliver(const std::string& run_id, const LogBatch& 
     away_.reset();
   }
   if (sent) return Delivery::kDone;
-  if (batch.size() == 1 || sent.error().code == Code::kNotFound) {
+  bool gone = sent.error().code == Code::kNotFound;
+  if (gone && other_ && run_id == other_->run_id() && run_id != spool_.run_id()) {
+    log_warning("{} stays where it is: {}", other_->path().string(), sent.error().message);
+    return Delivery::kNotHere;
+  }
+  if (batch.size() == 1 || gone) {
     keep_error(run_id, std::move(sent).error());
     return Delivery::kDone;
   }

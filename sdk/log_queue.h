@@ -42,7 +42,8 @@ class LogQueue {
 
  private:
   using Clock = std::chrono::steady_clock;
-  enum class Delivery { kDone, kAway, kDenied };
+  // kNotHere: this server does not take it from this program, but another may.
+  enum class Delivery { kDone, kAway, kNotHere };
 
   template <class Add>
   void add(size_t items, Add add);

@@ -44,12 +44,15 @@ class SdkTest : public ::testing::Test {
     if (path.ends_with("get-by-name"))
       return HttpResponse::text(404, R"({"error_code":"RESOURCE_DOES_NOT_EXIST"})");
     if (path.ends_with("experiments/create")) return HttpResponse::text(200, R"({"experiment_id":"7"})");
+    if (path.ends_with("runs/create")) created_tags_ = body["tags"];
     if (path.ends_with("runs/create") || path.ends_with("runs/get")) {
-      Json info = {{"run_id", "r1"}, {"experiment_id", "7"}, {"artifact_uri", artifact_uri_}};
+      Json info = {{"run_id", run_id_}, {"experiment_id", "7"}, {"artifact_uri", artifact_uri_}};
       Json data = {{"params", {{{"key", "given"}, {"value", "1"}}}},
                    {"metrics", {{{"key", "loss"}, {"step", 99}}, {{"key", "system/cpu"}, {"step", 7}}}}};
       return HttpResponse::text(200, Json{{"run", {{"info", info}, {"data", data}}}}.dump());
     }
+    if (path.ends_with("log-batch") && other_store_)
+      return HttpResponse::text(404, R"({"error_code":"RESOURCE_DOES_NOT_EXIST","message":"no such run"})");
     if (path.ends_with("log-batch")) return log_batch(body);
     if (request.method == "PUT") uploads_[request.target] = request.body;
     return HttpResponse::text(200, "{}");
@@ -92,6 +95,9 @@ class SdkTest : public ::testing::Test {
   int failures_ = 0;
   int status_ = 0;  // what is answered to everything, unless 0
   std::string text_;
+  bool other_store_ = false;  // which does not know the runs
+  std::string run_id_ = "r1";
+  Json created_tags_;
   bool away_ = false;
   int refused_ = 0;
   std::condition_variable asked_;
@@ -247,6 +253,39 @@ TEST_F(SdkTest, ARunThatIsGoneTakesOneRequestForEachBatch) {
   ASSERT_FALSE(flushed);
   EXPECT_EQ(flushed.error(), "Run with id=r1 not found");
   EXPECT_FALSE(fs::exists(spool_));
+}
+
+TEST_F(SdkTest, WhatAnotherStoreAtTheSameAddressDoesNotKnowIsKeptForTheRightOne) {
+  patience_ = std::chrono::seconds(0);
+  {
+    auto run = start();
+    set_away(true);
+    run->log_metric("m", 1, 7);
+    (void)run->end();
+  }
+  set_away(false);
+  patience_ = std::chrono::seconds(60);
+  run_id_ = "r2";
+  {
+    std::lock_guard lock(mutex_);
+    other_store_ = true;
+  }
+  ASSERT_TRUE(start()->end());
+  EXPECT_FALSE(fs::is_empty(spool_));
+  {
+    std::lock_guard lock(mutex_);
+    other_store_ = false;
+  }
+  ASSERT_TRUE(start()->end());
+  EXPECT_EQ(steps(), std::vector<int64_t>{7});
+  EXPECT_TRUE(fs::is_empty(spool_));
+}
+
+TEST_F(SdkTest, ANestedRunNamesItsParent) {
+  auto run = sdk::Run::start({.tracking_uri = server_->url(), .parent_run_id = "r0", .spool_dir = spool_});
+  ASSERT_TRUE(run) << run.error();
+  ASSERT_TRUE(run->end());
+  EXPECT_THAT(created_tags_, ::testing::Contains(Json{{"key", "mlflow.parentRunId"}, {"value", "r0"}}));
 }
 
 TEST_F(SdkTest, TheMachinesMetricsGoOnWhereAJoinedRunHasThem) {
