@@ -16,6 +16,7 @@ namespace tidemill {
 namespace {
 
 using namespace std::chrono_literals;
+using testing::AllOf;
 using testing::HasSubstr;
 using testing::Not;
 using testing::StartsWith;
@@ -51,8 +52,8 @@ TEST_F(Cli, NamesTheNearestCommandAndOption) {
   Captured option = tidemill({"runs", "list", "--experimnt", "x"});
   EXPECT_EQ(option.exit.status, 2);
   EXPECT_THAT(option.errors, HasSubstr("there is no option '--experimnt' (did you mean '--experiment'?)"));
-  EXPECT_THAT(tidemill({}).errors,
-              HasSubstr("a command is missing: one of run, init, check, graph, resume, cancel, why, runs"));
+  EXPECT_THAT(tidemill({}).errors, HasSubstr("a command is missing: one of run, init, check, graph, resume, "
+                                             "cancel, status, ps, logs, why, runs"));
   EXPECT_EQ(tidemill({"runs", "list", "--limit", "many"}).exit.status, 2);
 }
 
@@ -366,6 +367,47 @@ TEST_F(InterruptedRun, AnotherCommandLeavesItAlone) {
   EXPECT_TRUE(alive(grandchild_));
   kill(process_->pid(), SIGTERM);
   EXPECT_EQ(process_->wait().status, 130);
+}
+
+TEST_F(InterruptedRun, PsAndStatusTellWhatRunsAlsoWithoutARunner) {
+  std::string id = pipeline_run();
+  EXPECT_THAT(in_store({"ps"}).output, AllOf(HasSubstr(id), HasSubstr(std::to_string(process_->pid()))));
+  EXPECT_EQ(json_of({"status", id})["steps"][0]["state"], "running");
+  EXPECT_EQ(json_of({"status", id})["runner"], std::to_string(process_->pid()));
+  kill(process_->pid(), SIGKILL);
+  process_->wait();
+  EXPECT_THAT(in_store({"ps"}).output, HasSubstr("none; tidemill resume " + id));
+  EXPECT_THAT(in_store({"status", id}).output, HasSubstr("goes on without a runner"));
+  EXPECT_EQ(in_store({"cancel", id}).exit.status, 0);
+  EXPECT_THAT(in_store({"ps"}).errors, HasSubstr("nothing runs"));
+  EXPECT_THAT(in_store({"status", "0123"}).errors, HasSubstr("0123"));
+}
+
+TEST_F(Cli, LogsShowsWhatEachStepHasPrintedAndFollowsUntilTheEnd) {
+  write_project("a", "echo from a");
+  write_project("b", "echo one; until [ -e ../go ]; do sleep 0.01; done; echo two");
+  write("pipeline.yaml", "name: p\nsteps:\n  a: {project: a}\n  b: {project: b, needs: [a]}\n");
+  auto run = Process::start(
+      {.argv = {kProgram, "run", dir_.path().string(), "--store", store()}, .discard_output = true});
+  ASSERT_TRUE(run);
+  std::string id;
+  wait_until([&] {
+    if (!fs::exists(path("tidemill.db"))) return false;
+    for (const auto& found : listed("runs", {"runs", "list"}))
+      if (json_string(found, "run_name") == "p") id = json_string(found, "run_id");
+    return !id.empty() && in_store({"logs", id, "b"}).output == "one\n";
+  });
+  auto follow = Process::start(
+      {.argv = {kProgram, "logs", "-f", id, "--store", store()}, .output_file = path("followed")});
+  wait_until([&] { return read_file(path("followed")).value_or("").find("one") != std::string::npos; });
+  write("go", "");
+  EXPECT_EQ(follow->wait().status, 0);
+  EXPECT_EQ(read_file(path("followed")).value(), "==> a <==\nfrom a\n\n==> b <==\none\ntwo\n");
+  EXPECT_EQ(run->wait().status, 0);
+  EXPECT_EQ(in_store({"logs", id, "c"}).exit.status, 1);
+  for (const auto& found : listed("runs", {"runs", "list"}))
+    if (json_string(found, "run_name") == "a") id = json_string(found, "run_id");
+  EXPECT_EQ(in_store({"logs", id}).output, "from a\n");
 }
 
 TEST_F(Cli, AFailedRunSaysHowItGoesOnAndDoes) {

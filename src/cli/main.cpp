@@ -17,6 +17,7 @@ constexpr std::string_view kExamples = R"(Examples:
   tidemill check examples/cifar10               whether it is right, without running it
   tidemill graph examples/cifar10               its steps as a drawing
   tidemill resume RUN                           go on with one that failed or was ended
+  tidemill logs -f RUN                          what its steps print
   tidemill why train                            why that step ran, or did not
   tidemill runs list                            what has run
   tidemill runs show RUN                        parameters, metrics and tags of one run
@@ -52,6 +53,9 @@ int run_program(int argc, char** argv) {
   add_graph(app, context);
   add_resume(app, context);
   add_cancel(app, context);
+  add_status(app, context);
+  add_ps(app, context);
+  add_logs(app, context);
   add_why(app, context);
   add_runs(app, context);
   add_experiments(app, context);

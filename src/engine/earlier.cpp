@@ -10,6 +10,15 @@ fs::path progress_file(const fs::path& folder, const std::string& step_run) {
   return folder / (step_run + ".progress");
 }
 
+bool is_running(const fs::path& folder, const std::string& step_run) {
+  return is_minded(process_record(folder, step_run));
+}
+
+fs::path log_file(const fs::path& artifacts, const std::string& step, int attempt) {
+  std::string number = attempt > 1 ? fmt::format(".{}", attempt) : "";
+  return artifacts / "logs" / fmt::format("{}{}.log", step, number);
+}
+
 Result<Earlier> Earlier::load(const pipeline::Plan& plan, tracking::Store& store, const std::string& run_id,
                               const fs::path& attempts) {
   Earlier earlier;

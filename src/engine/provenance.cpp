@@ -68,7 +68,7 @@ Result<std::vector<std::string>> end_orphaned_runs(tracking::Store& store, const
   std::vector<std::string> ended;
   for (const auto& run : TRY(store.running_runs_with_tag(kRunnerTag))) {
     if (runner_is_alive(run.tag(kRunnerTag))) continue;
-    if (is_minded(process_record(attempts_folder(state_dir), run.info.id))) continue;
+    if (is_running(attempts_folder(state_dir), run.info.id)) continue;
     std::string failure = "its runner ended without finishing it (killed, or the machine went down)";
     if (!run.tag("tidemill.pipeline").empty())
       failure += fmt::format("; `tidemill resume {}` goes on", run.info.id);

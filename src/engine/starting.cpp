@@ -111,8 +111,7 @@ bool Execution::let_wait(size_t index) {
 }
 
 fs::path Execution::log_of(size_t step, int attempt) const {
-  std::string number = attempt > 1 ? fmt::format(".{}", attempt) : "";
-  return record_.artifacts() / "logs" / fmt::format("{}{}.log", plan_.steps[step].name, number);
+  return log_file(record_.artifacts(), plan_.steps[step].name, attempt);
 }
 
 Result<> Execution::reuse_step(size_t index, const Decision& decision) {
