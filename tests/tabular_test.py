@@ -56,6 +56,15 @@ class Tabular(unittest.TestCase):
         self.assertLessEqual({"train[depth=6]", "choose"}, ran)
         self.assertEqual({grown[name]["state"] for name in ("prepare", "train[depth=1]", "train[depth=4]")}, {"reused"})
 
+        refused = subprocess.run([BIN / "tidemill", "run", EXAMPLE, "--json", "-P", f"python={sys.executable}",
+                                  "-P", "depths=1,4,6", "-P", "gate_accuracy=1.01"],
+                                 cwd=self.temporary.name, text=True, capture_output=True)
+        self.assertEqual(refused.returncode, 1)
+        self.assertIn("its gate is closed: accuracy", refused.stdout)
+        model = subprocess.run([BIN / "tidemill", "models", "versions", "tabular", "--json"], cwd=self.temporary.name,
+                               text=True, capture_output=True, check=True)
+        self.assertIn("champion", model.stdout)
+
         strict = self.run_pipeline("-P", "depths=1,4,6", "-P", "least_accuracy=1.01")
         self.assertEqual(strict["report"]["state"], "skipped")
         self.assertIn(">= 1.01", strict["report"]["reason"])

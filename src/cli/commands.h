@@ -57,6 +57,12 @@ void add_ps(CLI::App& app, Context& context);
 void add_logs(CLI::App& app, Context& context);
 void add_why(CLI::App& app, Context& context);
 void add_runs(CLI::App& app, Context& context);
+// Of `tidemill runs`.
+void add_diff(CLI::App& runs, Context& context);
+void add_compare(CLI::App& runs, Context& context);
+void add_watch(CLI::App& runs, Context& context);
+void add_tune(CLI::App& app, Context& context);
+void add_reproduce(CLI::App& app, Context& context);
 void add_experiments(CLI::App& app, Context& context);
 void add_artifacts(CLI::App& app, Context& context);
 void add_models(CLI::App& app, Context& context);

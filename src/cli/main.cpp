@@ -21,6 +21,7 @@ constexpr std::string_view kExamples = R"(Examples:
   tidemill why train                            why that step ran, or did not
   tidemill runs list                            what has run
   tidemill runs show RUN                        parameters, metrics and tags of one run
+  tidemill runs diff RUN RUN                    what differs between two of them
   tidemill server                               MLflow's REST interface on http://127.0.0.1:5000
   tidemill serve --model_path model.onnx        answer predictions over HTTP and gRPC
 Help on one command: tidemill COMMAND --help
@@ -57,6 +58,8 @@ int run_program(int argc, char** argv) {
   add_ps(app, context);
   add_logs(app, context);
   add_why(app, context);
+  add_tune(app, context);
+  add_reproduce(app, context);
   add_runs(app, context);
   add_experiments(app, context);
   add_artifacts(app, context);

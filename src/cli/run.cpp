@@ -218,6 +218,7 @@ Result<engine::Outcome> execute(const RunOptions& options, const Work& work, eng
   how.run_name = options.run_name;
   how.max_parallel = options.max_parallel;
   how.source_uri = options.source.uri;
+  how.tags = options.tags;
   how.cache = TRY(cache_policy(work, options));
   if (options.keep_going) how.after_failure = engine::AfterFailure::kKeepGoing;
   if (work.kind == Kind::kProject) return engine::execute_project(work.plan, store, how, listener);

@@ -28,6 +28,7 @@ struct RunOptions {
   bool no_cache = false;
   bool keep_going = false;
   std::vector<std::string> forced_steps;
+  std::vector<tracking::KeyValue> tags;  // of the pipeline's run
   pipeline::Selection selection;
 };
 

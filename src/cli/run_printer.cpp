@@ -55,6 +55,7 @@ Json json_of(const engine::StepFinished& e) {
             {"attempt", e.attempt},     {"seconds", e.seconds}};
   if (!e.reason.empty()) json["reason"] = e.reason;
   if (!e.reused_run.empty()) json["reused_run"] = e.reused_run;
+  if (!e.notes.empty()) json["notes"] = e.notes;
   if (e.state == StepState::kFailed) {
     json["command"] = e.command;
     json["log"] = e.log.string();
@@ -175,7 +176,8 @@ void RunPrinter::show(const engine::StepFinished& finished) {
         fmt::format("  {} {}, {}", human_count(finished.artifact_count),
                     finished.artifact_count == 1 ? "file" : "files", human_bytes(finished.artifact_bytes));
   text += "\n";
-  if (finished.state == StepState::kFailed) {
+  for (const auto& note : finished.notes) text += "    " + note + "\n";
+  if (finished.state == StepState::kFailed && !finished.command.empty()) {
     text += fmt::format("    command: {}\n", finished.command);
     for (const auto& line : finished.last_lines) text += "    | " + line + "\n";
     text += fmt::format("    log: {}\n", finished.log.string());

@@ -122,6 +122,10 @@ void add_runs(CLI::App& app, Context& context) {
   add_common_options(*show, context);
   show->footer("Example: tidemill runs show 0d9f2f5a7c5f4d1c9f5a8e7b6c5d4e3f --json");
   show->callback([&context, id] { context.action = [&context, id] { return show_run(context, *id); }; });
+
+  add_diff(*runs, context);
+  add_compare(*runs, context);
+  add_watch(*runs, context);
 }
 
 }  // namespace tidemill::cli

@@ -72,9 +72,9 @@ Result<Condition> read_condition(const Node& node) {
 }  // namespace
 
 const std::vector<std::string>& setting_names() {
-  static const std::vector<std::string> names = {"cache",       "inputs",    "code",    "programs",
-                                                 "environment", "when",      "timeout", "figures",
-                                                 "retry",       "resources", "secrets", "allow_failure"};
+  static const std::vector<std::string> names = {
+      "cache",   "inputs", "code",      "programs", "environment",   "when", "timeout",
+      "figures", "retry",  "resources", "secrets",  "allow_failure", "gate",        "validate"};
   return names;
 }
 
@@ -101,6 +101,8 @@ StepSettings read_settings(const Node& step, Problems& problems) {
     settings.resources = keep(read_resources(*resources), Resources{});
   if (const Node* secrets = step.find("secrets"))
     settings.secrets = keep(read_named(*secrets, "secrets"), settings.secrets);
+  if (const Node* checks = step.find("validate")) settings.validate = read_data_checks(*checks, problems);
+  if (const Node* gate = step.find("gate")) settings.gate = problems.keep(read_gate(*gate));
   settings.figures = keep(read_names(step.find("figures"), "figures"), settings.figures);
   return settings;
 }

@@ -7,6 +7,8 @@
 #include <vector>
 
 #include "config/condition.h"
+#include "config/data_check.h"
+#include "config/gate.h"
 #include "config/problems.h"
 #include "config/reference.h"
 #include "config/resources.h"
@@ -42,6 +44,8 @@ struct StepSettings {
   RetryPolicy retry;
   Resources resources;  // held while it runs
   std::vector<Named> secrets;
+  std::vector<DataCheck> validate;  // of what it has made
+  std::optional<Gate> gate;          // what must hold before anything behind it runs
   std::vector<std::string> figures;  // names of metrics, tags or parameters to show when the run has ended
 };
 

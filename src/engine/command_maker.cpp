@@ -33,6 +33,10 @@ Result<pipeline::Truth> CommandMaker::condition(size_t index) const {
       *when, [&](const config::Template& value) { return pipeline::resolve(plan_, value, {}, scope()); });
 }
 
+Result<std::string> CommandMaker::value_of(size_t step, const config::Template& value) const {
+  return pipeline::resolve(plan_, value, results_[step], scope());
+}
+
 pipeline::StepResult CommandMaker::result_of(size_t step, const std::string& run_id,
                                              const fs::path& artifacts) const {
   return {"succeeded", run_id, artifacts.string(),

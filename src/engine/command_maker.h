@@ -28,6 +28,8 @@ class CommandMaker {
   void note_run(std::string state, std::string failed);
   // Whether the step's condition holds; true without one.
   Result<pipeline::Truth> condition(size_t step) const;
+  // What a value of the step stands for once it has ended.
+  Result<std::string> value_of(size_t step, const config::Template& value) const;
   // Fills in the attempt's command and variables, and logs its parameters. kInvalid when a value does not
   // fit.
   Result<> prepare(size_t step, Attempt& attempt);

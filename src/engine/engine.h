@@ -48,7 +48,8 @@ struct Options {
   std::chrono::milliseconds kill_grace{10'000};  // between SIGTERM and SIGKILL
   // By folder of the project; the others run with what is on this machine.
   std::map<fs::path, projects::Environment> environments;
-  std::string source_uri;  // where the work was fetched from; "": a local folder
+  std::vector<tracking::KeyValue> tags;  // further ones of a pipeline's run
+  std::string source_uri;                // where the work was fetched from; "": a local folder
   std::map<std::string, std::string> extra_env;
   CachePolicy cache;
   std::string request;             // kept with a pipeline's run, for whoever resumes it

@@ -61,6 +61,7 @@ struct StepFinished {
   std::string command;     // of a failed step
   fs::path log;
   std::vector<std::string> last_lines;  // of a failed step's log, at most 20
+  std::vector<std::string> notes = {};  // of what was looked at when it had ended: its gate, its data
   size_t artifact_count = 0;
   uint64_t artifact_bytes = 0;
 };

@@ -37,6 +37,8 @@ Execution::Execution(const pipeline::Plan& plan, tracking::Store& store, const O
       hashes_(options.hash_folder()),
       cache_(plan, store, hashes_, options),
       commands_(plan, options, record_, cache_),
+      validation_(plan, store, options),
+      gates_(store),
       retries_(options.random) {
   for (const auto& step : plan.steps) outcome_.steps.push_back({step.name, "", StepState::kWaiting, 0});
 }

@@ -16,6 +16,7 @@
 #include "engine/earlier.h"
 #include "engine/engine.h"
 #include "engine/file_tree.h"
+#include "engine/gates.h"
 #include "engine/key_locks.h"
 #include "engine/machine.h"
 #include "engine/record.h"
@@ -24,6 +25,7 @@
 #include "engine/snapshot.h"
 #include "engine/step_cache.h"
 #include "engine/supervisor.h"
+#include "engine/validation.h"
 
 namespace tidemill::engine {
 
@@ -83,7 +85,13 @@ class Execution {
   void keep_result(size_t step, const Attempt& attempt, std::string outputs);
   // Returns the digest of what it has written.
   Result<std::string> record_outputs(const Attempt& attempt, StepFinished& event);
+  // Data that are not as the step wants them make the event one of a failure.
+  Result<> validate(size_t step, const KnownResult& result, Outputs outputs, StepFinished& event);
+  // A result whose gate is closed makes the event one of a failure.
+  Result<> pass_gate(size_t step, const std::string& result_run, StepFinished& event);
   void settle(size_t step, const Attempt& attempt, StepFinished event, const Failure& failure);
+  // What becomes of the others.
+  void conclude(size_t step, StepFinished event);
   void end_attempt(const StepRun& run, tracking::RunStatus status, const std::string& reason,
                    const Failure& failure);
   bool try_again(size_t step, const Attempt& attempt, const StepFinished& event, const Failure& failure);
@@ -115,6 +123,8 @@ class Execution {
   FileHashes hashes_;
   StepCache cache_;
   CommandMaker commands_;
+  Validation validation_;
+  Gates gates_;
   std::optional<Snapshot> snapshot_;
   std::optional<TempDir> scratch_;  // when there is no state folder
   fs::path attempts_folder_;

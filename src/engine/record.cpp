@@ -34,6 +34,7 @@ Result<> Record::begin() {
   std::vector<KeyValue> tags = tags_of(plan_.folder);
   tags.emplace_back("mlflow.project.entryPoint", "main");
   tags.emplace_back("tidemill.pipeline", plan_.name);
+  tags.insert(tags.end(), options_.tags.begin(), options_.tags.end());
   tracking::Run parent =
       TRY(make_run(options_.run_name.empty() ? plan_.name : options_.run_name, std::move(tags)));
   artifacts_ = TRY(folder_of(parent));

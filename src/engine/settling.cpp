@@ -23,11 +23,15 @@ Result<> Execution::finish_step(const Ended& ended) {
     event.command = attempt.command;
     event.last_lines = last_lines(attempt.log, 20);
   }
+  const bool made = event.state == StepState::kFinished;
+  if (made)
+    TRY(validate(ended.step, {attempt.run.id, attempt.run.artifacts, "", ""}, Outputs::kFresh, event));
   std::string outputs = TRY(record_outputs(attempt, event));
   if (ended.end)
     record_.add(
         tracking::LogBatch{event.run_id, {.metrics = usage_metrics(*ended.end), .params = {}, .tags = {}}});
-  if (event.state == StepState::kFinished) keep_result(ended.step, attempt, std::move(outputs));
+  if (made) keep_result(ended.step, attempt, std::move(outputs));
+  if (event.state == StepState::kFinished) TRY(pass_gate(ended.step, attempt.run.id, event));
   settle(ended.step, attempt, std::move(event), verdict.failure);
   return {};
 }
@@ -83,11 +87,53 @@ void Execution::settle(size_t index, const Attempt& attempt, StepFinished event,
   if (!attempt.decision.key.empty()) settled_keys_.push_back(attempt.decision.key);
   if (try_again(index, attempt, event, failure)) return;
   record_.set_state(index, event.state, attempt.run, attempt.decision);
+  conclude(index, std::move(event));
+}
+
+void Execution::conclude(size_t index, StepFinished event) {
   scheduler_.settle(index, event.state);
   bool matters = event.state == StepState::kFailed && !plan_.steps[index].settings.allow_failure;
   if (matters && options_.after_failure == AfterFailure::kFinish) scheduler_.wind_down();
   if (!succeeded(event.state)) commands_.note(index, event.state);
   record_.tell(std::move(event));
+}
+
+// Also of results that are refused it is kept what has made them: whether they may be used is asked anew each
+// time.
+Result<> Execution::validate(size_t index, const KnownResult& result, Outputs outputs, StepFinished& event) {
+  const auto& step = plan_.steps[index];
+  if (step.settings.validate.empty()) return {};
+  auto found =
+      TRY(validation_.examine(step, result, outputs, {record_.experiment_id(), record_.artifacts()}));
+  if (!found.tag.empty())
+    record_.add(tracking::LogBatch{
+        result.run_id, {.metrics = {}, .params = {}, .tags = {{std::string(kValidationTag), found.tag}}}});
+  for (auto& note : found.notes) event.notes.push_back(std::move(note));
+  if (found.accepted) return {};
+  event.state = StepState::kFailed;
+  event.reason = "its data are not accepted: " + found.reason;
+  return {};
+}
+
+// The result itself is kept: a gate that is closed today may be open tomorrow.
+Result<> Execution::pass_gate(size_t index, const std::string& result_run, StepFinished& event) {
+  const auto& gate = plan_.steps[index].settings.gate;
+  if (!gate) return {};
+  auto verdict = gates_.pass(*gate, result_run,
+                             [&](const config::Template& value) { return commands_.value_of(index, value); });
+  if (!verdict && verdict.error().code != Code::kInvalid) return tl::unexpected<Error>(verdict.error());
+  const bool passed = verdict && verdict->passed;
+  const std::string text = verdict ? verdict->text : verdict.error().message;
+  record_.add(tracking::LogBatch{
+      event.run_id,
+      {.metrics = {}, .params = {}, .tags = {{"tidemill.gate", (passed ? "passed: " : "closed: ") + text}}}});
+  if (passed) {
+    event.notes.push_back("gate passed: " + text);
+  } else {
+    event.state = StepState::kFailed;
+    event.reason = "its gate is closed: " + text;
+  }
+  return {};
 }
 
 void Execution::end_attempt(const StepRun& run, RunStatus status, const std::string& reason,

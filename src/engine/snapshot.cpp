@@ -91,8 +91,12 @@ Json describe_plan(const pipeline::Plan& plan) {
     entry["file"] = input.file.string();
     inputs[input.name] = std::move(entry);
   }
-  return {{"name", plan.name},        {"file", plan.file}, {"folder", plan.folder.string()},
-          {"params", params},         {"inputs", inputs},  {"step_count", plan.steps.size()},
+  return {{"name", plan.name},
+          {"file", (plan.folder / fs::path(plan.file).filename()).string()},
+          {"folder", plan.folder.string()},
+          {"params", params},
+          {"inputs", inputs},
+          {"step_count", plan.steps.size()},
           {"steps", std::move(steps)}};
 }
 

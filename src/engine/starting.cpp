@@ -118,15 +118,22 @@ Result<> Execution::reuse_step(size_t index, const Decision& decision) {
   outcome_.steps[index].run_id = TRY(record_.reuse_step(index, decision));
   learn(index, decision.result);
   snapshot_->note(index, decision);
-  scheduler_.settle(index, StepState::kReused);
-  record_.tell(StepFinished{.step = plan_.steps[index].name,
-                            .run_id = outcome_.steps[index].run_id,
-                            .state = StepState::kReused,
-                            .reason = decision.reason,
-                            .reused_run = decision.result.run_id,
-                            .command = {},
-                            .log = {},
-                            .last_lines = {}});
+  StepFinished event{.step = plan_.steps[index].name,
+                     .run_id = outcome_.steps[index].run_id,
+                     .state = StepState::kReused,
+                     .reason = decision.reason,
+                     .reused_run = decision.result.run_id,
+                     .command = {},
+                     .log = {},
+                     .last_lines = {}};
+  TRY(validate(index, decision.result, Outputs::kKept, event));
+  if (event.state == StepState::kReused) TRY(pass_gate(index, decision.result.run_id, event));
+  if (event.state == StepState::kFailed) {
+    const StepRun run{.id = event.run_id, .artifacts = {}, .attempt = 1};
+    end_attempt(run, tracking::RunStatus::kFailed, event.reason, std::nullopt);
+    record_.set_state(index, event.state, run, decision);
+  }
+  conclude(index, std::move(event));
   return {};
 }
 

@@ -173,6 +173,12 @@ Result<Ingredients> StepCache::ingredients(const PlannedStep& step) {
   TRY(add_code(step, all));
   TRY(add_programs(step, all));
   TRY(add_variables(step, all));
+  // What is taken out of the outputs decides what they are.
+  if (std::any_of(step.settings.validate.begin(), step.settings.validate.end(), [](const auto& check) {
+        return check.otherwise == config::DataCheck::Otherwise::kExclude;
+      }))
+    all.push_back(
+        {IngredientKind::kCommand, "validate", sha256_hex(config::identity_of(step.settings.validate))});
   for (const auto& secret : step.secrets)
     all.push_back({IngredientKind::kVariable, secret.name, "(a secret)"});
   for (const auto& input : step.settings.inputs) {

@@ -148,6 +148,8 @@ config::Step instance_of(const config::Step& step, const Combination& values,
   instance.name = instance_name(step.name, values);
   for (auto& argument : instance.arguments) substitution.apply(argument.value);
   for (auto& input : instance.settings.inputs) substitution.apply(input);
+  if (instance.settings.gate)
+    for (Template* value : instance.settings.gate->templates()) substitution.apply(*value);
   for (auto& variable : instance.settings.environment)
     if (variable.value) substitution.apply(*variable.value);
   if (instance.settings.when) substitution.apply(instance.settings.when->root);

@@ -32,6 +32,8 @@ std::vector<const config::Template*> templates_of(const Step& step) {
   for (const auto& input : step.settings.inputs) found.push_back(&input);
   for (const auto& variable : step.settings.environment)
     if (variable.value) found.push_back(&*variable.value);
+  if (step.settings.gate)
+    for (const config::Template* value : step.settings.gate->templates()) found.push_back(value);
   if (step.settings.when)
     for (const config::Template* value : step.settings.when->templates()) found.push_back(value);
   return found;

@@ -181,6 +181,31 @@ bool is_repository(const fs::path& folder) {
 
 }  // namespace
 
+Result<fs::path> check_out_anew(const fs::path& repository, const std::string& commit,
+                                const fs::path& patch) {
+  if (!find_program("git"))
+    return fail(Code::kNotFound, "git is not installed, and {} needs it", repository.string());
+  const fs::path root = TRY(cache_folder()) / "projects" / "reproduced";
+  TRY(make_dirs(root));
+  TempDir fresh = TRY(TempDir::create(root, commit.substr(0, 12) + "-"));
+  const fs::path tree = fresh.path() / "tree";
+  auto git = [&](std::vector<std::string> arguments) -> Result<> {
+    arguments.insert(arguments.begin(), "git");
+    return run_long({std::move(arguments), fresh.path(), fresh.path() / "git.log", kGitVariables});
+  };
+  TRY(git({"clone", "--quiet", "--no-checkout", "--shared", "--", repository.string(), tree.string()}));
+  if (auto there = git({"-C", tree.string(), "checkout", "--quiet", "--detach", commit}); !there)
+    return fail(Code::kNotFound, "{} has no commit {} any more", repository.string(), commit);
+  TRY(git({"-C", tree.string(), "submodule", "--quiet", "update", "--init", "--recursive"}));
+  if (!patch.empty())
+    TRY(git({"-C", tree.string(), "apply", "--binary", "--whitespace=nowarn", fs::absolute(patch).string()}));
+  fs::path kept = root / fresh.path().filename().string().append(".tree");
+  std::error_code error;
+  fs::rename(tree, kept, error);
+  if (error) return fail(Code::kUnavailable, "cannot make {}: {}", kept.string(), error.message());
+  return kept;
+}
+
 Result<Source> fetch(std::string_view uri, const std::string& version) {
   Address address = TRY(parse(uri));
   const auto path = local_path(address.place);

@@ -24,4 +24,9 @@ struct Source {
 // it cannot be fetched.
 Result<Source> fetch(std::string_view uri, const std::string& version);
 
+// A new work tree of a local repository at a commit, with a patch (as `git diff --binary` makes it; "" for
+// none) applied, in the cache folder. It is the caller's, who removes it. kNotFound when the repository has
+// no such commit.
+Result<fs::path> check_out_anew(const fs::path& repository, const std::string& commit, const fs::path& patch);
+
 }  // namespace tidemill::projects
