@@ -177,7 +177,7 @@ static tidemill::Result<Json> find_or_create_run(Server& server, const Options& 
   return run_id.empty() ? create_run(server, options) : server.get("runs/get", "run_id", run_id);
 }
 
-Result<Run> Run::start(Options options) {
+Result<Run> Run::start(const Options& options) {
   std::string uri =
       first_of(first_of(options.tracking_uri, env("MLFLOW_TRACKING_URI")), "http://127.0.0.1:5000");
   auto server = Server::connect(uri);

@@ -46,7 +46,7 @@ std::string env(const char* name) {
   return value ? value : "";
 }
 
-std::string first_of(std::string a, std::string b) { return a.empty() ? b : a; }
+std::string first_of(const std::string& a, const std::string& b) { return a.empty() ? b : a; }
 
 tidemill::Result<Server> Server::connect(const std::string& uri) {
   std::string address = uri;

@@ -37,6 +37,6 @@ class Server {
 
 // "" when it is not set.
 std::string env(const char* name);
-std::string first_of(std::string a, std::string b);
+std::string first_of(const std::string& a, const std::string& b);
 
 }  // namespace tidemill::sdk

@@ -50,7 +50,7 @@ struct Options {
 // a private file (at most 256 MiB), and sends from it, in order, when the server is back. Thread-safe.
 class Run {
  public:
-  static Result<Run> start(Options options = {});
+  static Result<Run> start(const Options& options = {});
   Run(Run&&) noexcept;
   Run& operator=(Run&&) noexcept;
   // Sends what is queued. A run that start() created and nobody ended becomes FAILED; a joined run is left
