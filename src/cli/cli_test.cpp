@@ -143,7 +143,7 @@ TEST_F(Cli, BadInputIsRefusedBeforeAnythingIsRecorded) {
   EXPECT_THAT(refused({path("a").string(), "-P", "x=1", "-P", "x=2"}), HasSubstr("Repeated parameter: 'x'"));
   EXPECT_THAT(refused({path("absent").string()}), HasSubstr("there is no"));
   write("env/MLproject", "docker_env: {image: x}\nentry_points: {main: {command: 'true'}}\n");
-  EXPECT_THAT(refused({path("env").string()}), HasSubstr("--env-manager local"));
+  EXPECT_THAT(refused({path("env").string(), "--env-manager", "uv"}), HasSubstr("docker_env is not for uv"));
   EXPECT_FALSE(fs::exists(store()));
 }
 

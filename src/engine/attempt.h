@@ -2,6 +2,7 @@
 #pragma once
 
 #include <map>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -18,6 +19,7 @@ struct Attempt {
   std::string command;
   std::map<std::string, std::string> variables;
   std::vector<std::string> secrets;  // values, which nobody is to see
+  std::set<fs::path> paths;          // files and folders that the parameters name
   Grant grant;                       // of the machine
   fs::path log, progress_file;
   fs::path checkpoints;       // a folder that all attempts of the step share; "": there is none

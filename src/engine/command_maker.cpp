@@ -1,11 +1,38 @@
 #include "engine/command_maker.h"
 
+#include <climits>
 #include <cstdlib>
+#include <set>
 
 #include "base/text.h"
 #include "engine/secrets.h"
 
 namespace tidemill::engine {
+
+namespace {
+
+// The machine's own programs and devices are not to hide those of a container.
+bool belongs_to_the_system(const fs::path& path) {
+  auto part = path.begin();
+  if (++part == path.end()) return true;  // "/"
+  const std::string top = part->string();
+  for (std::string_view name :
+       {"", "bin", "boot", "dev", "etc", "lib", "lib64", "proc", "run", "sbin", "sys", "usr"})
+    if (top == name) return true;
+  return false;
+}
+
+// The values that are absolute paths of something that is there.
+std::set<fs::path> paths_in(const config::Arguments& arguments) {
+  std::set<fs::path> paths;
+  std::error_code ignored;
+  for (const auto& [name, value] : arguments)
+    if (value.starts_with('/') && value.size() < PATH_MAX && fs::exists(value, ignored))
+      paths.insert(fs::path(value).lexically_normal());
+  return paths;
+}
+
+}  // namespace
 
 CommandMaker::CommandMaker(const pipeline::Plan& plan, const Options& options, Record& record,
                            const StepCache& cache)
@@ -62,6 +89,7 @@ Result<> CommandMaker::prepare(size_t index, Attempt& attempt) {
   config::Arguments complete = TRY(config::complete_arguments(
       step.entry, given, record_.is_pipeline() ? plan_.folder : fs::current_path()));
   attempt.command = TRY(config::command_line(step.entry, complete));
+  attempt.paths = paths_in(complete);
   for (const auto& variable : step.settings.environment)
     if (variable.value)
       attempt.variables[variable.name] = TRY(pipeline::resolve(plan_, *variable.value, self, scope()));
@@ -95,11 +123,29 @@ ProcessOptions CommandMaker::process_of(size_t index, const Attempt& attempt) co
   };
   put_first(options_.program_dir);
   if (auto found = options_.environments.find(step.project.folder); found != options_.environments.end()) {
-    put_first(found->second.programs());
-    for (const auto& [name, value] : found->second.variables) env[name] = value;
+    const projects::Environment& environment = found->second;
+    put_first(environment.programs());
+    if (environment.container) process.argv = contained(*environment.container, attempt, process);
+    for (const auto& [name, value] : environment.variables) env[name] = value;
   }
   env["PATH"] = programs;
   return process;
+}
+
+// The step's files are in the container where they are outside of it, so that paths mean the same.
+std::vector<std::string> CommandMaker::contained(const projects::Container& container, const Attempt& attempt,
+                                                 const ProcessOptions& process) const {
+  projects::ContainedCommand inside{.name = "tidemill-" + attempt.run.id,
+                                    .command = attempt.command,
+                                    .folder = process.working_dir,
+                                    .mounts = {process.working_dir, attempt.run.artifacts},
+                                    .variables = {}};
+  if (!attempt.progress_file.empty()) inside.mounts.insert(attempt.progress_file.parent_path());
+  if (!attempt.checkpoints.empty()) inside.mounts.insert(attempt.checkpoints);
+  for (const fs::path& path : attempt.paths)
+    if (!belongs_to_the_system(path)) inside.mounts.insert(path);
+  for (const auto& [name, value] : process.extra_env) inside.variables.push_back(name);
+  return projects::command_line(container, inside);
 }
 
 }  // namespace tidemill::engine

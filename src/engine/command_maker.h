@@ -37,6 +37,8 @@ class CommandMaker {
 
  private:
   pipeline::Scope scope() const;
+  std::vector<std::string> contained(const projects::Container& container, const Attempt& attempt,
+                                     const ProcessOptions& process) const;
   pipeline::StepResult result_of(size_t step, const std::string& run_id, const fs::path& artifacts) const;
 
   const pipeline::Plan& plan_;

@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "oci/podman_settings.h"
 #include "oci/runtime_parts.h"
 #include "sys/process_guard.h"
 
@@ -13,12 +14,6 @@ namespace {
 constexpr std::chrono::seconds kPatience{30};
 // podman ends a container by itself after this time, should everything else have failed.
 constexpr int kLongestRunSeconds = 6 * 3600;
-
-// For machines where podman's own settings do not fit: no systemd, no journal, no crun, limits that may not
-// be raised.
-constexpr std::string_view kPlainSettings =
-    "[containers]\ndefault_ulimits = [\"nofile=1024:1024\", \"nproc=4096:4096\"]\n"
-    "[engine]\nruntime = \"runc\"\ncgroup_manager = \"cgroupfs\"\nevents_logger = \"file\"\n";
 
 // The process group of the container's first process; nothing that could be ours.
 std::optional<pid_t> group_of(const fs::path& pid_file) {
@@ -120,7 +115,7 @@ class Podman : public ContainerRuntime {
     if (!process && process.error().code == Code::kUnavailable && !std::getenv("CONTAINERS_CONF")) {
       log_debug("podman with its own settings: {}", process.error().message);
       fs::path settings = files.dir.path() / "containers.conf";
-      TRY(write_file_atomic(settings, kPlainSettings, Durable::no));
+      TRY(write_file_atomic(settings, kPlainPodmanSettings, Durable::no));
       process = attempt(argv, {{"CONTAINERS_CONF", settings.string()}}, files, spec);
     }
     if (!process) {

@@ -27,6 +27,11 @@ constexpr uint64_t kMostRequirementBytes = 1 << 20;
 Result<Manager> manager_for(const config::Project& project, Manager wanted) {
   const auto& asked = project.environment;
   if (wanted == Manager::kLocal || asked.kind == EnvironmentKind::kNone) return Manager::kLocal;
+  if (asked.kind == EnvironmentKind::kDocker) {
+    if (wanted == Manager::kDeclared) return Manager::kContainer;
+    return config::fail_at(asked.place, "docker_env is not for {}: leave --env-manager out, or give local",
+                           to_string(wanted));
+  }
   if (wanted == Manager::kConda && asked.kind == EnvironmentKind::kPython)
     return config::fail_at(asked.place, "python_env is not for conda: use --env-manager virtualenv or uv");
   if (wanted != Manager::kDeclared) return wanted;
@@ -213,7 +218,11 @@ Result<fs::path> environment_root() {
 
 Environment describe(Manager manager, const std::string& id, const fs::path& folder) {
   const char* variable = manager == Manager::kConda ? "CONDA_PREFIX" : "VIRTUAL_ENV";
-  return {.manager = manager, .id = id, .folder = folder, .variables = {{variable, folder.string()}}};
+  return {.manager = manager,
+          .id = id,
+          .folder = folder,
+          .variables = {{variable, folder.string()}},
+          .container = {}};
 }
 
 // For whoever wants to know later: what pip says it installed.
@@ -254,10 +263,16 @@ Result<Environment> environment_of(const config::Project& project, Manager wante
   const Manager manager = TRY(manager_for(project, wanted));
   const auto& asked = project.environment;
   if (manager == Manager::kLocal) return Environment{};
-  if (asked.kind == EnvironmentKind::kDocker)
-    return config::fail_at(asked.place,
-                           "docker_env is not supported yet; run it with what is on this machine: "
-                           "--env-manager local");
+  if (manager == Manager::kContainer) {
+    auto found =
+        TRY(make == Make::kYes ? make_container(asked.docker, project.folder, TRY(environment_root()))
+                               : find_container(asked.docker, project.folder, TRY(environment_root())));
+    Environment environment{
+        .manager = manager, .id = found.container.image, .folder = {}, .variables = {}, .container = {}};
+    if (!found.settings.empty()) environment.variables["CONTAINERS_CONF"] = found.settings.string();
+    environment.container = std::move(found.container);
+    return environment;
+  }
   if (manager == Manager::kConda) return make_with(CondaMaker(asked.file), manager, make);
   const bool is_conda = asked.kind == EnvironmentKind::kConda;
   const PythonEnvironment python =
@@ -272,7 +287,7 @@ Result<Environment> environment_of(const config::Project& project, Manager wante
 std::string_view to_string(Manager manager) {
   for (const auto& [name, named] : kNames)
     if (named == manager) return name;
-  return "declared";
+  return manager == Manager::kContainer ? "container" : "declared";
 }
 
 Result<Manager> parse_manager(std::string_view name) {

@@ -8,12 +8,13 @@
 #include "base/files.h"
 #include "base/result.h"
 #include "config/mlproject.h"
+#include "projects/container.h"
 
 namespace tidemill::projects {
 
-// Who makes it. kDeclared: virtualenv for python_env, conda for conda_env, as MLflow chooses. kLocal: nobody,
-// the machine's own programs serve.
-enum class Manager { kDeclared, kLocal, kVirtualenv, kUv, kConda };
+// Who makes it. kDeclared: virtualenv for python_env, conda for conda_env, a container for docker_env, as
+// MLflow chooses. kLocal: nobody, the machine's own programs serve.
+enum class Manager { kDeclared, kLocal, kVirtualenv, kUv, kConda, kContainer };
 std::string_view to_string(Manager manager);
 Result<Manager> parse_manager(std::string_view name);
 
@@ -21,8 +22,9 @@ Result<Manager> parse_manager(std::string_view name);
 struct Environment {
   Manager manager = Manager::kLocal;
   std::string id;                                // of its content; "" for kLocal
-  fs::path folder;                               // "" for kLocal
-  std::map<std::string, std::string> variables;  // VIRTUAL_ENV, CONDA_PREFIX
+  fs::path folder;                               // "" for kLocal and kContainer
+  std::map<std::string, std::string> variables;  // VIRTUAL_ENV, CONDA_PREFIX, CONTAINERS_CONF
+  std::optional<Container> container;            // for kContainer
   fs::path programs() const { return folder.empty() ? fs::path() : folder / "bin"; }
 };
 

@@ -1,0 +1,146 @@
+#include "projects/container.h"
+
+#include <unistd.h>
+
+#include "base/json.h"
+#include "base/log.h"
+#include "base/text.h"
+#include "oci/podman_settings.h"
+#include "projects/command.h"
+
+namespace tidemill::projects {
+namespace {
+
+constexpr std::chrono::seconds kPatience{30};
+
+// The first process of a container ignores SIGTERM unless it has asked for it: this one passes it on to what
+// it runs, and waits for its end.
+constexpr const char* kFirstProcess =
+    "trap 'kill -TERM -1' TERM; sh -c \"$0\" & wait $!; status=$?; "
+    "while kill -0 $! 2>/dev/null; do wait $!; status=$?; done; exit $status";
+constexpr const char* kLabel = "tidemill.step";
+
+bool is_podman(const std::string& engine) { return fs::path(engine).filename() == "podman"; }
+
+Result<std::string> find_engine() {
+  for (const char* name : {"podman", "docker"})
+    if (auto found = find_program(name)) return found->string();
+  return fail(Code::kUnavailable,
+              "the project asks for a container (docker_env), and neither podman nor docker is installed; "
+              "install one (Debian: podman and runc), or run it with what is on this machine: --env-manager "
+              "local");
+}
+
+// The id of an image that is on this machine; "" when it is not.
+Result<std::string> image_id(const std::string& engine, const std::string& image) {
+  Captured run = TRY(run_command({engine, "image", "inspect", "--format", "{{.Id}}", image}, kPatience));
+  return run.exit.ok() ? std::string(trim(run.output)) : "";
+}
+
+std::vector<std::string> absolute(const std::vector<std::string>& volumes, const fs::path& folder) {
+  std::vector<std::string> out;
+  for (const std::string& volume : volumes)
+    out.push_back(volume.starts_with(".") ? (folder / volume).lexically_normal().string() : volume);
+  return out;
+}
+
+Container container_of(const config::DockerEnvironment& wanted, const fs::path& folder, std::string engine,
+                       std::string image) {
+  return {std::move(engine), std::move(image), absolute(wanted.volumes, folder), wanted.variables};
+}
+
+fs::path settings_file(const fs::path& kept) { return kept / "containers.conf"; }
+fs::path mark_of(const fs::path& kept, const std::string& image) {
+  return kept / fmt::format("image-{}.json", image.substr(image.find(':') + 1).substr(0, 16));
+}
+
+// What an earlier trial has found: the settings with which the image runs.
+std::optional<fs::path> known_settings(const fs::path& kept, const std::string& image) {
+  auto text = read_file(mark_of(kept, image), 4096);
+  auto mark = text ? parse_json(*text) : Result<Json>(Json());
+  if (!mark || !mark->is_object()) return std::nullopt;
+  const fs::path settings = json_string(*mark, "settings");
+  std::error_code ignored;
+  if (!settings.empty() && !fs::exists(settings, ignored)) return std::nullopt;
+  return settings;
+}
+
+Result<> try_to_run(const Container& container, const fs::path& settings) {
+  const std::vector<std::string> argv =
+      command_line(container, {.name = fmt::format("tidemill-trial-{}", ::getpid()),
+                               .command = "true",
+                               .folder = "/",
+                               .mounts = {},
+                               .variables = {}});
+  std::map<std::string, std::string> variables;
+  if (!settings.empty()) variables["CONTAINERS_CONF"] = settings.string();
+  return run_long({argv, "/", settings.empty() ? "/dev/null" : settings.string() + ".log", variables});
+}
+
+// The first settings with which the image runs.
+Result<fs::path> find_settings(const Container& container, const fs::path& kept) {
+  auto own = try_to_run(container, "");
+  if (own) return fs::path();
+  if (!is_podman(container.engine) || own.error().code == Code::kCancelled)
+    return tl::unexpected<Error>(std::move(own).error());
+  TRY(write_file_atomic(settings_file(kept), oci::kPlainPodmanSettings));
+  TRY(try_to_run(container, settings_file(kept)));
+  return settings_file(kept);
+}
+
+}  // namespace
+
+Result<FoundContainer> find_container(const config::DockerEnvironment& wanted, const fs::path& folder,
+                                      const fs::path& kept) {
+  std::string engine = TRY(find_engine());
+  std::string image = TRY(image_id(engine, wanted.image));
+  if (image.empty()) return fail(Code::kNotFound, "the image {} is not on this machine", wanted.image);
+  return FoundContainer{container_of(wanted, folder, std::move(engine), image),
+                        known_settings(kept, image).value_or(fs::path())};
+}
+
+Result<FoundContainer> make_container(const config::DockerEnvironment& wanted, const fs::path& folder,
+                                      const fs::path& kept) {
+  std::string engine = TRY(find_engine());
+  std::string image = TRY(image_id(engine, wanted.image));
+  TRY(make_dirs(kept));
+  // What is left of steps whose engine was killed with them.
+  (void)run_command({engine, "container", "prune", "--force", "--filter", fmt::format("label={}", kLabel)},
+                    kPatience);
+  if (image.empty()) {
+    log_info("image {}: pulling it (log: {})", wanted.image, (kept / "pull.log").string());
+    TRY_IN(fmt::format("image {}", wanted.image),
+           run_long({{engine, "pull", wanted.image}, "/", kept / "pull.log"}));
+    image = TRY(image_id(engine, wanted.image));
+  }
+  Container container = container_of(wanted, folder, std::move(engine), image);
+  if (auto known = known_settings(kept, image)) return FoundContainer{std::move(container), *known};
+  const fs::path settings = TRY_IN(fmt::format("image {}", wanted.image), find_settings(container, kept));
+  TRY(write_file_atomic(mark_of(kept, image), dump_json(Json{{"settings", settings.string()}})));
+  return FoundContainer{std::move(container), settings};
+}
+
+std::vector<std::string> command_line(const Container& container, const ContainedCommand& contained) {
+  std::vector<std::string> argv = {container.engine, "run",          "--rm",
+                                   "--name",         contained.name, "--network",
+                                   "host",           "--workdir",    contained.folder.string()};
+  auto add = [&argv](std::string option, std::string value) {
+    argv.push_back(std::move(option));
+    argv.push_back(std::move(value));
+  };
+  if (is_podman(container.engine))
+    // Output straight into our file: attaching can miss some.
+    argv.insert(argv.end(), {"--log-driver", "passthrough", "--security-opt", "label=disable"});
+  else if (::geteuid() != 0)
+    add("--user", fmt::format("{}:{}", ::geteuid(), ::getegid()));  // who owns what it writes
+  for (const fs::path& path : contained.mounts) add("--volume", fmt::format("{0}:{0}", path.string()));
+  for (const std::string& volume : container.volumes) add("--volume", volume);
+  for (const auto& [name, value] : container.variables)
+    add("--env", value ? fmt::format("{}={}", name, *value) : name);
+  // By name: values may be secrets, and others can read a command line.
+  for (const std::string& name : contained.variables) add("--env", name);
+  argv.insert(argv.end(), {container.image, "sh", "-c", kFirstProcess, contained.command});
+  return argv;
+}
+
+}  // namespace tidemill::projects

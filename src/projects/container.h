@@ -1,0 +1,47 @@
+// The container that an MLproject's docker_env asks for: its image, found or pulled once, and the command
+// line that runs a project's command in it. podman where it is installed, else docker.
+#pragma once
+
+#include <optional>
+#include <set>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "base/files.h"
+#include "config/project_environment.h"
+
+namespace tidemill::projects {
+
+struct Container {
+  std::string engine;                // the program that runs it
+  std::string image;                 // its id: what the name means today
+  std::vector<std::string> volumes;  // HOST:CONTAINER[:OPTIONS]
+  std::vector<std::pair<std::string, std::optional<std::string>>> variables;  // no value: the machine's own
+};
+
+// Whether podman's own settings do not fit this machine, so that it needs $CONTAINERS_CONF.
+struct FoundContainer {
+  Container container;
+  fs::path settings;  // "" for podman's own, and for docker
+};
+
+// kUnavailable without podman and docker, kNotFound when the image is not on this machine.
+Result<FoundContainer> find_container(const config::DockerEnvironment& wanted, const fs::path& folder,
+                                      const fs::path& kept);
+// Pulls the image unless it is there, and sees once whether it runs; what it learns goes below `kept`.
+Result<FoundContainer> make_container(const config::DockerEnvironment& wanted, const fs::path& folder,
+                                      const fs::path& kept);
+
+// What runs in it.
+struct ContainedCommand {
+  std::string name;  // of the container: unique on this machine
+  std::string command;
+  fs::path folder;                     // to run in
+  std::set<fs::path> mounts;           // files and folders that are inside what they are outside
+  std::vector<std::string> variables;  // names of those that the engine's process has and the command gets
+};
+// It shares the machine's network, so that the tracking server on loopback is reached.
+std::vector<std::string> command_line(const Container& container, const ContainedCommand& contained);
+
+}  // namespace tidemill::projects

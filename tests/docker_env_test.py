@@ -1,0 +1,144 @@
+"""A project with a docker_env runs in its container, under podman: paths, variables, caching and Ctrl-C.
+
+    docker_env_test.py FOLDER_OF_PROGRAMS
+"""
+import io
+import json
+import os
+import pathlib
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tarfile
+import tempfile
+import time
+
+SKIPPED = 77
+PROGRAMS = pathlib.Path(sys.argv[1])
+IMAGE = "localhost/tidemill-test-env:1"
+
+
+def skip(reason):
+    print("skipped:", reason)
+    sys.exit(SKIPPED)
+
+
+def files_of(program):
+    """A program and the libraries it loads."""
+    path = shutil.which(program)
+    yield path
+    for library in re.findall(r"(/\S+)", subprocess.run(["ldd", path], capture_output=True, text=True).stdout):
+        yield library
+
+
+def import_image(folder):
+    """An image with nothing but a shell and a few programs."""
+    archive = folder / "image.tar"
+    with tarfile.open(archive, "w") as tar:
+        seen = set()
+        for program in ("sh", "cat", "sleep", "true"):
+            for path in files_of(program):
+                if path not in seen:
+                    seen.add(path)
+                    tar.add(os.path.realpath(path), path)
+        marker = tarfile.TarInfo("inside")
+        marker.size = 4
+        tar.addfile(marker, io.BytesIO(b"yes\n"))
+    done = subprocess.run(["podman", "import", "-q", str(archive), IMAGE], capture_output=True, text=True)
+    if done.returncode != 0:
+        skip("podman cannot import an image: " + done.stderr.strip())
+
+
+def tidemill(*words, **more):
+    return subprocess.run([PROGRAMS / "tidemill", *words], capture_output=True, text=True, timeout=120, **more)
+
+
+def events(done):
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def write_project(folder):
+    (folder / "data").mkdir(parents=True)
+    (folder / "volume").mkdir()
+    (folder / "volume" / "word").write_text("mounted\n")
+    (folder / "MLproject").write_text(f"""
+name: contained
+docker_env:
+  image: {IMAGE}
+  volumes: ["./volume:/volume:ro"]
+  environment: [["GIVEN", "a value"], "TAKEN"]
+entry_points:
+  main:
+    parameters: {{data: path}}
+    command: "sh work.sh {{data}}"
+  wait:
+    command: "echo waiting; sleep 600"
+""")
+    (folder / "work.sh").write_text("""
+{ cat /inside /volume/word "$1"; echo "$GIVEN, $TAKEN, $SECRET"; } > "$TIDEMILL_OUTPUT_DIR/result"
+echo "$MLFLOW_TRACKING_URI $MLFLOW_RUN_ID" > "$TIDEMILL_OUTPUT_DIR/run"
+""")
+    (folder / "pipeline.yaml").write_text("""
+name: contained
+secrets:
+  SECRET: {env: TOKEN}
+steps:
+  work:
+    project: .
+    params: {data: data/input}
+    secrets: [SECRET]
+""")
+    (folder / "data" / "input").write_text("read\n")
+
+
+def containers():
+    return subprocess.run(["podman", "ps", "-aq", "--filter", "name=tidemill-"], capture_output=True,
+                          text=True).stdout.split()
+
+
+def main():
+    if not shutil.which("podman"):
+        skip("no podman")
+    with tempfile.TemporaryDirectory() as name:
+        folder = pathlib.Path(name)
+        project = folder / "project"
+        write_project(project)
+        os.environ |= {"TIDEMILL_STORE": str(folder / "store.db"), "MLFLOW_ENV_ROOT": str(folder / "environments"),
+                       "TAKEN": "outside", "TOKEN": "quite secret"}
+
+        absent = tidemill("run", project)
+        assert absent.returncode != 0 and IMAGE in absent.stderr, absent
+
+        import_image(folder)
+        try:
+            check(project)
+        finally:
+            subprocess.run(["podman", "rmi", "-f", IMAGE], capture_output=True)
+
+
+def check(project):
+    ran = tidemill("run", project, "--json")
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    step = next(e for e in events(ran) if e["event"] == "step_started")
+    artifacts = pathlib.Path(step["artifacts"])
+    result = (artifacts / "result").read_text()
+    assert result == "yes\nmounted\nread\na value, outside, quite secret\n", result
+    uri, run_id = (artifacts / "run").read_text().split()
+    assert uri.startswith("http://127.0.0.1:") and run_id == step["run_id"]
+
+    again = tidemill("run", project, "--json")
+    assert [e["state"] for e in events(again) if e["event"] == "step_finished"] == ["reused"], again.stdout
+
+    waiting = subprocess.Popen([PROGRAMS / "tidemill", "run", project, "-e", "wait", "--json"],
+                               stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    while not containers():
+        assert waiting.poll() is None, "the run has ended by itself"
+        time.sleep(0.05)
+    waiting.send_signal(signal.SIGINT)
+    assert waiting.wait(60) == 130
+    assert not containers(), "a container is left behind"
+
+
+main()
