@@ -12,7 +12,6 @@
 namespace tidemill::artifacts {
 namespace {
 
-
 tl::unexpected<Error> invalid_path() { return fail(Code::kInvalid, "Invalid path"); }
 
 tl::unexpected<Error> not_found(std::string_view path) {

@@ -14,7 +14,7 @@ using Kind = PythonExpression::Kind;
 
 constexpr size_t kMaxText = 4'000, kMaxTokensRun = 300'000, kMaxSteps = 1'000;
 constexpr size_t kMaxCalls = 16;  // within each other
-constexpr char kHole = '\x01';  // in a text: something that cannot be read
+constexpr char kHole = '\x01';    // in a text: something that cannot be read
 
 struct Value {
   enum class Kind { kUnknown, kText, kRun, kParent, kArguments, kDict };

@@ -74,7 +74,7 @@ Result<Condition> read_condition(const Node& node) {
 const std::vector<std::string>& setting_names() {
   static const std::vector<std::string> names = {
       "cache",   "inputs", "code",      "programs", "environment",   "when", "timeout",
-      "figures", "retry",  "resources", "secrets",  "allow_failure", "gate",        "validate"};
+      "figures", "retry",  "resources", "secrets",  "allow_failure", "gate", "validate"};
   return names;
 }
 

@@ -44,7 +44,7 @@ struct StepSettings {
   RetryPolicy retry;
   Resources resources;  // held while it runs
   std::vector<Named> secrets;
-  std::vector<DataCheck> validate;  // of what it has made
+  std::vector<DataCheck> validate;   // of what it has made
   std::optional<Gate> gate;          // what must hold before anything behind it runs
   std::vector<std::string> figures;  // names of metrics, tags or parameters to show when the run has ended
 };
