@@ -32,20 +32,20 @@ Result<std::string> read_word(const Node& gate, std::string_view key, std::strin
 
 std::vector<const Template*> Gate::templates() const {
   std::vector<const Template*> found;
-  for (const auto* value : {&least, &most, &over_champion, &artifacts})
+  for (const auto* value : {&least, &most, &over_champion, &model, &artifacts})
     if (*value) found.push_back(&**value);
   return found;
 }
 
 std::vector<Template*> Gate::templates() {
   std::vector<Template*> found;
-  for (auto* value : {&least, &most, &over_champion, &artifacts})
+  for (auto* value : {&least, &most, &over_champion, &model, &artifacts})
     if (*value) found.push_back(&**value);
   return found;
 }
 
 Result<Gate> read_gate(const Node& node) {
-  Gate gate{.metric = "", .model = "", .place = node.place};
+  Gate gate{.metric = "", .place = node.place};
   if (!node.is_map())
     return fail_at(node.place, "gate must be a map with metric and at_least, at_most or over_champion");
   TRY(check_keys(node,
@@ -56,14 +56,15 @@ Result<Gate> read_gate(const Node& node) {
   gate.least = TRY(read_number(node, "at_least"));
   gate.most = TRY(read_number(node, "at_most"));
   gate.over_champion = TRY(read_number(node, "over_champion"));
-  gate.model = TRY(read_word(node, "model", ""));
+  if (const Node* model = node.find("model"))
+    gate.model = TRY(parse_template(TRY(read_word(node, "model", "")), model->place));
   gate.alias = TRY(read_word(node, "alias", gate.alias));
   if (!gate.least && !gate.most && !gate.over_champion)
     return fail_at(node.place, "gate needs at_least, at_most or over_champion");
-  if (gate.over_champion && gate.model.empty())
+  if (gate.over_champion && !gate.model)
     return fail_at(gate.over_champion->place, "gate.over_champion needs a model: whose champion it is");
   if (const Node* artifacts = node.find("artifacts")) {
-    if (gate.model.empty())
+    if (!gate.model)
       return fail_at(artifacts->place, "gate.artifacts needs a model: the name to register them under");
     gate.artifacts = TRY(parse_template(TRY(as_text(*artifacts, "artifacts")), artifacts->place));
   }

@@ -18,7 +18,7 @@ struct Gate {
   Goal goal = Goal::kHigher;
   std::optional<Template> least, most;    // numbers
   std::optional<Template> over_champion;  // how much better than the champion at least; needs a model
-  std::string model;                      // what has passed is registered under this name; "": nowhere
+  std::optional<Template> model;          // what has passed is registered under this name; nullopt: nowhere
   std::string alias = "champion";         // is moved to it
   std::optional<Template> artifacts;      // the folder that is registered; nullopt: the step's own
   Place place;

@@ -25,8 +25,8 @@ class Gates {
                                      const ValueOf& value_of);
 
  private:
-  Result<std::optional<tracking::ModelVersion>> champion(const config::Gate& gate);
-  Result<tracking::ModelVersion> registered(const config::Gate& gate, const tracking::Run& run,
+  Result<std::optional<tracking::ModelVersion>> champion(const std::string& model, const std::string& alias);
+  Result<tracking::ModelVersion> registered(const std::string& name, const tracking::Run& run,
                                             const std::string& source, const std::string& text);
 
   tracking::Store& store_;

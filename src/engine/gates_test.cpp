@@ -92,6 +92,15 @@ TEST_F(Gate, LowerMayBeBetter) {
   EXPECT_EQ(champion(), 2);
 }
 
+TEST_F(Gate, ItsModelMayBeNamedByAReference) {
+  run_with(0.6, "{metric: accuracy, at_least: 0.5, model: 'm-${experiment.name}'}");
+  auto known = tracking::Registry(*store_).search_models(
+      {.filter = "", .max_results = 10, .order_by = {}, .page_token = {}});
+  ASSERT_TRUE(known) << known.error().message;
+  ASSERT_EQ(known->items.size(), 1u);
+  EXPECT_THAT(known->items[0].name, testing::MatchesRegex("m-[^$]+"));
+}
+
 TEST_F(Gate, AMetricThatIsMissingOrNoNumberPassesNone) {
   EXPECT_EQ(run_with(0.6, "{metric: f1, at_least: 0}").status, tracking::RunStatus::kFailed);
   EXPECT_THAT(finished("train")->reason, HasSubstr("pipeline.yaml:3:"));
