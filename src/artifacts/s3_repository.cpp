@@ -73,8 +73,9 @@ Result<std::unique_ptr<ArtifactRepository>> S3Repository::open(std::string_view 
   while (prefix.ends_with('/')) prefix.remove_suffix(1);
   TRY_IN(fmt::format("s3://{}", uri), check_path(prefix));
   AwsConfig config = TRY(read_aws_config(process_environment()));
-  auto shared = std::make_shared<const Shared>(Shared{bucket, TRY(S3Bucket::open(bucket, std::move(config))),
-                                                      TRY(TempDir::create({}, "tidemill-s3-"))});
+  auto opened = TRY(S3Bucket::open(bucket, std::move(config)));
+  TempDir scratch = TRY(TempDir::create({}, "tidemill-s3-"));
+  auto shared = std::make_shared<const Shared>(Shared{bucket, std::move(opened), std::move(scratch)});
   return std::unique_ptr<ArtifactRepository>(new S3Repository(std::move(shared), std::string(prefix)));
 }
 

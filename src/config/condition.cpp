@@ -88,7 +88,10 @@ class Parser {
     Place place = here();
     if (take("in")) return membership(std::move(left), place);
     for (const auto& [sign, kind] : kComparisons)
-      if (take(sign)) return Expression{kind, {}, {std::move(left), TRY(operand())}, place};
+      if (take(sign)) {
+        Expression right = TRY(operand());
+        return Expression{kind, {}, {std::move(left), std::move(right)}, place};
+      }
     return left;
   }
 
@@ -159,7 +162,8 @@ std::vector<const Template*> Condition::templates() const {
 }
 
 Result<Condition> parse_condition(std::string_view text, const Place& place) {
-  return Condition{std::string(trim(text)), TRY(Parser(text, place).parse())};
+  Expression root = TRY(Parser(text, place).parse());
+  return Condition{std::string(trim(text)), std::move(root)};
 }
 
 }  // namespace tidemill::config

@@ -132,7 +132,8 @@ Result<StepRun> Record::begin_step(size_t index, const Decision& decision, int a
   auto run = TRY(make_step_run(index));
   if (is_pipeline()) run.tags.emplace_back("tidemill.reason", decision.reason);
   if (attempt > 1) run.tags.emplace_back("tidemill.attempt", std::to_string(attempt));
-  StepRun made{run.info.id, TRY(folder_of(run)), attempt};
+  fs::path folder = TRY(folder_of(run));
+  StepRun made{run.info.id, std::move(folder), attempt};
   if (!is_pipeline()) {
     run_id_ = made.id;
     artifacts_ = made.artifacts;

@@ -17,7 +17,8 @@ bool was_killed(const Exit& exit) { return exit.signal == SIGKILL || exit.status
 }  // namespace
 
 Result<> Supervisor::launch(size_t step, const ProcessOptions& options, const Minding& minding) {
-  running_.push_back({step, minding.record, TRY(MindedProcess::start(options, minding))});
+  MindedProcess process = TRY(MindedProcess::start(options, minding));
+  running_.push_back({step, minding.record, std::move(process)});
   return {};
 }
 

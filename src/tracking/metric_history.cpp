@@ -67,7 +67,8 @@ Result<std::vector<RunHistory>> MetricHistory::sampled(const std::vector<std::st
       std::optional<int64_t> run = TRY(find_run(connection, run_id));
       if (!run) return tl::unexpected<Error>(no_run(run_id));
       if (!key_id) continue;
-      histories.push_back({run_id, TRY(MetricReader(connection, *run, *key_id).sample(max_points, range))});
+      std::vector<Point> points = TRY(MetricReader(connection, *run, *key_id).sample(max_points, range));
+      histories.push_back({run_id, std::move(points)});
     }
     return histories;
   });
