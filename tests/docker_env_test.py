@@ -108,8 +108,10 @@ def main():
         os.environ |= {"TIDEMILL_STORE": str(folder / "store.db"), "MLFLOW_ENV_ROOT": str(folder / "environments"),
                        "TAKEN": "outside", "TOKEN": "quite secret"}
 
+        foreseen = tidemill("run", project, "-n")
+        assert foreseen.returncode == 0 and "work" in foreseen.stdout, foreseen
         absent = tidemill("run", project)
-        assert absent.returncode != 0 and IMAGE in absent.stderr, absent
+        assert absent.returncode != 0 and IMAGE in absent.stderr and "MLproject:4:" in absent.stderr, absent
 
         import_image(folder)
         try:

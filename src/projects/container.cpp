@@ -94,7 +94,7 @@ Result<FoundContainer> find_container(const config::DockerEnvironment& wanted, c
                                       const fs::path& kept) {
   std::string engine = TRY(find_engine());
   std::string image = TRY(image_id(engine, wanted.image));
-  if (image.empty()) return fail(Code::kNotFound, "the image {} is not on this machine", wanted.image);
+  if (image.empty()) image = wanted.image;  // whatever it will be: no result was made with it
   return FoundContainer{container_of(wanted, folder, std::move(engine), image),
                         known_settings(kept, image).value_or(fs::path())};
 }

@@ -26,7 +26,7 @@ struct FoundContainer {
   fs::path settings;  // "" for podman's own, and for docker
 };
 
-// kUnavailable without podman and docker, kNotFound when the image is not on this machine.
+// kUnavailable without podman and docker. An image that is not on this machine yet has its name for an id.
 Result<FoundContainer> find_container(const config::DockerEnvironment& wanted, const fs::path& folder,
                                       const fs::path& kept);
 // Pulls the image unless it is there, and sees once whether it runs; what it learns goes below `kept`.

@@ -264,9 +264,9 @@ Result<Environment> environment_of(const config::Project& project, Manager wante
   const auto& asked = project.environment;
   if (manager == Manager::kLocal) return Environment{};
   if (manager == Manager::kContainer) {
-    auto found =
-        TRY(make == Make::kYes ? make_container(asked.docker, project.folder, TRY(environment_root()))
-                               : find_container(asked.docker, project.folder, TRY(environment_root())));
+    const fs::path root = TRY(environment_root());
+    auto found = TRY_IN(asked.place.to_string(), (make == Make::kYes ? make_container : find_container)(
+                                                     asked.docker, project.folder, root));
     Environment environment{
         .manager = manager, .id = found.container.image, .folder = {}, .variables = {}, .container = {}};
     if (!found.settings.empty()) environment.variables["CONTAINERS_CONF"] = found.settings.string();

@@ -28,8 +28,8 @@ struct GrpcServer::State {
   HealthService health{{"onnxruntime.server.PredictionService", "inference.GRPCInferenceService"}};
   PredictService predict;
   V2Service v2;
+  std::unique_ptr<GrpcQueue> queue;  // goes after the server, which may still tell it something
   std::unique_ptr<grpc::Server> server;
-  std::unique_ptr<GrpcQueue> queue;
   int port = 0;
 };
 

@@ -118,6 +118,9 @@ Result<> load_span(Reader& reader, RunSpan runs) {
 }  // namespace
 
 Result<> load_run_data(Reader& reader, std::vector<RowOf> runs) {
+  // A lost connection may have left the beginning of an earlier attempt.
+  for (const RowOf& row : runs)
+    *row.run = Run{.info = std::move(row.run->info), .metrics = {}, .params = {}, .tags = {}};
   std::sort(runs.begin(), runs.end(), [](const RowOf& a, const RowOf& b) { return a.row < b.row; });
   for (auto first = runs.begin(); first != runs.end();) {
     auto last = first + 1;
