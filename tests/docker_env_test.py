@@ -17,7 +17,7 @@ import time
 
 SKIPPED = 77
 PROGRAMS = pathlib.Path(sys.argv[1])
-IMAGE = "localhost/tidemill-test-env:1"
+IMAGE = f"localhost/tidemill-test-env:{os.getpid()}"  # nobody else's: tests run side by side
 
 
 def skip(reason):
@@ -94,7 +94,7 @@ steps:
 
 
 def containers():
-    return subprocess.run(["podman", "ps", "-aq", "--filter", "name=tidemill-"], capture_output=True,
+    return subprocess.run(["podman", "ps", "-aq", "--filter", f"ancestor={IMAGE}"], capture_output=True,
                           text=True).stdout.split()
 
 

@@ -104,8 +104,9 @@ Result<FoundContainer> make_container(const config::DockerEnvironment& wanted, c
   std::string engine = TRY(find_engine());
   std::string image = TRY(image_id(engine, wanted.image));
   TRY(make_dirs(kept));
-  // What is left of steps whose engine was killed with them.
-  (void)run_command({engine, "container", "prune", "--force", "--filter", fmt::format("label={}", kLabel)},
+  // What is left of steps whose engine was killed with them; young ones may be about to start.
+  (void)run_command({engine, "container", "prune", "--force", "--filter", fmt::format("label={}", kLabel),
+                     "--filter", "until=10m"},
                     kPatience);
   if (image.empty()) {
     log_info("image {}: pulling it (log: {})", wanted.image, (kept / "pull.log").string());
@@ -123,7 +124,8 @@ Result<FoundContainer> make_container(const config::DockerEnvironment& wanted, c
 std::vector<std::string> command_line(const Container& container, const ContainedCommand& contained) {
   std::vector<std::string> argv = {container.engine, "run",          "--rm",
                                    "--name",         contained.name, "--network",
-                                   "host",           "--workdir",    contained.folder.string()};
+                                   "host",           "--workdir",    contained.folder.string(),
+                                   "--label",        kLabel};
   auto add = [&argv](std::string option, std::string value) {
     argv.push_back(std::move(option));
     argv.push_back(std::move(value));
