@@ -1,6 +1,6 @@
 // tracking_bench: what a tracking server costs: time to start, memory, requests and points a second, beside
 // MLflow's own server and FastTrackML.
-//   tracking_bench [seconds per measurement, default 3] [--alone] [--store URI]
+//   tracking_bench [seconds per measurement, default 3] [--alone] [--store URI] [--only log-metric]
 //   tracking_bench --soak SECONDS [--store URI]   Tidemill alone, with 100 clients: does its memory grow?
 // All three run as their users start them, on SQLite in the current folder's file system, and answer a write
 // when its data is on disk (FastTrackML and MLflow: SQLite's own commits). The rivals come from
@@ -167,7 +167,16 @@ Result<Figures> measure_row(const ServerProcess& server, const char* what, int p
   return figures;
 }
 
-Result<Measured> measure(ServerProcess server, double seconds) {
+struct Settings {
+  double seconds = 3;
+  bool alone = false;
+  std::string store = "{folder}/tidemill.db";
+  std::string only;  // the name of a row's call; "" for all
+};
+
+Result<Measured> measure(ServerProcess server, const Settings& settings) {
+  double seconds = settings.seconds;
+  auto wanted = [&](std::string_view call) { return settings.only.empty() || settings.only == call; };
   uint16_t port = server.port();
   TRY(wait_for_calm(port));
   Measured all{};
@@ -175,13 +184,18 @@ Result<Measured> measure(ServerProcess server, double seconds) {
   all.idle_mib = server.pss_mib();
   std::printf("%s\n  start to /health %.0f ms, memory idle %.1f MiB\n", server.name().c_str(), all.start_ms,
               all.idle_mib);
-  TRY(measure_row(server, "roof: /health, 8 connections", 0, [&] { return measure_health(port, seconds); }));
-  all.metric = TRY(measure_row(server, "log-metric, 8 connections", 1,
-                               [&] { return measure_log_metric(port, 8, seconds); }));
-  all.create = TRY(measure_row(server, "runs/create, 8 connections", 0,
-                               [&] { return measure_create_run(port, 8, seconds); }));
-  all.batch = TRY(measure_row(server, "log-batch of 500, 4 connections", kBatchPoints,
-                              [&] { return measure_log_batch(port, 4, seconds); }));
+  if (wanted("health"))
+    TRY(measure_row(server, "roof: /health, 8 connections", 0,
+                    [&] { return measure_health(port, seconds); }));
+  if (wanted("log-metric"))
+    all.metric = TRY(measure_row(server, "log-metric, 8 connections", 1,
+                                 [&] { return measure_log_metric(port, 8, seconds); }));
+  if (wanted("runs/create"))
+    all.create = TRY(measure_row(server, "runs/create, 8 connections", 0,
+                                 [&] { return measure_create_run(port, 8, seconds); }));
+  if (wanted("log-batch"))
+    all.batch = TRY(measure_row(server, "log-batch of 500, 4 connections", kBatchPoints,
+                                [&] { return measure_log_batch(port, 4, seconds); }));
   all.loaded_mib = server.pss_mib();
   std::printf("  memory after the load %.1f MiB\n", all.loaded_mib);
   server.stop();
@@ -306,10 +320,10 @@ Result<> soak(double seconds, const std::string& store) {
   return {};
 }
 
-Result<> compare(double seconds, bool alone, const std::string& store) {
+Result<> compare(const Settings& settings) {
   TempDir folder = TRY(TempDir::create(fs::current_path(), "tracking-bench-"));
   std::printf("roof: a durable write of 32 KiB takes %.3f ms\n", TRY(flush_ms(folder.path())));
-  Measured tidemill = TRY(measure(TRY(start_tidemill(folder.path(), store)), seconds));
+  Measured tidemill = TRY(measure(TRY(start_tidemill(folder.path(), settings.store)), settings));
   struct Rival {
     const char* name;
     std::vector<std::string> argv;
@@ -322,9 +336,9 @@ Result<> compare(double seconds, bool alone, const std::string& store) {
        {venv_program("mlflow"), "server", "--port", "{port}", "--backend-store-uri",
         "sqlite:///{folder}/mlflow.db", "--default-artifact-root", "{folder}/artifacts"}}};
   for (const Rival& rival : rivals) {
-    if (alone || !fs::exists(rival.argv[0])) continue;
+    if (settings.alone || !fs::exists(rival.argv[0])) continue;
     auto server = TRY(ServerProcess::start(rival.name, rival.argv, folder.path() / rival.name));
-    print_ratio(rival.name, tidemill, TRY(measure(std::move(server), seconds)));
+    print_ratio(rival.name, tidemill, TRY(measure(std::move(server), settings)));
   }
   return {};
 }
@@ -333,21 +347,24 @@ Result<> compare(double seconds, bool alone, const std::string& store) {
 }  // namespace tidemill::bench
 
 int main(int argc, char** argv) {
-  double seconds = 3;
-  bool alone = false, soaks = false;
-  std::string store = "{folder}/tidemill.db";
+  tidemill::bench::Settings settings;
+  bool soaks = false;
   for (int i = 1; i < argc; ++i) {
-    if (std::string_view(argv[i]) == "--alone") {
-      alone = true;
-    } else if (std::string_view(argv[i]) == "--soak") {
+    std::string_view word = argv[i];
+    if (word == "--alone") {
+      settings.alone = true;
+    } else if (word == "--soak") {
       soaks = true;
-    } else if (std::string_view(argv[i]) == "--store" && i + 1 < argc) {
-      store = argv[++i];
+    } else if (word == "--store" && i + 1 < argc) {
+      settings.store = argv[++i];
+    } else if (word == "--only" && i + 1 < argc) {
+      settings.only = argv[++i];
     } else {
-      seconds = std::max(0.1, std::atof(argv[i]));
+      settings.seconds = std::max(0.1, std::atof(argv[i]));
     }
   }
-  auto done = soaks ? tidemill::bench::soak(seconds, store) : tidemill::bench::compare(seconds, alone, store);
+  auto done =
+      soaks ? tidemill::bench::soak(settings.seconds, settings.store) : tidemill::bench::compare(settings);
   if (!done) {
     std::fprintf(stderr, "%s\n", done.error().message.c_str());
     return 1;
