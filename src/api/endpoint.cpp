@@ -371,7 +371,7 @@ Result<> Endpoint::State::start() {
     return is_quick(local_path(request), request.body.size()) && is_known(request);
   };
   if (service.login) http.turn_away = [this](const HttpRequest& request) { return turn_away(request); };
-  http.settle = [this] { service.store.settle(); };
+  http.settle = [this] { return service.store.settle(); };
   if (!options.tls_certificate.empty())
     http.tls = TRY(TlsContext::for_server(options.tls_certificate, options.tls_key));
   if (!options.artifacts_destination.empty()) TRY(set_up_artifacts(http));

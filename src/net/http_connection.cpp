@@ -296,7 +296,7 @@ HttpConnection::Next HttpConnection::dispatch() {
     auto moved = std::make_shared<HttpRequest>(std::move(request));
     shared_->workers->post([self = shared_from_this(), moved] {
       self->handle(std::move(*moved));
-      if (self->shared_->options.settle) self->shared_->options.settle();
+      self->shared_->settle_wholly();
     });
   }
   // Parked: whoever answers goes on. Given: it was answered in the meantime, by this thread or another.

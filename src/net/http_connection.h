@@ -25,6 +25,15 @@ struct ServerShared {
   std::mutex mutex;  // guards the table; a connection's descriptor is closed only after it has left it
   std::condition_variable emptied;
   std::unordered_map<const void*, std::shared_ptr<class HttpConnection>> connections;
+
+  // For threads that do not read from the network meanwhile.
+  void settle_wholly() const {
+    while (options.settle) {
+      auto rest = options.settle();
+      if (!rest) return;
+      std::this_thread::sleep_for(*rest);
+    }
+  }
 };
 
 class HttpConnection : public std::enable_shared_from_this<HttpConnection> {

@@ -117,7 +117,7 @@ struct HttpServer::State {
   Result<> bind_to(const addrinfo& address);
   Result<> watch(int fd, uint32_t events, void* tag, int operation);
   void read_network();
-  bool handle_events();
+  bool handle_events(std::optional<std::chrono::nanoseconds>& limit);
   void accept_all();
   void adopt(Fd socket, const sockaddr_storage& peer);
   void watch_clock();
@@ -199,17 +199,31 @@ Result<HttpServer> HttpServer::start(HttpServerOptions options, HttpHandler hand
   return HttpServer(std::move(state));
 }
 
+// As epoll_wait. limit: none, for ever.
+static int wait_for_events(const Fd& epoll, std::span<epoll_event> events,
+                           const std::optional<std::chrono::nanoseconds>& limit) {
+  auto most = static_cast<int>(events.size());
+  if (!limit) return epoll_wait(epoll.get(), events.data(), most, -1);
+  timespec time{.tv_sec = *limit / std::chrono::seconds(1),
+                .tv_nsec = *limit % std::chrono::seconds(1) / std::chrono::nanoseconds(1)};
+  int ready = epoll_pwait2(epoll.get(), events.data(), most, &time, nullptr);
+  if (ready < 0 && errno == ENOSYS)
+    return epoll_wait(epoll.get(), events.data(), most, 0);  // before Linux 5.11
+  return ready;
+}
+
 void HttpServer::State::read_network() {
-  while (handle_events()) {
+  std::optional<std::chrono::nanoseconds> limit;
+  while (handle_events(limit)) {
   }
 }
 
-// False when it is time to stop.
-bool HttpServer::State::handle_events() {
-  constexpr int kMaxEvents = 16;
-  epoll_event events[kMaxEvents];
+// False when it is time to stop. limit: until settle() is to be called again.
+bool HttpServer::State::handle_events(std::optional<std::chrono::nanoseconds>& limit) {
+  epoll_event events[16];
   // What a thread has taken no other can: it takes one at a time where handlers may block it.
-  int ready = epoll_wait(shared->epoll.get(), events, shared->workers ? kMaxEvents : 1, -1);
+  int ready =
+      wait_for_events(shared->epoll, std::span(events, shared->workers ? std::size(events) : 1), limit);
   bool go_on = ready >= 0 || errno == EINTR;
   for (int i = 0; i < ready; ++i) {
     void* what = events[i].data.ptr;
@@ -221,7 +235,7 @@ bool HttpServer::State::handle_events() {
       static_cast<HttpConnection*>(what)->run();
     }
   }
-  if (ready > 0 && shared->options.settle) shared->options.settle();
+  if ((ready > 0 || limit) && shared->options.settle) limit = shared->options.settle();
   return go_on;
 }
 

@@ -67,8 +67,9 @@ struct HttpServerOptions {
   std::function<bool(const HttpRequest&)> is_quick = {};
   // With is_quick: called by a thread that reads from the network when it has called the handlers of all that
   // had come in, and by a worker when it has called one: the place to finish together what handlers have
-  // begun. It may block; the other threads read on.
-  std::function<void()> settle = {};
+  // begun. It may block; the other threads read on. When it returns a time it is called again after it, or
+  // earlier, when more has come in.
+  std::function<std::optional<std::chrono::nanoseconds>()> settle = {};
   uint64_t max_body_bytes = 64u << 20;             // above it 413
   uint32_t max_header_bytes = 64u << 10;           // above it 431
   std::chrono::milliseconds idle_timeout{75'000};  // between requests

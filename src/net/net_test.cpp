@@ -174,10 +174,11 @@ TEST(Http, SlowHandlersDoNotHoldUpQuickOnesAndWhatWasBegunIsSettled) {
   HttpServerOptions options;
   options.threads = 16;
   options.is_quick = [](const HttpRequest& request) { return request.path != "/slow"; };
-  options.settle = [&] {
+  options.settle = [&]() -> std::optional<std::chrono::nanoseconds> {
     std::lock_guard lock(mutex);
     for (Respond& respond : begun) respond(HttpResponse::text(200, "settled"));
     begun.clear();
+    return {};
   };
   HttpServer server = serve(
       [&](HttpRequest request, const Respond& respond) {
@@ -203,10 +204,11 @@ TEST(Http, WhatASlowHandlerHasBegunIsSettledWithoutOtherRequests) {
   std::vector<Respond> begun;
   HttpServerOptions options;
   options.is_quick = [](const HttpRequest&) { return false; };
-  options.settle = [&] {
+  options.settle = [&]() -> std::optional<std::chrono::nanoseconds> {
     std::lock_guard lock(mutex);
     for (Respond& respond : begun) respond(HttpResponse::text(200, "settled"));
     begun.clear();
+    return {};
   };
   HttpServer server = serve(
       [&](HttpRequest, const Respond& respond) {
@@ -215,6 +217,32 @@ TEST(Http, WhatASlowHandlerHasBegunIsSettledWithoutOtherRequests) {
       },
       std::move(options));
   EXPECT_EQ(client_of(server).send({.timeout = milliseconds(20'000)})->body, "settled");
+}
+
+TEST(Http, WhatWaitsForMoreIsSettledWhenNothingMoreComes) {
+  for (bool quick : {true, false}) {
+    std::mutex mutex;
+    std::vector<Respond> begun;
+    int asked = 0;
+    HttpServerOptions options;
+    options.is_quick = [quick](const HttpRequest&) { return quick; };
+    options.settle = [&]() -> std::optional<std::chrono::nanoseconds> {
+      std::lock_guard lock(mutex);
+      if (begun.empty()) return {};
+      if (++asked < 3) return std::chrono::microseconds(50);
+      begun[0](HttpResponse::text(200, "settled"));
+      begun.clear();
+      return {};
+    };
+    HttpServer server = serve(
+        [&](HttpRequest, const Respond& respond) {
+          std::lock_guard lock(mutex);
+          begun.push_back(respond);
+        },
+        std::move(options));
+    EXPECT_EQ(client_of(server).send({.timeout = milliseconds(20'000)})->body, "settled");
+    EXPECT_EQ(asked, 3);
+  }
 }
 
 TEST(Http, AClientThatDoesNotReadIsDropped) {

@@ -122,6 +122,7 @@ Result<Garbage> GarbageCollection::find(const GarbageSelection& selection) {
 Result<> GarbageCollection::erase_run(std::string_view id) {
   return state_.commits.run([&](db::Connection& connection) -> Result<> {
     int64_t row = TRY(deleted_row(connection, kRun, id));
+    TRY(state_.cache.settled_metrics(connection));
     state_.cache.undone();  // a new run may get the number of this one
     TRY(run_all(connection,
                 {"DELETE FROM metric_tails WHERE id IN (SELECT tail FROM metrics WHERE run = ?)",

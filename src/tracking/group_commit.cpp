@@ -4,16 +4,25 @@
 
 namespace tidemill::tracking {
 
-using Clock = std::chrono::steady_clock;
-
 constexpr size_t kMaxGroup = 256;
 // A request that makes the server fall over shall not do so for ever.
 constexpr int kMaxRetries = 2;
 constexpr std::chrono::microseconds kMaxGathering{1000};
 
+bool GroupCommit::all_are_there() const { return waiting_.size() >= std::min(callers_, kMaxGroup); }
+
+// How much longer callers are waited for: at most half as long as a commit takes, so much is won when another
+// one is saved.
+GroupCommit::Duration GroupCommit::patience() const {
+  if (all_are_there()) return {};
+  Duration most = std::min<Duration>(commit_time_ / 2, kMaxGathering);
+  return std::max(Duration{}, gathering_since_ + most - Clock::now());
+}
+
 void GroupCommit::enqueue(std::shared_ptr<Request> request) {
+  if (waiting_.empty()) gathering_since_ = Clock::now();
   waiting_.push_back(std::move(request));
-  if (waiting_.size() >= std::min(callers_, kMaxGroup)) gathered_.notify_one();
+  if (led_by_waiter_ && all_are_there()) gathered_.notify_one();
 }
 
 void GroupCommit::add(Work work, Done done, Fails fails) {
@@ -25,16 +34,16 @@ void GroupCommit::add(Work work, Done done, Fails fails) {
   enqueue(std::move(request));
 }
 
-void GroupCommit::settle() {
+std::optional<GroupCommit::Duration> GroupCommit::settle() {
   std::unique_lock lock(mutex_);
-  if (waiting_.empty()) return;
+  if (waiting_.empty()) return std::nullopt;
   if (led_) {
-    if (!led_by_waiter_ || relief_) return;
+    if (!led_by_waiter_ || relief_) return std::nullopt;
     Request relief;
     relief_ = &relief;
     relief.wake.wait(lock, [&] { return relief.leads; });
   }
-  lead(lock, nullptr);
+  return lead(lock, nullptr);
 }
 
 Result<> GroupCommit::wait_for(Request& request) {
@@ -45,15 +54,26 @@ Result<> GroupCommit::wait_for(Request& request) {
   return std::move(request.result);
 }
 
-// Until nothing waits any more, or own is finished and another thread takes over.
-void GroupCommit::lead(std::unique_lock<std::mutex>& lock, const Request* own) {
+// Until nothing waits any more, or own is finished and another thread takes over. Who leads without a request
+// of its own does not wait for callers: it returns how long they may take, if no other takes over.
+std::optional<GroupCommit::Duration> GroupCommit::lead(std::unique_lock<std::mutex>& lock,
+                                                       const Request* own) {
   led_ = true;
   led_by_waiter_ = own != nullptr;
   while (!waiting_.empty()) {
-    if (own && own->finished && hand_over()) return;
+    if (own && own->finished && hand_over()) return std::nullopt;
+    Duration rest = patience();
+    if (own) {
+      gathered_.wait_for(lock, rest, [&] { return all_are_there(); });
+    } else if (rest > Duration{}) {
+      if (hand_over()) return std::nullopt;
+      led_ = false;
+      return rest;
+    }
     commit_next(lock);
   }
   if (!hand_over()) led_ = false;
+  return std::nullopt;
 }
 
 bool GroupCommit::hand_over() {
@@ -68,14 +88,7 @@ bool GroupCommit::hand_over() {
   return true;
 }
 
-// Waits at most half as long as a commit takes: that much is won when another one is saved.
-void GroupCommit::gather(std::unique_lock<std::mutex>& lock) {
-  auto patience = std::min<Clock::duration>(commit_time_ / 2, kMaxGathering);
-  gathered_.wait_for(lock, patience, [&] { return waiting_.size() >= std::min(callers_, kMaxGroup); });
-}
-
 void GroupCommit::commit_next(std::unique_lock<std::mutex>& lock) {
-  gather(lock);
   auto end = waiting_.begin() + static_cast<ptrdiff_t>(std::min(waiting_.size(), kMaxGroup));
   Group group(std::make_move_iterator(waiting_.begin()), std::make_move_iterator(end));
   waiting_.erase(waiting_.begin(), end);
@@ -95,6 +108,7 @@ void GroupCommit::commit_next(std::unique_lock<std::mutex>& lock) {
     member->finished = true;
     member->wake.notify_one();
   }
+  gathering_since_ = Clock::now();
 }
 
 void GroupCommit::commit(std::span<const std::shared_ptr<Request>> group) {
@@ -128,6 +142,7 @@ Result<> GroupCommit::try_commit(std::span<const std::shared_ptr<Request>> group
   // A group of which nothing is left is committed too: the database may tell only now that a request which
   // looked good has failed, and with it those after it.
   if (!any_kept && group.size() == 1) return {};
+  TRY(observer_.ending(*connection_));
   TRY(transaction.commit());
   ++commits_;
   requests_ += group.size();

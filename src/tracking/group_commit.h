@@ -1,10 +1,10 @@
 // Many callers, one write connection, one fsync. The thread that leads takes all waiting requests, runs them
 // in one transaction (each in a savepoint of its own where it can fail half-way, so that it takes nothing
 // with it), commits once, and tells their callers. Callers that were just answered usually come again at
-// once: the leader waits for them a little, since one flush for all is cheaper than two. A caller that waits
-// for its request leads when no other does; those that hand requests over and go on call settle(), which
-// leads when nobody does. There is no thread behind it: a lone caller pays for no hand-over, and a program
-// that only reads starts nothing.
+// once: they are waited for a little, since one flush for all is cheaper than two. A caller that waits for
+// its request leads when no other does; those that hand requests over and go on call settle(), which leads
+// when nobody does, and lets them bring more requests meanwhile. There is no thread behind it: a lone caller
+// pays for no hand-over, and a program that only reads starts nothing.
 #pragma once
 
 #include <atomic>
@@ -14,6 +14,7 @@
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -24,11 +25,15 @@ namespace tidemill::tracking {
 
 class GroupCommit {
  public:
+  using Clock = std::chrono::steady_clock;
+  using Duration = Clock::duration;
+
   // What caches over the connection's data need to know.
   struct Observer {
     virtual ~Observer() = default;
     virtual void began(bool changed_elsewhere) = 0;  // another connection has committed since the last group
     virtual void undone() = 0;                       // something that a request wrote was taken back
+    virtual Result<> ending(db::Connection& connection) = 0;  // what is left to write before the commit
   };
 
   GroupCommit(std::unique_ptr<db::Connection> connection, Observer& observer)
@@ -51,8 +56,9 @@ class GroupCommit {
   // Leaves work to whoever leads next; done is called by that thread once its effects are on disk. Whoever
   // adds calls settle() soon.
   void add(Work work, Done done, Fails fails);
-  // Commits what waits. Returns at once when another thread is at it.
-  void settle();
+  // Commits what waits. Returns at once when another thread is at it. While callers that were just answered
+  // are expected to come again it does nothing, and says in what time it is to be called once more.
+  std::optional<Duration> settle();
 
   uint64_t commits() const { return commits_; }    // so far, each with one flush
   uint64_t requests() const { return requests_; }  // in them
@@ -70,9 +76,10 @@ class GroupCommit {
   using Group = std::vector<std::shared_ptr<Request>>;
 
   Result<> wait_for(Request& request);
-  void lead(std::unique_lock<std::mutex>& lock, const Request* own);
+  std::optional<Duration> lead(std::unique_lock<std::mutex>& lock, const Request* own);
   void commit_next(std::unique_lock<std::mutex>& lock);
-  void gather(std::unique_lock<std::mutex>& lock);
+  bool all_are_there() const;
+  Duration patience() const;
   void enqueue(std::shared_ptr<Request> request);
   bool hand_over();
   void commit(std::span<const std::shared_ptr<Request>> group);
@@ -90,9 +97,10 @@ class GroupCommit {
   bool led_by_waiter_ = false;  // by a caller that has its own request to answer: to be relieved soon
   Request* relief_ = nullptr;   // a settle() that waits to take the lead
   std::atomic<uint64_t> commits_ = 0, requests_ = 0;
-  size_t callers_ = 0;                                 // at work when the last group was committed
-  std::condition_variable gathered_;                   // as many wait again
-  std::chrono::steady_clock::duration commit_time_{};  // of the last group
+  size_t callers_ = 0;                // at work when the last group was committed
+  std::condition_variable gathered_;  // as many wait again
+  Clock::time_point gathering_since_{};
+  Duration commit_time_{};  // of the last group
 };
 
 }  // namespace tidemill::tracking

@@ -32,7 +32,7 @@ constexpr std::string_view kStrays[] = {
 }  // namespace
 
 Result<Health> examine(Store& store) {
-  return store.state().read<Health>([](Reader& reader) -> Result<Health> {
+  return store.state().read_metrics<Health>([](Reader& reader) -> Result<Health> {
     db::Connection& connection = *reader.connection;
     Health health;
     health.runs = TRY(count(connection, "SELECT count(*) FROM runs"));

@@ -17,7 +17,7 @@ static Result<std::optional<int64_t>> find_run(db::Connection& connection, std::
 Result<Page<Metric>> Store::metric_history(std::string_view run_id, std::string_view key, int64_t max_results,
                                            std::string_view page_token) {
   int64_t offset = TRY(parse_page_token(page_token));
-  return state_->read<Page<Metric>>([&](Reader& reader) -> Result<Page<Metric>> {
+  return state_->read_metrics<Page<Metric>>([&](Reader& reader) -> Result<Page<Metric>> {
     db::Connection& connection = *reader.connection;
     std::optional<int64_t> run = TRY(find_run(connection, run_id));
     if (!run) return tl::unexpected<Error>(no_run(run_id));
@@ -39,7 +39,7 @@ Result<std::vector<RunHistory>> MetricHistory::of_runs(std::vector<std::string> 
   using Histories = std::vector<RunHistory>;
   std::sort(run_ids.begin(), run_ids.end());
   run_ids.erase(std::unique(run_ids.begin(), run_ids.end()), run_ids.end());
-  return state_.read<Histories>([&](Reader& reader) -> Result<Histories> {
+  return state_.read_metrics<Histories>([&](Reader& reader) -> Result<Histories> {
     db::Connection& connection = *reader.connection;
     Histories histories;
     std::optional<int64_t> key_id = TRY(find_key(connection, key));
@@ -59,7 +59,7 @@ Result<std::vector<RunHistory>> MetricHistory::sampled(const std::vector<std::st
                                                        std::string_view key, size_t max_points,
                                                        const std::optional<StepRange>& range) {
   using Histories = std::vector<RunHistory>;
-  return state_.read<Histories>([&](Reader& reader) -> Result<Histories> {
+  return state_.read_metrics<Histories>([&](Reader& reader) -> Result<Histories> {
     db::Connection& connection = *reader.connection;
     Histories histories;
     std::optional<int64_t> key_id = TRY(find_key(connection, key));

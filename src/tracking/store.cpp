@@ -17,6 +17,16 @@ void WriteCache::undone() {
   metrics.forget();
 }
 
+Result<> WriteCache::ending(db::Connection& connection) {
+  TRY(journal.write(connection));
+  return journal.full() ? journal.settle(connection, metrics) : Result<>();
+}
+
+Result<MetricWriter*> WriteCache::settled_metrics(db::Connection& connection) {
+  TRY(journal.settle(connection, metrics));
+  return &metrics;
+}
+
 Result<RunRow> WriteCache::run(db::Connection& connection, std::string_view run_id) {
   std::string id(run_id);
   if (auto found = runs_.find(id); found != runs_.end()) return found->second;
@@ -46,6 +56,14 @@ Result<std::unique_ptr<Reader>> Store::State::take_reader() {
   auto reader = std::make_unique<Reader>();
   reader->connection = TRY(db::open(location));
   return reader;
+}
+
+Result<> Store::State::settle_journal() {
+  if (!TRY(read<bool>([](Reader& reader) { return has_journaled_points(*reader.connection); }))) return {};
+  return commits.run([this](db::Connection& connection) -> Result<> {
+    TRY(cache.settled_metrics(connection));
+    return {};
+  });
 }
 
 void Store::State::give_back(std::unique_ptr<Reader> reader) {

@@ -3,6 +3,7 @@
 // share one fsync (group commit).
 #pragma once
 
+#include <chrono>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -162,8 +163,9 @@ class Store {
   };  // one entity of log_metric and its like, or a batch: their errors differ
   void log_later(LogBatch log, LogCall call, std::function<void(Result<>)> done);
   void create_run_later(const CreateRun& create, std::function<void(Result<Run>)> done);
-  // Writes what was handed over, unless another thread is doing so.
-  void settle();
+  // Writes what was handed over, unless another thread is doing so; or says in what time it is to be called
+  // again, because more is expected until then.
+  std::optional<std::chrono::steady_clock::duration> settle();
   // Since the store was opened here: transactions, the calls that they held, and points of metrics.
   struct Written {
     uint64_t commits, calls, points;

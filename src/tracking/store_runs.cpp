@@ -63,6 +63,23 @@ Error params_changed(LogCall call, const std::vector<ParamChange>& changes, std:
                       join(entries, ", "), run_id)};
 }
 
+// A parameter that has another value already, or a model that is not there, is found after something is
+// written.
+Fails fails_of(const Batch& batch) {
+  return batch.params.empty() && batch.of_models.empty() ? Fails::kBeforeWriting : Fails::kAnywhere;
+}
+
+Result<> put_metrics(db::Connection& connection, WriteCache& cache, int64_t run, const Batch& batch) {
+  // What may be undone alone must not leave its points in the journal.
+  bool journaled =
+      batch.metrics.size() <= MetricJournal::kMaxCallPoints && fails_of(batch) == Fails::kBeforeWriting;
+  if (!journaled) return cache.metrics.append(connection, cache.keys, run, batch.metrics);
+  for (const Metric& metric : batch.metrics)
+    cache.journal.add(run, TRY(cache.keys.id(connection, metric.key)),
+                      {metric.timestamp, metric.step, finite(metric.value)});
+  return {};
+}
+
 Result<> put_batch(db::Connection& connection, WriteCache& cache, std::string_view run_id, const Batch& batch,
                    LogCall call) {
   RunRow run = TRY(cache.active_run(connection, run_id));
@@ -74,7 +91,7 @@ Result<> put_batch(db::Connection& connection, WriteCache& cache, std::string_vi
   if (!changes.empty()) return tl::unexpected<Error>(params_changed(call, changes, run_id));
   for (const auto& [key, value] : batch.tags) TRY(put_tag(connection, cache.keys, run.row, key, value));
   TRY(put_model_metrics(connection, cache.keys, run.row, batch));
-  TRY(cache.metrics.append(connection, cache.keys, run.row, batch.metrics));
+  TRY(put_metrics(connection, cache, run.row, batch));
   cache.points += batch.metrics.size();
   return {};
 }
@@ -130,6 +147,7 @@ Result<> insert_run(db::Connection& connection, KeyIds& keys, Run& run) {
 
 Result<> copy_data(db::Connection& connection, WriteCache& cache, std::string_view from, int64_t to) {
   RunRow source = TRY(cache.active_run(connection, from));
+  MetricWriter* writer = TRY(cache.settled_metrics(connection));
   TRY(
       connection.run("INSERT INTO params (run, key, value) SELECT ?, key, value FROM params WHERE run = ? "
                      "ON CONFLICT (run, key) DO NOTHING",
@@ -150,15 +168,15 @@ Result<> copy_data(db::Connection& connection, WriteCache& cache, std::string_vi
                          row.integer(2) ? std::numeric_limits<double>::quiet_NaN() : row.real(1),
                          row.integer(3), row.integer(4)});
   }
-  TRY(cache.metrics.append(connection, cache.keys, to, metrics));
-  return cache.metrics.seal(connection, to);
+  TRY(writer->append(connection, cache.keys, to, metrics));
+  return writer->seal(connection, to);
 }
 
 Result<RunInfo> change_run(db::Connection& connection, WriteCache& cache, const UpdateRun& update) {
   RunRow run = TRY(cache.active_run(connection, update.run_id));
   if (update.status) {
     TRY(connection.run("UPDATE runs SET status = ? WHERE id = ?", static_cast<int>(*update.status), run.row));
-    if (is_terminal(*update.status)) TRY(cache.metrics.seal(connection, run.row));
+    if (is_terminal(*update.status)) TRY(TRY(cache.settled_metrics(connection))->seal(connection, run.row));
   }
   if (update.end_time) {
     std::optional<int64_t> time = *update.end_time != 0 ? update.end_time : std::nullopt;
@@ -242,7 +260,7 @@ Result<Run> Store::create_run(const CreateRun& create) {
 }
 
 Result<Run> Store::run(std::string_view run_id) {
-  return state_->read<Run>([&](Reader& reader) { return read_run(reader, run_id); });
+  return state_->read_metrics<Run>([&](Reader& reader) { return read_run(reader, run_id); });
 }
 
 Result<std::string> Store::experiment_of_run(std::string_view run_id) {
@@ -287,12 +305,6 @@ static Result<> check_log(const LogBatch& log, LogCall call) {
   return {};
 }
 
-// A parameter that has another value already, or a model that is not there, is found after something is
-// written.
-static Fails fails_of(const Batch& batch) {
-  return batch.params.empty() && batch.of_models.empty() ? Fails::kBeforeWriting : Fails::kAnywhere;
-}
-
 static Result<> log_now(GroupCommit& commits, WriteCache& cache, const LogBatch& log, LogCall call) {
   TRY(check_log(log, call));
   return commits.run(
@@ -324,7 +336,7 @@ void Store::create_run_later(const CreateRun& create, std::function<void(Result<
       Fails::kBeforeWriting);
 }
 
-void Store::settle() { state_->commits.settle(); }
+std::optional<GroupCommit::Duration> Store::settle() { return state_->commits.settle(); }
 
 Store::Written Store::written() const {
   return {state_->commits.commits(), state_->commits.requests(), state_->cache.points};
@@ -363,7 +375,7 @@ Result<> Store::delete_tag(std::string_view run_id, std::string_view key) {
 }
 
 Result<std::vector<Run>> Store::running_runs_with_tag(std::string_view tag_key) {
-  return state_->read<std::vector<Run>>([&](Reader& reader) -> Result<std::vector<Run>> {
+  return state_->read_metrics<std::vector<Run>>([&](Reader& reader) -> Result<std::vector<Run>> {
     db::Statement row = TRY(reader.connection->prepare(fmt::format(
         "SELECT {} FROM runs r WHERE r.status = 1 AND EXISTS (SELECT 1 FROM tags t WHERE t.run = r.id "
         "AND t.key = (SELECT id FROM keys WHERE name = ?)) ORDER BY r.id",

@@ -246,7 +246,7 @@ Result<Page<Run>> Store::search_runs(const SearchRuns& search) {
   if (parsed.experiments.empty()) return Page<Run>{};
   parsed.filter = TRY(parse_filter(search.filter, Subject::kRuns));
   parsed.order = TRY(parse_order(search.order_by, Subject::kRuns));
-  return state_->read<Page<Run>>([&](Reader& reader) -> Result<Page<Run>> {
+  return state_->read_metrics<Page<Run>>([&](Reader& reader) -> Result<Page<Run>> {
     if (auto page = TRY(find_runs_by_metric(*state_, reader, parsed))) return std::move(*page);
     return find_runs(*state_, reader, parsed);
   });

@@ -12,6 +12,7 @@
 #include "db/location.h"
 #include "tracking/group_commit.h"
 #include "tracking/key_ids.h"
+#include "tracking/metric_journal.h"
 #include "tracking/metric_writer.h"
 #include "tracking/store.h"
 
@@ -30,17 +31,23 @@ struct RunRow {
 class WriteCache final : public GroupCommit::Observer {
  public:
   void began(bool changed_elsewhere) override {
+    journal.begin();
     if (changed_elsewhere) undone();
   }
   void undone() override;
+  Result<> ending(db::Connection& connection) override;
   // kNotFound with MLflow's text.
   Result<RunRow> run(db::Connection& connection, std::string_view run_id);
   // As run(), and kInvalid when the run is deleted.
   Result<RunRow> active_run(db::Connection& connection, std::string_view run_id);
   void forget_runs() { runs_.clear(); }
 
+  // The chunks of metrics, with nothing left in the journal.
+  Result<MetricWriter*> settled_metrics(db::Connection& connection);
+
   KeyIds keys;
   MetricWriter metrics;
+  MetricJournal journal;
   std::atomic<uint64_t> points = 0;  // logged so far
 
  private:
@@ -58,6 +65,10 @@ struct Store::State {
       : location(std::move(where)),
         default_artifact_root(std::move(artifact_root)),
         commits(std::move(write), cache) {}
+  ~State() {
+    if (!cache.journal.empty())
+      (void)settle_journal();  // others find it settled; if it fails, they settle it
+  }
 
   // Lends an idle reader (or opens one) to read(reader), inside one transaction; read() is called a second
   // time when the connection was lost.
@@ -69,6 +80,15 @@ struct Store::State {
     give_back(std::move(reader));
     return result;
   }
+
+  // The same for what reads metrics.
+  template <class T, class Read>
+  Result<T> read_metrics(Read&& read) {
+    TRY(settle_journal());
+    return this->read<T>(read);
+  }
+  // Puts what was logged until now into its chunks.
+  Result<> settle_journal();
 
   const db::Location location;
   const std::string default_artifact_root;

@@ -423,6 +423,7 @@ TEST_F(StoreTest, a_damaged_chunk_is_named_and_harms_no_other_metric) {
   std::string id = new_run();
   ASSERT_TRUE(store.log_metric(id, {"bad", 1, 1, 0}));
   ASSERT_TRUE(store.log_metric(id, {"good", 1, 1, 0}));
+  ASSERT_EQ(history(id, "good").size(), 1u);
   {
     auto connection = db::open(db::parse_location(uri).value()).value();
     auto transaction = db::Transaction::begin(*connection, db::TransactionMode::kWrite).value();
@@ -436,7 +437,8 @@ TEST_F(StoreTest, a_damaged_chunk_is_named_and_harms_no_other_metric) {
   ASSERT_FALSE(read);
   EXPECT_EQ(read.error().code, Code::kInternal);
   EXPECT_THAT(read.error().message, HasSubstr(db::parse_location(uri).value().name()));
-  EXPECT_FALSE(store.log_metric(id, {"bad", 2, 2, 1}));
+  EXPECT_TRUE(store.log_metric(id, {"bad", 2, 2, 1}));
+  EXPECT_FALSE(store.metric_history(id, "bad"));
   EXPECT_TRUE(store.log_metric(id, {"good", 2, 2, 1}));
   EXPECT_EQ(history(id, "good").size(), 2u);
 }

@@ -231,6 +231,7 @@ Result<std::vector<Transferred>> Transfer::put(std::span<const TransferItem> ite
   std::vector<Transferred> results;
   TRY(state_.commits.run([&](db::Connection& connection) -> Result<> {
     results.clear();
+    TRY(state_.cache.settled_metrics(connection));
     RunWriter writer(connection, state_.cache);
     for (const TransferItem& item : items) results.push_back(TRY(std::visit(writer, item)));
     return {};
