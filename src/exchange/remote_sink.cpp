@@ -5,6 +5,7 @@
 
 #include "artifacts/artifact_repository.h"
 #include "base/text.h"
+#include "exchange/pushed.h"
 
 namespace tidemill::exchange {
 namespace {
@@ -13,9 +14,8 @@ using tracking::KeyValue;
 using tracking::Lifecycle;
 using tracking::Transferred;
 
-constexpr std::string_view kFrom = "tidemill.pushed_from";
+constexpr std::string_view kFrom = kPushedFromTag;
 constexpr std::string_view kParent = "mlflow.parentRunId";
-constexpr size_t kMostPairs = 100, kMostMetrics = 1000;  // in a batch
 
 Json json_of(const std::vector<KeyValue>& pairs) {
   Json list = Json::array();
@@ -52,44 +52,18 @@ Result<> RemoteSink::put_experiment(const tracking::Experiment& experiment, Repo
     report.notes.push_back(fmt::format("experiment {} is deleted and not pushed", experiment.name));
     return {};
   }
-  auto found = api_.get("experiments/get-by-name", {{"experiment_name", experiment.name}});
-  if (!found && found.error().code != Code::kNotFound) return tl::unexpected<Error>(std::move(found).error());
-  std::string id;
-  if (found) {
-    Json there = found->value("experiment", Json::object());
-    if (json_string(there, "lifecycle_stage") == "deleted")
-      return fail(Code::kConflict, "is deleted there; restore it first");
-    id = json_string(there, "experiment_id");
-    for (const auto& [key, value] : experiment.tags)
-      TRY(api_.post("experiments/set-experiment-tag",
-                    Json{{"experiment_id", id}, {"key", key}, {"value", value}}));
-  } else {
-    Json reply = TRY(
-        api_.post("experiments/create", Json{{"name", experiment.name}, {"tags", json_of(experiment.tags)}}));
-    id = json_string(reply, "experiment_id");
-  }
-  experiments_[experiment.id] = id;
-  report.experiments.add(outcome(!found));
+  PushedExperiment pushed = TRY(push_experiment(api_, experiment.name, experiment.tags));
+  report.experiments.add(outcome(pushed.is_new));
+  experiments_[experiment.id] = std::move(pushed.id);
   return {};
 }
 
 Result<RemoteSink::Pushed> RemoteSink::find_or_create_run(const tracking::Run& run,
                                                           const std::string& experiment) {
-  Json search{{"experiment_ids", {experiment}},
-              {"filter", fmt::format("tags.`{}` = '{}'", kFrom, run.info.id)},
-              {"max_results", 1}};
-  Json found = first_of(TRY(api_.post("runs/search", search)), "runs");
-  bool is_new = found.is_null();
-  if (is_new) {
-    Json reply = TRY(api_.post("runs/create", Json{{"experiment_id", experiment},
-                                                   {"user_id", run.info.user},
-                                                   {"run_name", run.info.name},
-                                                   {"start_time", run.info.start_time},
-                                                   {"tags", json_of({{std::string(kFrom), run.info.id}})}}));
-    found = reply.value("run", Json::object());
-  }
-  Json info = found.value("info", Json::object());
-  return Pushed{json_string(info, "run_id"), json_string(info, "artifact_uri"), is_new};
+  if (auto found = TRY(find_pushed_run(api_, experiment, run.info.id)))
+    return Pushed{std::move(found->id), std::move(found->artifact_uri), false};
+  PushedRun made = TRY(create_pushed_run(api_, experiment, run, {}));
+  return Pushed{std::move(made.id), std::move(made.artifact_uri), true};
 }
 
 Result<> RemoteSink::put_run(tracking::TransferredRun transferred, const Files& files, Report& report) {
@@ -105,25 +79,13 @@ Result<> RemoteSink::put_run(tracking::TransferredRun transferred, const Files& 
     else
       lost_children_.emplace_back(pushed.id, value);
   }
-  TRY(log_data(run, pushed.id));
+  TRY(push_batch(api_, pushed.id, {.metrics = {}, .params = run.params, .tags = run.tags}));
   TRY(log_lineage(run, pushed));
   TRY(put_files(files, run.info.artifact_uri, pushed.artifact_uri, report));
   end_ = Json{{"run_id", pushed.id}, {"status", tracking::to_string(run.info.status)}};
   if (run.info.end_time) (*end_)["end_time"] = *run.info.end_time;
   report.runs.add(outcome(pushed.is_new));
   return {};
-}
-
-Result<> RemoteSink::log_data(const tracking::Run& run, const std::string& id) {
-  auto log = [&](std::string_view kind, std::span<const KeyValue> pairs) -> Result<> {
-    for (; !pairs.empty(); pairs = pairs.subspan(std::min(kMostPairs, pairs.size()))) {
-      auto part = pairs.first(std::min(kMostPairs, pairs.size()));
-      TRY(api_.post("runs/log-batch", Json{{"run_id", id}, {kind, json_of({part.begin(), part.end()})}}));
-    }
-    return {};
-  };
-  TRY(log("params", run.params));
-  return log("tags", run.tags);
 }
 
 Result<> RemoteSink::log_lineage(const tracking::Run& run, const Pushed& pushed) {
@@ -156,15 +118,10 @@ Result<> RemoteSink::put_points(const std::string& run_id, std::string_view key,
                                 std::vector<tracking::Point> points, Report& report) {
   auto run = runs_.find(run_id);
   if (run == runs_.end()) return {};  // deleted
-  for (size_t at = 0; at < points.size(); at += kMostMetrics) {
-    Json metrics = Json::array();
-    for (size_t i = at; i < std::min(points.size(), at + kMostMetrics); ++i)
-      metrics.push_back(Json{{"key", key},
-                             {"value", json_of(points[i].value)},
-                             {"timestamp", points[i].timestamp},
-                             {"step", points[i].step}});
-    TRY(api_.post("runs/log-batch", Json{{"run_id", run->second}, {"metrics", std::move(metrics)}}));
-  }
+  tracking::Batch batch;
+  for (const auto& point : points)
+    batch.metrics.push_back({std::string(key), point.value, point.timestamp, point.step});
+  TRY(push_batch(api_, run->second, batch));
   report.points += points.size();
   return {};
 }

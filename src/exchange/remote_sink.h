@@ -32,7 +32,6 @@ class RemoteSink final : public Sink {
   };
   Result<std::string> there(const std::string& experiment) const;
   Result<Pushed> find_or_create_run(const tracking::Run& run, const std::string& experiment);
-  Result<> log_data(const tracking::Run& run, const std::string& id);
   Result<> log_lineage(const tracking::Run& run, const Pushed& pushed);
   Result<> end_run();  // gives the run that is being pushed its status
   Result<Pushed> find_or_create_model(const tracking::LoggedModel& model, const std::string& experiment);
