@@ -2,18 +2,17 @@
 
     docker_env_test.py FOLDER_OF_PROGRAMS
 """
-import io
 import json
 import os
 import pathlib
-import re
 import shutil
 import signal
 import subprocess
 import sys
-import tarfile
 import tempfile
 import time
+
+import small_image
 
 SKIPPED = 77
 PROGRAMS = pathlib.Path(sys.argv[1])
@@ -25,27 +24,9 @@ def skip(reason):
     sys.exit(SKIPPED)
 
 
-def files_of(program):
-    """A program and the libraries it loads."""
-    path = shutil.which(program)
-    yield path
-    for library in re.findall(r"(/\S+)", subprocess.run(["ldd", path], capture_output=True, text=True).stdout):
-        yield library
-
-
 def import_image(folder):
-    """An image with nothing but a shell and a few programs."""
     archive = folder / "image.tar"
-    with tarfile.open(archive, "w") as tar:
-        seen = set()
-        for program in ("sh", "cat", "sleep", "true"):
-            for path in files_of(program):
-                if path not in seen:
-                    seen.add(path)
-                    tar.add(os.path.realpath(path), path)
-        marker = tarfile.TarInfo("inside")
-        marker.size = 4
-        tar.addfile(marker, io.BytesIO(b"yes\n"))
+    small_image.write_archive(archive)
     done = subprocess.run(["podman", "import", "-q", str(archive), IMAGE], capture_output=True, text=True)
     if done.returncode != 0:
         skip("podman cannot import an image: " + done.stderr.strip())

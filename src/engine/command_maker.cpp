@@ -22,6 +22,8 @@ bool belongs_to_the_system(const fs::path& path) {
   return false;
 }
 
+std::string container_name(const Attempt& attempt) { return "tidemill-" + attempt.run.id; }
+
 // The values that are absolute paths of something that is there.
 std::set<fs::path> paths_in(const config::Arguments& arguments) {
   std::set<fs::path> paths;
@@ -132,10 +134,16 @@ ProcessOptions CommandMaker::process_of(size_t index, const Attempt& attempt) co
   return process;
 }
 
+std::vector<std::string> CommandMaker::clean_up_of(size_t index, const Attempt& attempt) const {
+  auto found = options_.environments.find(plan_.steps[index].project.folder);
+  if (found == options_.environments.end() || !found->second.container) return {};
+  return projects::removal(*found->second.container, container_name(attempt));
+}
+
 // The step's files are in the container where they are outside of it, so that paths mean the same.
 std::vector<std::string> CommandMaker::contained(const projects::Container& container, const Attempt& attempt,
                                                  const ProcessOptions& process) const {
-  projects::ContainedCommand inside{.name = "tidemill-" + attempt.run.id,
+  projects::ContainedCommand inside{.name = container_name(attempt),
                                     .command = attempt.command,
                                     .folder = process.working_dir,
                                     .mounts = {process.working_dir, attempt.run.artifacts},

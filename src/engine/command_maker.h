@@ -34,6 +34,8 @@ class CommandMaker {
   // fit.
   Result<> prepare(size_t step, Attempt& attempt);
   ProcessOptions process_of(size_t step, const Attempt& attempt) const;
+  // Of Minding.
+  std::vector<std::string> clean_up_of(size_t step, const Attempt& attempt) const;
 
  private:
   pipeline::Scope scope() const;

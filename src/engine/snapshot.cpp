@@ -47,9 +47,14 @@ Json describe_projects(const pipeline::Plan& plan, const Options& options) {
     if (project.environment.kind != config::EnvironmentKind::kNone)
       entry["asks_for"] = config::to_string(project.environment.kind);
     if (!project.environment.docker.image.empty()) entry["image"] = project.environment.docker.image;
-    if (auto made = options.environments.find(project.folder); made != options.environments.end())
+    if (auto made = options.environments.find(project.folder); made != options.environments.end()) {
       entry["environment"] = {{"manager", projects::to_string(made->second.manager)},
                               {"id", made->second.id}};
+      if (const auto& container = made->second.container) {
+        entry["environment"]["image_id"] = container->image;
+        if (!container->digest.empty()) entry["environment"]["image_digest"] = container->digest;
+      }
+    }
     projects[name] = std::move(entry);
     if (projects.size() >= kMostSteps) break;
   }
@@ -145,11 +150,24 @@ void Snapshot::note(size_t step, const Decision& decision) {
   steps_[plan_.steps[step].name] = {{"key", decision.key}, {"ingredients", std::move(ingredients)}};
 }
 
-Result<> Snapshot::write(const fs::path& artifacts) {
-  Gathered gathered = gathering_.get();
+Result<> Snapshot::write_early(const fs::path& artifacts) {
+  if (!gathering_.valid() || gathering_.wait_for(std::chrono::seconds(0)) != std::future_status::ready)
+    return {};
+  return write_gathered(artifacts);
+}
+
+Result<> Snapshot::write_gathered(const fs::path& artifacts) {
+  if (gathering_.valid()) gathered_ = gathering_.get();
+  if (!gathered_) return {};
   TRY(make_dirs(artifacts / kSnapshotFolder));
-  TRY(write_file_atomic(artifacts / kRecordFile, dump_json(gathered.record, 1) + "\n", Durable::no));
-  if (!gathered.diff.empty()) TRY(write_file_atomic(artifacts / kDiffFile, gathered.diff, Durable::no));
+  TRY(write_file_atomic(artifacts / kRecordFile, dump_json(gathered_->record, 1) + "\n", Durable::no));
+  if (!gathered_->diff.empty()) TRY(write_file_atomic(artifacts / kDiffFile, gathered_->diff, Durable::no));
+  gathered_.reset();
+  return {};
+}
+
+Result<> Snapshot::write(const fs::path& artifacts) {
+  TRY(write_gathered(artifacts));
   Json steps = Json::object();
   for (auto& [name, entry] : steps_) steps[name] = std::move(entry);
   return write_file_atomic(artifacts / kStepsFile, dump_json(steps) + "\n", Durable::no);

@@ -5,6 +5,7 @@
 
 #include <future>
 #include <map>
+#include <optional>
 #include <string>
 
 #include "base/json.h"
@@ -33,7 +34,10 @@ class Snapshot {
 
   // What the step's result depends on.
   void note(size_t step, const Decision& decision);
-  // Waits for what is still being gathered and writes the files into a run's artifact folder.
+  // Writes what does not change any more into a run's artifact folder, once it is gathered. Harmless when
+  // repeated; whoever looks at the run meanwhile finds its plan there.
+  Result<> write_early(const fs::path& artifacts);
+  // Waits for what is still being gathered, and writes all.
   Result<> write(const fs::path& artifacts);
 
  private:
@@ -41,11 +45,13 @@ class Snapshot {
     Json record;
     std::string diff;  // of what was not committed; "" when there is none
   };
+  Result<> write_gathered(const fs::path& artifacts);
   static Gathered gather(const pipeline::Plan& plan, const Options& options);
 
   const pipeline::Plan& plan_;
   std::map<std::string, Json> steps_;
   std::future<Gathered> gathering_;
+  std::optional<Gathered> gathered_;  // and not written yet
 };
 
 }  // namespace tidemill::engine

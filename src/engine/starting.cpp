@@ -158,7 +158,8 @@ Minding Execution::minding_of(size_t index, const Attempt& attempt) const {
                   .timeout = plan_.steps[index].settings.timeout,
                   .grace = options_.kill_grace,
                   .keep_open = {},
-                  .secrets = attempt.secrets};
+                  .secrets = attempt.secrets,
+                  .clean_up = commands_.clean_up_of(index, attempt)};
   // As long as the process lives, no other run makes the same, and what it holds of the machine is taken.
   if (int lock = locks_->descriptor(attempt.decision.key); lock >= 0) minding.keep_open.push_back(lock);
   if (attempt.grant.held) minding.keep_open.push_back(attempt.grant.held.get());

@@ -31,10 +31,17 @@ Result<std::string> find_engine() {
               "local");
 }
 
-// The id of an image that is on this machine; "" when it is not.
-Result<std::string> image_id(const std::string& engine, const std::string& image) {
-  Captured run = TRY(run_command({engine, "image", "inspect", "--format", "{{.Id}}", image}, kPatience));
-  return run.exit.ok() ? std::string(trim(run.output)) : "";
+// An image that is on this machine; its id is "" when it is not.
+struct Image {
+  std::string id, digest;
+};
+Result<Image> find_image(const std::string& engine, const std::string& name) {
+  Captured run = TRY(run_command(
+      {engine, "image", "inspect", "--format", "{{.Id}}{{range .RepoDigests}} {{.}}{{end}}", name},
+      kPatience));
+  if (!run.exit.ok()) return Image{};
+  std::vector<std::string> words = split(trim(run.output), ' ');
+  return Image{words[0], words.size() > 1 ? words[1] : ""};
 }
 
 std::vector<std::string> absolute(const std::vector<std::string>& volumes, const fs::path& folder) {
@@ -45,8 +52,9 @@ std::vector<std::string> absolute(const std::vector<std::string>& volumes, const
 }
 
 Container container_of(const config::DockerEnvironment& wanted, const fs::path& folder, std::string engine,
-                       std::string image) {
-  return {std::move(engine), std::move(image), absolute(wanted.volumes, folder), wanted.variables};
+                       Image image) {
+  return {std::move(engine), std::move(image.id), std::move(image.digest), absolute(wanted.volumes, folder),
+          wanted.variables};
 }
 
 fs::path settings_file(const fs::path& kept) { return kept / "containers.conf"; }
@@ -93,32 +101,36 @@ Result<fs::path> find_settings(const Container& container, const fs::path& kept)
 Result<FoundContainer> find_container(const config::DockerEnvironment& wanted, const fs::path& folder,
                                       const fs::path& kept) {
   std::string engine = TRY(find_engine());
-  std::string image = TRY(image_id(engine, wanted.image));
-  if (image.empty()) image = wanted.image;  // whatever it will be: no result was made with it
+  Image image = TRY(find_image(engine, wanted.image));
+  if (image.id.empty()) image.id = wanted.image;  // whatever it will be: no result was made with it
   return FoundContainer{container_of(wanted, folder, std::move(engine), image),
-                        known_settings(kept, image).value_or(fs::path())};
+                        known_settings(kept, image.id).value_or(fs::path())};
 }
 
 Result<FoundContainer> make_container(const config::DockerEnvironment& wanted, const fs::path& folder,
                                       const fs::path& kept) {
   std::string engine = TRY(find_engine());
-  std::string image = TRY(image_id(engine, wanted.image));
+  Image image = TRY(find_image(engine, wanted.image));
   TRY(make_dirs(kept));
   // What is left of steps whose engine was killed with them; young ones may be about to start.
   (void)run_command({engine, "container", "prune", "--force", "--filter", fmt::format("label={}", kLabel),
                      "--filter", "until=10m"},
                     kPatience);
-  if (image.empty()) {
+  if (image.id.empty()) {
     log_info("image {}: pulling it (log: {})", wanted.image, (kept / "pull.log").string());
     TRY_IN(fmt::format("image {}", wanted.image),
            run_long({{engine, "pull", wanted.image}, "/", kept / "pull.log"}));
-    image = TRY(image_id(engine, wanted.image));
+    image = TRY(find_image(engine, wanted.image));
   }
   Container container = container_of(wanted, folder, std::move(engine), image);
-  if (auto known = known_settings(kept, image)) return FoundContainer{std::move(container), *known};
+  if (auto known = known_settings(kept, image.id)) return FoundContainer{std::move(container), *known};
   const fs::path settings = TRY_IN(fmt::format("image {}", wanted.image), find_settings(container, kept));
-  TRY(write_file_atomic(mark_of(kept, image), dump_json(Json{{"settings", settings.string()}})));
+  TRY(write_file_atomic(mark_of(kept, image.id), dump_json(Json{{"settings", settings.string()}})));
   return FoundContainer{std::move(container), settings};
+}
+
+std::vector<std::string> removal(const Container& container, const std::string& name) {
+  return {container.engine, "rm", "--force", name};
 }
 
 std::vector<std::string> command_line(const Container& container, const ContainedCommand& contained) {

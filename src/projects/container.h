@@ -16,6 +16,7 @@ namespace tidemill::projects {
 struct Container {
   std::string engine;                // the program that runs it
   std::string image;                 // its id: what the name means today
+  std::string digest;                // NAME@sha256:... of the registry it came from; "": from none
   std::vector<std::string> volumes;  // HOST:CONTAINER[:OPTIONS]
   std::vector<std::pair<std::string, std::optional<std::string>>> variables;  // no value: the machine's own
 };
@@ -41,6 +42,8 @@ struct ContainedCommand {
   std::set<fs::path> mounts;           // files and folders that are inside what they are outside
   std::vector<std::string> variables;  // names of those that the engine's process has and the command gets
 };
+// Removes the container of this name, also while it runs: what its engine keeps when its client was killed.
+std::vector<std::string> removal(const Container& container, const std::string& name);
 // It shares the machine's network, so that the tracking server on loopback is reached.
 std::vector<std::string> command_line(const Container& container, const ContainedCommand& contained);
 

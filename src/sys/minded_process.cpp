@@ -120,6 +120,7 @@ void pass_on_output(const MaskedOutput& output, int process) {
 
 struct MinderSetup {
   ChildSetup child;
+  ChildSetup clean_up;  // program: nullptr when there is nothing to do
   MaskedOutput output;
   const int* keep_open;  // ascending
   size_t keep_count;
@@ -207,6 +208,21 @@ pid_t start_minded(MinderSetup& setup) {
   _exit(0);
 }
 
+// Runs a program to its end, or until its time is up.
+void run_briefly(ChildSetup& setup, int seconds) {
+  setup.parent = getpid();
+  setup.report = -1;
+  setup.input = setup.output = setup.errors = ::open("/dev/null", O_RDWR);
+  pid_t pid = vfork();
+  if (pid == 0) run_child(setup);
+  ::close(setup.input);
+  if (pid < 0) return;
+  pollfd ended{static_cast<int>(syscall(SYS_pidfd_open, pid, 0)), POLLIN, 0};
+  if (poll(&ended, 1, seconds * 1000) <= 0) ::kill(pid, SIGKILL);
+  while (waitpid(pid, nullptr, 0) < 0 && errno == EINTR) {
+  }
+}
+
 // The minder's whole life. All signals are blocked when it begins.
 [[noreturn]] void mind(MinderSetup& setup) {
   setsid();
@@ -235,6 +251,8 @@ pid_t start_minded(MinderSetup& setup) {
   while (wait4(pid, &status, 0, &usage) < 0 && errno == EINTR) {
   }
   end_descendants();
+  if (setup.clean_up.program != nullptr && (stop_cause != 0 || WIFSIGNALED(status)))
+    run_briefly(setup.clean_up, kCleaningSeconds);
   if (setup.output.mask != nullptr) {
     while (pass_on_piece(setup.output) > 0) {
     }
@@ -353,8 +371,10 @@ Result<MindedProcess> MindedProcess::start(const ProcessOptions& options, const 
   struct flock lock = whole_file();
   if (fcntl(record.get(), F_OFD_SETLK, &lock) != 0)
     return tl::unexpected<Error>(errno_error("lock " + minding.record.string(), errno));
-  CStrings argv{options.argv, {}};
+  CStrings argv{options.argv, {}}, clean_up{minding.clean_up, {}};
   CStrings env = child_environment(options);
+  fs::path clean_up_program;
+  if (!minding.clean_up.empty()) clean_up_program = TRY(resolve_program(minding.clean_up[0]));
   std::vector<int> keep = minding.keep_open;
   keep.push_back(record.get());
   std::optional<Mask> mask;
@@ -383,6 +403,16 @@ Result<MindedProcess> MindedProcess::start(const ProcessOptions& options, const 
                 .new_group = true,
                 .parent = -1,
                 .report = -1},
+      .clean_up = {.program = minding.clean_up.empty() ? nullptr : clean_up_program.c_str(),
+                   .argv = clean_up.array(),
+                   .env = env.array(),
+                   .working_dir = nullptr,
+                   .input = -1,
+                   .output = -1,
+                   .errors = -1,
+                   .new_group = true,
+                   .parent = -1,
+                   .report = -1},
       .output = {pipe_read.get(), streams.output_file.get(), mask ? &*mask : nullptr},
       .keep_open = keep.data(),
       .keep_count = keep.size(),
@@ -437,6 +467,12 @@ void MindedProcess::kill() { state_->signal(SIGUSR1); }
 bool is_minded(const fs::path& record) {
   auto file = open_file(record, O_RDWR);
   return file && is_locked(*file);
+}
+
+std::optional<pid_t> minder_of(const fs::path& record) {
+  auto running = read_running(record);
+  if (!running || !is_minded(record)) return std::nullopt;
+  return running->minder;
 }
 
 bool was_minded(const fs::path& record) { return read_running(record).has_value(); }

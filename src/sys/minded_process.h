@@ -30,7 +30,11 @@ struct Minding {
   std::chrono::milliseconds grace{10'000};  // between SIGTERM and SIGKILL
   std::vector<int> keep_open;               // descriptors that the minder holds until the process has ended
   std::vector<std::string> secrets;         // the minder sees to it that the output file does not hold them
+  // Run by the minder when the process was stopped or killed: ends what it has left in somebody else's care,
+  // as a container in that of its engine. Empty: nothing. It has kCleaningSeconds.
+  std::vector<std::string> clean_up;
 };
+inline constexpr int kCleaningSeconds = 30;
 
 enum class StopCause { kNone, kTimeout, kAsked };
 
@@ -72,6 +76,8 @@ class MindedProcess {
 
 // Whether the process still runs that this file is the record of.
 bool is_minded(const fs::path& record);
+// The minder, while it lives: what it minds is below it.
+std::optional<pid_t> minder_of(const fs::path& record);
 // Whether it was ever started.
 bool was_minded(const fs::path& record);
 // How it ended; nullopt when it has not, or when its minder was killed or went down with the machine.

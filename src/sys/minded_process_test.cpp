@@ -35,7 +35,12 @@ class Minded : public testing::Test {
     return {.argv = {"sh", "-c", script}, .working_dir = dir_.path(), .output_file = file("log")};
   }
   Minding minding(Minding::Survival survival = Minding::Survival::kOutlivesStarter) const {
-    return {.record = file("record"), .survival = survival, .timeout = {}, .keep_open = {}, .secrets = {}};
+    return {.record = file("record"),
+            .survival = survival,
+            .timeout = {},
+            .keep_open = {},
+            .secrets = {},
+            .clean_up = {}};
   }
   pid_t pid_in(const char* name) const {
     pid_t pid = 0;
@@ -59,6 +64,31 @@ class Minded : public testing::Test {
   }
   TempDir dir_ = TempDir::create().value();
 };
+
+TEST_F(Minded, WhatItHasLeftElsewhereIsCleanedUpBeforeItCountsAsEnded) {
+  Minding minded = minding();
+  minded.grace = 50ms;
+  minded.clean_up = {"sh", "-c", fmt::format("sleep 0.2; echo {} > {}", "$0", file("cleaned").string()),
+                     "x y"};
+  auto process =
+      MindedProcess::start(shell("trap '' TERM; echo > ready; while :; do sleep 0.1; done"), minded);
+  ASSERT_TRUE(process);
+  wait_until([&] { return fs::exists(file("ready")); });
+  process->stop();
+  process->wait();
+  EXPECT_EQ(read_file(file("cleaned")).value_or(""), "x y\n");
+  EXPECT_EQ(read_end(file("record"))->stopped, StopCause::kAsked);
+}
+
+TEST_F(Minded, WhatEndsByItselfHasLeftNothing) {
+  Minding minded = minding();
+  minded.clean_up = {"touch", file("cleaned").string()};
+  auto process = MindedProcess::start(shell("exit 3"), minded);
+  ASSERT_TRUE(process);
+  process->wait();
+  EXPECT_FALSE(fs::exists(file("cleaned")));
+  EXPECT_TRUE(read_end(file("record")));
+}
 
 TEST_F(Minded, WritesDownHowItEnded) {
   auto process = MindedProcess::start(
