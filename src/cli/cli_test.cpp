@@ -1,8 +1,6 @@
 // The program as its users meet it: command lines in, text and exit statuses out.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <pty.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <csignal>
@@ -452,32 +450,6 @@ TEST_F(Cli, AFullDiskBehindStdoutIsAnError) {
           .value();
   EXPECT_EQ(list.exit.status, 1);
   EXPECT_THAT(list.errors, HasSubstr("stdout"));
-}
-
-TEST_F(Cli, DrawsProgressOnATerminal) {
-  write_project("a",
-                R"(echo '{{"label":"a","unit":"images","note":"loss 1.5","done":30,"total":60,"seconds":1}}')"
-                " > $TIDEMILL_PROGRESS_FILE; sleep 1");
-  write("pipeline.yaml", "name: p\nsteps:\n  a: {project: a}\n");
-  winsize size{24, 120, 0, 0};
-  int terminal = -1;
-  pid_t pid = forkpty(&terminal, nullptr, nullptr, &size);
-  if (pid == 0) {
-    setenv("TERM", "xterm", 1);
-    execl(kProgram.c_str(), "tidemill", "run", dir_.path().c_str(), "--store", store().c_str(), nullptr);
-    _exit(127);
-  }
-  std::string out;
-  char buffer[4096];
-  for (ssize_t got; (got = ::read(terminal, buffer, sizeof buffer)) > 0;)
-    out.append(buffer, static_cast<size_t>(got));
-  int status = 0;
-  waitpid(pid, &status, 0);
-  close(terminal);
-  EXPECT_EQ(status, 0);
-  EXPECT_THAT(out, HasSubstr("━"));
-  EXPECT_THAT(out, HasSubstr("loss 1.5"));
-  EXPECT_THAT(out, HasSubstr("✓"));
 }
 
 TEST_F(Cli, NamesTheModelServerWhenItIsMissing) {

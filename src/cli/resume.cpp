@@ -14,6 +14,7 @@ struct ResumeOptions {
   std::string run_id;
   std::vector<std::string> params;
   int max_parallel = 0;
+  bool plain = false;
 };
 
 // The parameters that were given then, with those that are given now in their place.
@@ -40,6 +41,7 @@ Result<int> resume(const Context& context, const ResumeOptions& options) {
     request = TRY(parse_request(*text));
   }
   request.options.params = TRY(merged(request.options.params, options.params));
+  request.options.plain = options.plain;
   if (options.max_parallel > 0) request.options.max_parallel = options.max_parallel;
   return run(context, request.options, EarlierRun{options.run_id, request.port});
 }
@@ -61,6 +63,7 @@ void add_resume(CLI::App& app, Context& context) {
   command->add_option("-P,--param-list", options->params, "Another value than before, NAME=VALUE; repeatable")
       ->allow_extra_args(false);
   command->add_option("--max-parallel", options->max_parallel, "Steps at a time")->check(CLI::Range(1, 1024));
+  command->add_flag("--plain", options->plain, "Plain lines, also on a terminal");
   add_common_options(*command, context);
   command->footer(
       "What is done and has not changed since is kept, what still runs is taken over, the rest runs.\n"

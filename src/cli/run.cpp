@@ -12,6 +12,7 @@
 #include "cli/run_printer.h"
 #include "config/mlproject.h"
 #include "config/pipeline_file.h"
+#include "engine/earlier.h"
 #include "engine/engine.h"
 #include "engine/inputs.h"
 #include "engine/step_check.h"
@@ -19,6 +20,7 @@
 #include "pipeline/selection.h"
 #include "projects/environment.h"
 #include "projects/source.h"
+#include "sys/terminal.h"
 
 #include <CLI/CLI.hpp>
 
@@ -248,7 +250,9 @@ Result<int> run(const Context& context, RunOptions& options, const std::optional
   std::optional<RunPrinter> printer;
   engine::Listener listener = [](const engine::Event& event) { (void)print(event_json(event) + "\n"); };
   if (!context.json) {
-    printer.emplace();
+    const bool live = !options.plain && is_terminal(STDERR_FILENO);
+    printer.emplace(live ? RunPrinter::Look::kLive : RunPrinter::Look::kPlain,
+                    engine::attempts_folder(how.state_dir));
     listener = [&printer](const engine::Event& event) { printer->on(event); };
   }
   auto outcome = TRY(execute(options, work, std::move(how), store, listener, earlier));
@@ -332,6 +336,7 @@ void add_run(CLI::App& app, Context& context) {
   command->add_flag("-k,--keep-going", options->keep_going,
                     "After a failure, go on with the steps that do not need the one that failed");
   command->add_flag("--no-cache", options->no_cache, "Neither reuse earlier results nor keep these");
+  command->add_flag("--plain", options->plain, "Plain lines, also on a terminal");
   add_common_options(*command, context);
   command->footer(
       "Examples:\n"

@@ -27,6 +27,7 @@ struct RunOptions {
   bool force = false;
   bool no_cache = false;
   bool keep_going = false;
+  bool plain = false;
   std::vector<std::string> forced_steps;
   std::vector<tracking::KeyValue> tags;  // of the pipeline's run
   pipeline::Selection selection;

@@ -2,6 +2,8 @@
 
 #include <unistd.h>
 
+#include <algorithm>
+
 #include "base/json.h"
 #include "base/text.h"
 
@@ -9,6 +11,9 @@ namespace tidemill::cli {
 namespace {
 
 using engine::StepState;
+
+constexpr double kTickSeconds = 0.2;
+constexpr double kFrameSeconds = 0.05;  // between two frames, at least: steps may take less than that
 
 void write_stderr(std::string_view text) {
   [[maybe_unused]] ssize_t written = ::write(STDERR_FILENO, text.data(), text.size());
@@ -73,85 +78,100 @@ Json json_of(const engine::RunFinished& e) {
           {"seconds", e.seconds}};
 }
 
-std::string mark_of(StepState state, bool colour) {
-  switch (state) {
-    case StepState::kFinished:
-      return styled("✓", Style::kGreen, colour);
-    case StepState::kReused:
-      return styled("=", Style::kGreen, colour);
-    case StepState::kFailed:
-      return styled("✗", Style::kRed, colour);
-    case StepState::kKilled:
-      return styled("■", Style::kRed, colour);
-    default:
-      return styled("·", Style::kDim, colour);
-  }
-}
-
-std::string padded(const std::string& text, size_t width) {
-  return text + std::string(width - std::min(width, display_width(text)), ' ');
-}
-
 }  // namespace
 
 std::string event_json(const engine::Event& event) {
   return std::visit([](const auto& e) { return dump_json(json_of(e)); }, event);
 }
 
-RunPrinter::RunPrinter() : terminal_(is_terminal(STDERR_FILENO)), colour_(use_colour(STDERR_FILENO)) {
-  if (terminal_) ticker_ = std::thread([this] { tick(); });
+RunPrinter::RunPrinter(Look look, fs::path attempts)
+    : live_(look == Look::kLive),
+      colour_(use_colour(STDERR_FILENO)),
+      watch_(std::move(attempts)),
+      lines_(STDERR_FILENO) {
+  if (live_) ticker_ = std::thread([this] { tick(); });
 }
 
 RunPrinter::~RunPrinter() {
   {
     std::lock_guard lock(mutex_);
     stopping_ = true;
-    running_.clear();
-    if (terminal_) redraw("");
   }
   stop_.notify_all();
   if (ticker_.joinable()) ticker_.join();
+  if (live_) lines_.draw(above_, {});
 }
 
 void RunPrinter::on(const engine::Event& event) {
   std::lock_guard lock(mutex_);
   std::visit([this](const auto& e) { show(e); }, event);
+  if (live_ && since_drawn_.seconds() >= kFrameSeconds) draw();
 }
 
 void RunPrinter::tick() {
   std::unique_lock lock(mutex_);
-  while (!stop_.wait_for(lock, std::chrono::milliseconds(200), [this] { return stopping_; }))
-    if (!running_.empty()) redraw("");
+  while (!stop_.wait_for(lock, std::chrono::duration<double>(kTickSeconds), [this] { return stopping_; }))
+    draw();
+}
+
+void RunPrinter::draw() {
+  const Screen screen{terminal_width(STDERR_FILENO), terminal_height(STDERR_FILENO), colour_};
+  const size_t log_lines = log_lines_shown(running_.size(), screen);
+  RunView view{.running = {}, .counts = counts_, .seconds = since_start_.seconds()};
+  for (Running& running : running_) {
+    if (view.running.size() >= static_cast<size_t>(screen.height)) {
+      view.running.resize(running_.size());  // they are only counted
+      break;
+    }
+    running.step.seconds = running.since_start.seconds();
+    running.step.load = watch_.load(running.run_id);
+    if (log_lines > 0) running.step.last_lines = engine::last_lines(running.log, log_lines);
+    view.running.push_back(running.step);
+  }
+  lines_.draw(std::exchange(above_, ""),
+              running_.empty() ? std::vector<std::string>() : lines_of(view, screen));
+  since_drawn_.restart();
 }
 
 void RunPrinter::show(const engine::RunStarted& started) {
   for (const auto& step : started.steps) name_width_ = std::max(name_width_, display_width(step));
+  counts_ = {.waiting = started.steps.size()};
+  folded_ = live_ && started.steps.size() > static_cast<size_t>(terminal_height(STDERR_FILENO));
   print(fmt::format("run {}  {}  experiment {}{}\n", styled(started.run_name, Style::kBold, colour_),
                     started.run_id, started.experiment, started.resumed ? ", resumed" : ""));
 }
 
 void RunPrinter::show(const engine::StepStarted& started) {
+  --counts_.waiting;
+  ++counts_.running;
   Running running;
-  running.step = started.step;
+  running.step.name = started.step;
+  running.run_id = started.run_id;
+  running.log = started.log;
   running_.push_back(std::move(running));
   std::string why = started.reason.empty() ? "" : ": " + started.reason;
-  if (terminal_) {
-    redraw("");
-  } else {
-    print(fmt::format("  {}  started{}\n", padded(started.step, name_width_), why));
-  }
+  if (!live_) print(fmt::format("  {}  started{}\n", padded(started.step, name_width_), why));
 }
 
 void RunPrinter::show(const engine::StepProgress& progress) {
   for (auto& running : running_)
-    if (running.step == progress.step)
-      running.progress = {progress.label, progress.unit,  progress.note,
-                          progress.done,  progress.total, progress.seconds};
-  if (terminal_) redraw("");
+    if (running.step.name == progress.step)
+      running.step.progress = ProgressState{progress.label, progress.unit,  progress.note,
+                                            progress.done,  progress.total, progress.seconds};
+}
+
+void RunPrinter::take_off(const std::string& step, StepState now) {
+  auto runs = [&](const Running& running) { return running.step.name == step; };
+  auto found = std::find_if(running_.begin(), running_.end(), runs);
+  --(found == running_.end() ? counts_.waiting : counts_.running);
+  ++counts_.of(now);
+  if (found == running_.end()) return;
+  watch_.forget(found->run_id);
+  running_.erase(found);
 }
 
 void RunPrinter::show(const engine::AttemptFailed& failed) {
-  std::erase_if(running_, [&](const Running& running) { return running.step == failed.step; });
+  take_off(failed.step, StepState::kWaiting);
   std::string wait = failed.wait_seconds > 0 ? " in " + human_duration(failed.wait_seconds) : "";
   std::string text = fmt::format("{} {}  {}  attempt {} failed: {}; again{}\n",
                                  styled("↻", Style::kYellow, colour_), padded(failed.step, name_width_),
@@ -162,7 +182,9 @@ void RunPrinter::show(const engine::AttemptFailed& failed) {
 }
 
 void RunPrinter::show(const engine::StepFinished& finished) {
-  std::erase_if(running_, [&](const Running& running) { return running.step == finished.step; });
+  take_off(finished.step, finished.state);
+  const bool is_news = finished.state == StepState::kFailed || finished.state == StepState::kKilled;
+  if (folded_ && !is_news && finished.notes.empty()) return;
   bool ran = finished.state != StepState::kSkipped && finished.state != StepState::kReused;
   std::string text =
       fmt::format("{} {}  {}", mark_of(finished.state, colour_), padded(finished.step, name_width_),
@@ -186,6 +208,7 @@ void RunPrinter::show(const engine::StepFinished& finished) {
 }
 
 void RunPrinter::show(const engine::RunFinished& finished) {
+  if (folded_) print(counts_.text() + "\n");
   print(fmt::format(
       "{} in {}\n",
       styled(tracking::to_string(finished.status),
@@ -193,33 +216,11 @@ void RunPrinter::show(const engine::RunFinished& finished) {
       human_duration(finished.seconds)));
 }
 
-std::string RunPrinter::line_of(const Running& running, int width) const {
-  std::string head =
-      fmt::format("{} {}", styled("●", Style::kCyan, colour_), padded(running.step, name_width_));
-  int left = width - static_cast<int>(name_width_) - 4;
-  ProgressState progress = running.progress;
-  if (progress.total == 0 && progress.done == 0)
-    return head + "  " + human_duration(running.since_start.seconds());
-  if (progress.label == running.step) progress.label.clear();
-  return head + "  " + progress.bar(left);
-}
-
 void RunPrinter::print(const std::string& text) {
-  if (terminal_) {
-    redraw(text);
-  } else {
+  if (live_)
+    above_ += text;
+  else
     write_stderr(text);
-  }
-}
-
-void RunPrinter::redraw(const std::string& text_above) {
-  std::string out;
-  if (lines_drawn_ > 0) out += fmt::format("\x1b[{}A", lines_drawn_);
-  out += "\r\x1b[J" + text_above;
-  int width = terminal_width(STDERR_FILENO) - 1;
-  for (const auto& running : running_) out += line_of(running, width) + "\n";
-  lines_drawn_ = running_.size();
-  write_stderr(out);
 }
 
 }  // namespace tidemill::cli

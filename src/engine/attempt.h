@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "base/files.h"
+#include "base/time.h"
 #include "engine/machine.h"
 #include "engine/record.h"
 #include "engine/step_cache.h"
@@ -24,6 +25,7 @@ struct Attempt {
   fs::path log, progress_file;
   fs::path checkpoints;       // a folder that all attempts of the step share; "": there is none
   double shown_seconds = -1;  // of the progress that the listener was told last
+  Stopwatch since_asked;      // what it logs, for want of a progress file
 };
 
 // What is left of an attempt when its step begins once more.

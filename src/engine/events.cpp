@@ -22,6 +22,13 @@ std::string_view to_string(StepState state) {
   return "";
 }
 
+StepState step_state(std::string_view text) {
+  using enum StepState;
+  for (StepState state : {kRunning, kFinished, kReused, kFailed, kSkipped, kKilled})
+    if (text == to_string(state)) return state;
+  return kWaiting;
+}
+
 std::string_view to_string(Foreseen::What what) {
   switch (what) {
     case Foreseen::What::kRun:

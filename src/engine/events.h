@@ -13,6 +13,7 @@ namespace tidemill::engine {
 
 enum class StepState { kWaiting, kRunning, kFinished, kReused, kFailed, kSkipped, kKilled };
 std::string_view to_string(StepState state);  // "waiting", ...
+StepState step_state(std::string_view text);  // of to_string(); another word: kWaiting
 // Whether steps that need this one may run.
 inline bool succeeded(StepState state) {
   return state == StepState::kFinished || state == StepState::kReused;
@@ -32,7 +33,8 @@ struct StepStarted {
   std::string command;
   fs::path log, artifacts;
 };
-// While a step runs, about five times a second, when the step tells of its progress (sys/terminal.h).
+// While a step runs, about five times a second, when the step tells of its progress (sys/terminal.h); about
+// once a second, when it logs of it (step_watch.h).
 struct StepProgress {
   std::string step;
   std::string label, unit, note;

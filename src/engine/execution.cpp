@@ -7,8 +7,8 @@
 #include "base/text.h"
 #include "engine/provenance.h"
 #include "engine/step_check.h"
+#include "engine/step_watch.h"
 #include "sys/signals.h"
-#include "sys/terminal.h"
 
 namespace tidemill::engine {
 namespace {
@@ -18,6 +18,7 @@ using std::chrono::milliseconds;
 using tracking::RunStatus;
 
 constexpr milliseconds kTick{200};
+constexpr double kAskSeconds = 1;  // between two looks at what a step logs
 
 size_t most_parallel(const pipeline::Plan& plan, const Options& options) {
   int limit = options.max_parallel > 0 ? options.max_parallel : plan.max_parallel;
@@ -137,6 +138,8 @@ Result<> Execution::loop(Phase phase) {
     if (interrupted() && !stopping_) stop_all();
     if (scheduler_.ending()) give_up_retries();
     report_progress();
+    if (record_.is_pipeline())
+      (void)snapshot_->write_early(record_.artifacts());  // an error comes at the end again
   }
   skip_the_rest(phase, stopping_ ? "interrupted" : "another step failed");
   return {};
@@ -187,9 +190,17 @@ void Execution::abandon() {
   if (record_.is_pipeline()) mark_failed(record_.run_id());
 }
 
+std::optional<ProgressState> Execution::progress_of_attempt(size_t step, Attempt& attempt) {
+  auto told = read_progress(attempt.progress_file);
+  if (told || attempt.since_asked.seconds() < kAskSeconds) return told;
+  attempt.since_asked.restart();
+  auto run = store_.run(attempt.run.id);
+  return run ? progress_of(*run, plan_.steps[step].settings.figures) : std::nullopt;
+}
+
 void Execution::report_progress() {
   for (auto& [step, attempt] : attempts_) {
-    auto progress = read_progress(attempt.progress_file);
+    auto progress = progress_of_attempt(step, attempt);
     if (!progress || progress->seconds == attempt.shown_seconds) continue;
     attempt.shown_seconds = progress->seconds;
     listener_(StepProgress{plan_.steps[step].name, progress->label, progress->unit, progress->note,

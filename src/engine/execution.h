@@ -26,6 +26,7 @@
 #include "engine/step_cache.h"
 #include "engine/supervisor.h"
 #include "engine/validation.h"
+#include "sys/terminal.h"
 
 namespace tidemill::engine {
 
@@ -54,6 +55,8 @@ class Execution {
   void stop_all();
   Result<> end();
   void abandon();
+  // What the step's program tells, or else what can be seen of it in what it logs.
+  std::optional<ProgressState> progress_of_attempt(size_t step, Attempt& attempt);
   void report_progress();
   Result<> commit();
 

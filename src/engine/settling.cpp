@@ -1,5 +1,6 @@
 // How attempts end: judged, recorded, and perhaps made again.
 #include "engine/execution.h"
+#include "engine/step_watch.h"
 #include "engine/verdict.h"
 
 namespace tidemill::engine {

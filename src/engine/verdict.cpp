@@ -58,15 +58,4 @@ std::vector<tracking::Metric> usage_metrics(const MindedEnd& end) {
           {"system/step_memory_megabytes", static_cast<double>(exit.max_resident_bytes) / 1e6, now, 0}};
 }
 
-std::vector<std::string> last_lines(const fs::path& log, size_t count) {
-  std::string text = read_file(log).value_or("");
-  constexpr size_t kTail = 64 << 10;
-  if (text.size() > kTail) text.erase(0, text.size() - kTail);
-  while (!text.empty() && text.back() == '\n') text.pop_back();
-  if (text.empty()) return {};
-  std::vector<std::string> lines = split(text, '\n');
-  if (lines.size() > count) lines.erase(lines.begin(), lines.end() - static_cast<std::ptrdiff_t>(count));
-  return lines;
-}
-
 }  // namespace tidemill::engine

@@ -24,7 +24,5 @@ Result<Verdict> judge(const Ended& ended, const config::StepSettings& settings, 
 
 tracking::RunStatus run_status(StepState state);
 std::vector<tracking::Metric> usage_metrics(const MindedEnd& end);
-// At most `count` of the log's last lines.
-std::vector<std::string> last_lines(const fs::path& log, size_t count);
 
 }  // namespace tidemill::engine

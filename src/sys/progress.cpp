@@ -21,9 +21,13 @@ std::string amount_with_unit(uint64_t count, const std::string& unit) {
   return unit == "bytes" ? human_bytes(count) : human_count(count) + " " + unit;
 }
 
+// Of a terminal's width; a narrow one has more use for words.
+int bar_width(int width) { return width < 24 ? 0 : std::clamp(width / 4, 6, 20); }
+
 std::string rate(const ProgressState& state) {
   if (state.seconds <= 0) return "";
   auto per_second = static_cast<uint64_t>(static_cast<double>(state.done) / state.seconds);
+  if (state.unit.empty() || per_second == 0) return "";
   return amount_with_unit(per_second, state.unit) + "/s";
 }
 
@@ -32,17 +36,6 @@ std::string drawn_bar(double fraction, int width) {
   std::string bar;
   for (int i = 0; i < width; ++i) bar += i < filled ? "━" : "╌";
   return bar;
-}
-
-std::string cut(std::string text, int width) {
-  if (static_cast<int>(display_width(text)) <= width) return text;
-  size_t columns = 0, end = 0;
-  for (; end < text.size(); ++end)
-    if ((static_cast<unsigned char>(text[end]) & 0xC0) != 0x80 &&
-        ++columns > static_cast<size_t>(std::max(width, 0)))
-      break;
-  text.resize(end);
-  return text;
 }
 
 std::string to_json(const ProgressState& state) {
@@ -60,9 +53,12 @@ std::string ProgressState::bar(int width) const {
   std::vector<std::string> parts{label};
   if (total > 0) {
     double fraction = std::min(1.0, static_cast<double>(done) / static_cast<double>(total));
-    parts.push_back(fmt::format("{} {:3.0f} %", drawn_bar(fraction, 20), fraction * 100));
+    if (int columns = bar_width(width); columns > 0)
+      parts.push_back(fmt::format("{} {:3.0f} %", drawn_bar(fraction, columns), fraction * 100));
+    else
+      parts.push_back(fmt::format("{:.0f} %", fraction * 100));
     std::string of = unit == "bytes" ? amount(total, unit) : amount_with_unit(total, unit);
-    parts.push_back(fmt::format("{} / {}", amount(done, unit), of));
+    if (!unit.empty()) parts.push_back(fmt::format("{} / {}", amount(done, unit), of));
   } else {
     parts.push_back(amount_with_unit(done, unit));
   }
@@ -72,7 +68,7 @@ std::string ProgressState::bar(int width) const {
                     " left");
   parts.push_back(note);
   std::erase(parts, "");
-  return cut(join(parts, "  "), width);
+  return cut_to_width(join(parts, "  "), width);
 }
 
 std::optional<ProgressState> read_progress(const fs::path& file) {

@@ -3,7 +3,10 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdlib>
+
+#include "base/text.h"
 
 namespace tidemill {
 namespace {
@@ -19,6 +22,8 @@ bool is_number(std::string_view cell) {
          cell.find_first_not_of("0123456789.,+-eE %") == std::string_view::npos;
 }
 
+bool continues_character(char c) { return (static_cast<unsigned char>(c) & 0xC0) == 0x80; }
+
 }  // namespace
 
 bool is_terminal(int fd) {
@@ -29,6 +34,11 @@ bool is_terminal(int fd) {
 int terminal_width(int fd) {
   winsize size{};
   return ioctl(fd, TIOCGWINSZ, &size) == 0 && size.ws_col > 0 ? size.ws_col : 80;
+}
+
+int terminal_height(int fd) {
+  winsize size{};
+  return ioctl(fd, TIOCGWINSZ, &size) == 0 && size.ws_row > 0 ? size.ws_row : 24;
 }
 
 bool use_colour(int fd) {
@@ -48,11 +58,55 @@ size_t display_width(std::string_view text) {
   for (size_t i = 0; i < text.size(); ++i) {
     if (text[i] == '\x1b') {
       while (i < text.size() && text[i] != 'm') ++i;
-    } else if ((static_cast<unsigned char>(text[i]) & 0xC0) != 0x80) {
+    } else if (!continues_character(text[i])) {
       ++width;
     }
   }
   return width;
+}
+
+std::string cut_to_width(std::string_view text, int width) {
+  if (width <= 0) return "";
+  if (display_width(text) <= static_cast<size_t>(width)) return std::string(text);
+  std::string out;
+  int columns = 0;
+  bool styled = false;
+  for (size_t i = 0; i < text.size(); ++i) {
+    if (text[i] == '\x1b') {
+      size_t end = std::min(text.find('m', i), text.size() - 1);
+      out += text.substr(i, end + 1 - i);
+      styled = true;
+      i = end;
+    } else if (continues_character(text[i]) || ++columns < width) {
+      out += text[i];
+    } else {
+      break;
+    }
+  }
+  return out + "…" + (styled ? "\x1b[0m" : "");
+}
+
+std::string plain_line(std::string_view line) {
+  while (line.ends_with('\r') || line.ends_with('\n')) line.remove_suffix(1);
+  line.remove_prefix(line.rfind('\r') + 1);  // npos + 1 is 0
+  std::string out;
+  for (size_t i = 0; i < line.size(); ++i) {
+    const auto c = static_cast<unsigned char>(line[i]);
+    if (c == '\x1b') {
+      // A control sequence ends with a letter or one of @[\]^_`{|}~ (ECMA-48), any other after one character.
+      ++i;
+      if (i < line.size() && line[i] == '[')
+        for (++i; i < line.size() && (line[i] < '@' || line[i] > '~');) ++i;
+    } else if (c == '\t') {
+      out += ' ';
+    } else if (c >= 0x20 && c != 0x7f) {
+      out += line[i];
+    }
+  }
+  if (is_utf8(out)) return out;
+  for (char& c : out)
+    if (static_cast<unsigned char>(c) >= 0x80) c = '?';
+  return out;
 }
 
 std::string Table::to_string() const {

@@ -13,14 +13,21 @@
 
 namespace tidemill {
 
-bool is_terminal(int fd);    // and TERM is not "dumb"
-int terminal_width(int fd);  // columns, 80 when unknown
+bool is_terminal(int fd);     // and TERM is not "dumb"
+int terminal_width(int fd);   // columns, 80 when unknown
+int terminal_height(int fd);  // rows, 24 when unknown
 // Colour on fd: NO_COLOR, CLICOLOR_FORCE and whether it is a terminal decide.
 bool use_colour(int fd);
 enum class Style { kBold, kDim, kRed, kGreen, kYellow, kCyan };
 std::string styled(std::string_view text, Style style, bool enabled);
 // Columns that the text takes: UTF-8 code points, without escape sequences.
 size_t display_width(std::string_view text);
+// Its beginning, when it takes more columns than that; the last column says so then: "…". Escape sequences
+// are not cut.
+std::string cut_to_width(std::string_view text, int width);
+// A line that a program has printed, fit to stand among others: what a carriage return has left of it,
+// without escape sequences and control characters, in UTF-8.
+std::string plain_line(std::string_view line);
 
 // A table without borders: columns two spaces apart, numbers to the right. Rows may be shorter than the
 // header.
@@ -38,7 +45,7 @@ class Table {
 // What one piece of work has done, as a program tells whoever runs it.
 struct ProgressState {
   std::string label;
-  std::string unit;
+  std::string unit;  // "": done and total are no amounts of anything, only their ratio is shown
   std::string note;
   uint64_t done = 0;
   uint64_t total = 0;  // 0: not known

@@ -1,11 +1,10 @@
 #include "sys/terminal.h"
 
-#include <pty.h>
-#include <sys/wait.h>
-#include <unistd.h>
-
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+
+#include "sys/live_lines.h"
+#include "sys/terminal_fixture.h"
 
 namespace tidemill {
 namespace {
@@ -13,24 +12,8 @@ namespace {
 using testing::HasSubstr;
 using testing::Not;
 
-// What a program prints on a terminal of the given width.
 std::string on_terminal(unsigned short columns, const std::function<void()>& body) {
-  winsize size{24, columns, 0, 0};
-  int terminal = -1;
-  pid_t pid = forkpty(&terminal, nullptr, nullptr, &size);
-  if (pid == 0) {
-    setenv("TERM", "xterm", 1);
-    unsetenv("TIDEMILL_PROGRESS_FILE");
-    body();
-    _exit(0);
-  }
-  std::string out;
-  char buffer[4096];
-  for (ssize_t got; (got = read(terminal, buffer, sizeof buffer)) > 0;)
-    out.append(buffer, static_cast<size_t>(got));
-  waitpid(pid, nullptr, 0);
-  close(terminal);
-  return out;
+  return OnTerminal(columns, 24, body).read_all();
 }
 
 TEST(Table, AlignsTextLeftAndNumbersRight) {
@@ -50,6 +33,44 @@ TEST(Table, WithoutRowsIsEmpty) { EXPECT_EQ(Table({"a"}).to_string(), ""); }
 TEST(Table, EscapeSequencesTakeNoRoom) {
   EXPECT_EQ(display_width(styled("abc", Style::kRed, true)), 3u);
   EXPECT_EQ(display_width("é━"), 2u);
+}
+
+TEST(Text, IsCutToTheWidthThatThereIs) {
+  EXPECT_EQ(cut_to_width("träin", 5), "träin");
+  EXPECT_EQ(cut_to_width("träining", 5), "träi…");
+  EXPECT_EQ(cut_to_width("anything", 0), "");
+  std::string styles = cut_to_width(styled("abcdef", Style::kRed, true), 3);
+  EXPECT_EQ(styles, "\x1b[31mab…\x1b[0m");
+}
+
+TEST(Text, OfAProgramCannotPlayWithTheTerminal) {
+  EXPECT_EQ(plain_line("10 %\r55 %\r100 %\r\n"), "100 %");
+  EXPECT_EQ(plain_line("\x1b[2J\x1b[31mred\x1b[0m\x1b]x\tand\a"), "redx and");
+  EXPECT_EQ(plain_line("caf\xe9 \xff"), "caf? ?");
+  EXPECT_EQ(plain_line("\x1b["), "");
+}
+
+TEST(LiveLines, ReplaceEachOtherBelowWhatStays) {
+  Screen screen(40);
+  screen.feed("$ run\n" + frame({}, "", {"one running", "two running"}, 40));
+  EXPECT_EQ(screen.text(), "$ run|one running|two running||");
+  screen.feed(frame({"one running", "two running"}, "one done\nits note\n", {"two"}, 40));
+  EXPECT_EQ(screen.text(), "$ run|one done|its note|two||");
+  screen.feed("^C" + frame({"two"}, "", {}, 40));
+  EXPECT_EQ(screen.text(), "$ run|one done|its note||");
+}
+
+TEST(LiveLines, FillTheRowsThatANarrowerTerminalHasBrokenThemInto) {
+  Screen screen(10);
+  screen.feed(
+      "$ run\n0123456789abc\nx\n");  // as a terminal shows two lines that were drawn when it was wider
+  screen.feed(frame({"0123456789abc", "x"}, "", {"new"}, 10));
+  EXPECT_EQ(screen.text(), "$ run|new||");
+}
+
+TEST(LiveLines, AreBlankedNowhereBeforeTheyAreWritten) {
+  std::string text = frame({"a", "b"}, "above\n", {"c", "d"}, 40);
+  EXPECT_EQ(text, "\r\x1b[2Aabove\x1b[K\nc\x1b[K\nd\x1b[K\n\x1b[J");
 }
 
 TEST(Progress, DrawsABarOnATerminalAndEndsItsLine) {
@@ -105,6 +126,12 @@ TEST(Progress, ShowsTimeLeft) {
   ProgressState state{.label = "x", .unit = "images", .note = "", .done = 25, .total = 100, .seconds = 10};
   EXPECT_THAT(state.bar(200), HasSubstr("30.0 s left"));
   EXPECT_THAT(state.bar(200), HasSubstr("25 / 100 images"));
+}
+
+TEST(Progress, OfNothingInParticularIsARatio) {
+  ProgressState state{.label = "", .unit = "", .note = "loss 1", .done = 250, .total = 1000, .seconds = 10};
+  EXPECT_THAT(state.bar(100), testing::EndsWith("25 %  30.0 s left  loss 1"));
+  EXPECT_THAT(state.bar(20), testing::StartsWith("25 %  30.0 s left"));
 }
 
 TEST(Colour, ObeysNoColor) {
