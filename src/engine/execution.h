@@ -74,7 +74,8 @@ class Execution {
   Result<> reuse_step(size_t step, const Decision& decision);
   void learn(size_t step, KnownResult result);
   Result<> launch(size_t step);
-  Minding minding_of(size_t step, const Attempt& attempt) const;
+  Minding minding_of(size_t step, const Attempt& attempt);
+  fs::path control_group_of(size_t step, const Attempt& attempt);
   fs::path log_of(size_t step, int attempt) const;
   bool can_go_on() const { return record_.is_pipeline() && !options_.state_dir.empty(); }
   void skip_what_is_blocked();
@@ -149,6 +150,7 @@ class Execution {
   std::map<size_t, Ended> ended_early_;  // processes of earlier runners whose steps are not ready yet
   std::set<size_t> replaced_;  // steps whose process is stopped, as it does what is no longer wanted
   bool ends_again_ = false;    // the run had ended: what it does at its end is done once more
+  bool limits_noted_ = false;  // that they are not enforced here
   bool stopping_ = false;
 };
 

@@ -1,5 +1,7 @@
 // What becomes of a step whose turn it is: skipped, reused, left to wait, or started.
+#include "base/log.h"
 #include "engine/execution.h"
+#include "sys/control_group.h"
 
 namespace tidemill::engine {
 
@@ -144,14 +146,30 @@ void Execution::learn(size_t index, KnownResult result) {
 
 Result<> Execution::launch(size_t index) {
   const Attempt& attempt = attempts_.at(index);
-  auto launched = supervisor_.launch(index, commands_.process_of(index, attempt), minding_of(index, attempt));
+  const Minding minding = minding_of(index, attempt);
+  auto launched = supervisor_.launch(index, commands_.process_of(index, attempt), minding);
   if (launched) return {};
+  if (!minding.control_group.empty()) remove_control_group(minding.control_group);
   Attempt failed = std::move(attempts_.extract(index).mapped());
   settle_unstarted(index, failed, launched.error(), config::Failure{config::FailureKind::kInfrastructure});
   return {};
 }
 
-Minding Execution::minding_of(size_t index, const Attempt& attempt) const {
+// The folder of a control group with the limits that the step asks for; "" without them, or where there is
+// none to be had.
+fs::path Execution::control_group_of(size_t index, const Attempt& attempt) {
+  const config::Resources& wanted = plan_.steps[index].settings.resources;
+  if (wanted.memory == 0 && wanted.cpus == 0) return "";
+  auto group =
+      make_control_group("tidemill-" + attempt.run.id, {.memory = wanted.memory, .cpus = wanted.cpus});
+  if (group) return *group;
+  if (!std::exchange(limits_noted_, true))
+    log_info("the steps' cpus and memory are counted, but nothing keeps a step from using more: {}",
+             group.error().message);
+  return "";
+}
+
+Minding Execution::minding_of(size_t index, const Attempt& attempt) {
   using Survival = Minding::Survival;
   Minding minding{.record = process_record(attempts_folder_, attempt.run.id),
                   .survival = can_go_on() ? Survival::kOutlivesStarter : Survival::kEndsWithStarter,
@@ -159,6 +177,7 @@ Minding Execution::minding_of(size_t index, const Attempt& attempt) const {
                   .grace = options_.kill_grace,
                   .keep_open = {},
                   .secrets = attempt.secrets,
+                  .control_group = control_group_of(index, attempt),
                   .clean_up = commands_.clean_up_of(index, attempt)};
   // As long as the process lives, no other run makes the same, and what it holds of the machine is taken.
   if (int lock = locks_->descriptor(attempt.decision.key); lock >= 0) minding.keep_open.push_back(lock);

@@ -40,7 +40,7 @@ std::vector<Ended> Supervisor::wait(std::chrono::milliseconds patience) {
       continue;
     }
     auto end = read_end(it->record);
-    bool out_of_memory = end && was_killed(end->exit) && memory_.killed_something();
+    bool out_of_memory = end && (end->out_of_memory || (was_killed(end->exit) && memory_.killed_something()));
     ended.push_back({it->step, std::move(end), out_of_memory});
     it = running_.erase(it);
   }

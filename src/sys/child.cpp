@@ -37,6 +37,7 @@ CStrings child_environment(const ProcessOptions& options) {
   prctl(PR_SET_PDEATHSIG, SIGKILL);
   if (getppid() != setup.parent) _exit(127);
   if (setup.new_group) setpgid(0, 0);
+  if (setup.control_group >= 0 && ::write(setup.control_group, "0", 1) != 1) fail_with_errno();
   for (auto [from, to] :
        {std::pair{setup.input, STDIN_FILENO}, {setup.output, STDOUT_FILENO}, {setup.errors, STDERR_FILENO}})
     if (from >= 0 && dup2(from, to) < 0) fail_with_errno();

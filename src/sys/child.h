@@ -35,8 +35,9 @@ struct ChildSetup {
   const char* working_dir;    // nullptr: stay
   int input, output, errors;  // -1: inherit
   bool new_group;
-  pid_t parent;  // the child ends when it is not its parent (any more)
-  int report;    // errno of a failed exec goes here
+  pid_t parent;            // the child ends when it is not its parent (any more)
+  int report;              // errno of a failed exec goes here
+  int control_group = -1;  // cgroup.procs of the group to join; -1: stay
 };
 
 // Runs in the child. Only async-signal-safe calls.

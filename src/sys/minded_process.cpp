@@ -118,9 +118,17 @@ void pass_on_output(const MaskedOutput& output, int process) {
   }
 }
 
+// Paths in the control group of the process; nullptr when it has none.
+struct MinderGroup {
+  const char* folder = nullptr;
+  const char* kill = nullptr;
+  const char* events = nullptr;
+};
+
 struct MinderSetup {
   ChildSetup child;
   ChildSetup clean_up;  // program: nullptr when there is nothing to do
+  MinderGroup group;
   MaskedOutput output;
   const int* keep_open;  // ascending
   size_t keep_count;
@@ -208,6 +216,35 @@ pid_t start_minded(MinderSetup& setup) {
   _exit(0);
 }
 
+// SIGKILL to everything in the group.
+void kill_group(const MinderGroup& group) {
+  if (group.kill == nullptr) return;
+  int fd = ::open(group.kill, O_WRONLY | O_CLOEXEC);
+  if (fd < 0) return;
+  write_fully(fd, "1");
+  ::close(fd);
+}
+
+// How many processes of the group the kernel has killed for want of memory. Removes the group.
+int64_t close_group(const MinderGroup& group) {
+  if (group.events == nullptr) return 0;
+  int64_t kills = 0;
+  char text[1024];
+  int fd = ::open(group.events, O_RDONLY | O_CLOEXEC);
+  if (fd >= 0) {
+    ssize_t got = ::read(fd, text, sizeof text);
+    ::close(fd);
+    constexpr std::string_view kCounter = "oom_kill ";
+    std::string_view read(text, static_cast<size_t>(std::max<ssize_t>(got, 0)));
+    if (size_t at = read.find(kCounter); at != std::string_view::npos)
+      std::from_chars(read.data() + at + kCounter.size(), read.data() + read.size(), kills);
+  }
+  // What was killed may take a moment to be gone.
+  const timespec moment{.tv_sec = 0, .tv_nsec = 1'000'000};
+  for (int i = 0; i < 1000 && ::rmdir(group.folder) != 0 && errno == EBUSY; ++i) nanosleep(&moment, nullptr);
+  return kills;
+}
+
 // Runs a program to its end, or until its time is up.
 void run_briefly(ChildSetup& setup, int seconds) {
   setup.parent = getpid();
@@ -250,7 +287,9 @@ void run_briefly(ChildSetup& setup, int seconds) {
   rusage usage{};
   while (wait4(pid, &status, 0, &usage) < 0 && errno == EINTR) {
   }
+  kill_group(setup.group);
   end_descendants();
+  const int64_t out_of_memory = close_group(setup.group);
   if (setup.clean_up.program != nullptr && (stop_cause != 0 || WIFSIGNALED(status)))
     run_briefly(setup.clean_up, kCleaningSeconds);
   if (setup.output.mask != nullptr) {
@@ -259,7 +298,8 @@ void run_briefly(ChildSetup& setup, int seconds) {
     write_fully(setup.output.file, setup.output.mask->finish());
   }
   (Line() << "ended" << int64_t{status} << int64_t{stop_cause} << microseconds(usage.ru_utime)
-          << microseconds(usage.ru_stime) << int64_t{usage.ru_maxrss} << monotonic_us() - started << "\n")
+          << microseconds(usage.ru_stime) << int64_t{usage.ru_maxrss} << monotonic_us() - started
+          << out_of_memory << "\n")
       .write_to(setup.record);
   _exit(0);
 }
@@ -373,6 +413,11 @@ Result<MindedProcess> MindedProcess::start(const ProcessOptions& options, const 
     return tl::unexpected<Error>(errno_error("lock " + minding.record.string(), errno));
   CStrings argv{options.argv, {}}, clean_up{minding.clean_up, {}};
   CStrings env = child_environment(options);
+  Fd group;
+  if (!minding.control_group.empty())
+    group = TRY(open_file(minding.control_group / "cgroup.procs", O_WRONLY));
+  const fs::path group_kill = minding.control_group / "cgroup.kill",
+                 group_events = minding.control_group / "memory.events";
   fs::path clean_up_program;
   if (!minding.clean_up.empty()) clean_up_program = TRY(resolve_program(minding.clean_up[0]));
   std::vector<int> keep = minding.keep_open;
@@ -402,7 +447,8 @@ Result<MindedProcess> MindedProcess::start(const ProcessOptions& options, const 
                 .errors = streams.errors,
                 .new_group = true,
                 .parent = -1,
-                .report = -1},
+                .report = -1,
+                .control_group = group.get()},
       .clean_up = {.program = minding.clean_up.empty() ? nullptr : clean_up_program.c_str(),
                    .argv = clean_up.array(),
                    .env = env.array(),
@@ -413,6 +459,8 @@ Result<MindedProcess> MindedProcess::start(const ProcessOptions& options, const 
                    .new_group = true,
                    .parent = -1,
                    .report = -1},
+      .group = group ? MinderGroup{minding.control_group.c_str(), group_kill.c_str(), group_events.c_str()}
+                     : MinderGroup{},
       .output = {pipe_read.get(), streams.output_file.get(), mask ? &*mask : nullptr},
       .keep_open = keep.data(),
       .keep_count = keep.size(),
@@ -481,11 +529,12 @@ std::optional<MindedEnd> read_end(const fs::path& record) {
   std::vector<int64_t> failed = fields_of(record, "failed");
   if (failed.size() == 1) return MindedEnd{.exit = {}, .start_errno = static_cast<int>(failed[0])};
   std::vector<int64_t> fields = fields_of(record, "ended");
-  if (fields.size() != 6) return std::nullopt;
+  if (fields.size() != 6 && fields.size() != 7) return std::nullopt;  // 6: of an earlier version
   auto seconds = [](int64_t us) { return static_cast<double>(us) * 1e-6; };
   MindedEnd end{.exit = exit_from(static_cast<int>(fields[0]), {}),
                 .stopped = static_cast<StopCause>(std::clamp<int64_t>(fields[1], 0, 2)),
                 .seconds = seconds(fields[5]),
+                .out_of_memory = fields.size() == 7 && fields[6] > 0,
                 .start_errno = 0};
   end.exit.user_seconds = seconds(fields[2]);
   end.exit.system_seconds = seconds(fields[3]);

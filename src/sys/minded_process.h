@@ -30,6 +30,7 @@ struct Minding {
   std::chrono::milliseconds grace{10'000};  // between SIGTERM and SIGKILL
   std::vector<int> keep_open;               // descriptors that the minder holds until the process has ended
   std::vector<std::string> secrets;         // the minder sees to it that the output file does not hold them
+  fs::path control_group;  // of make_control_group(), for this process alone; removed at its end. "": none
   // Run by the minder when the process was stopped or killed: ends what it has left in somebody else's care,
   // as a container in that of its engine. Empty: nothing. It has kCleaningSeconds.
   std::vector<std::string> clean_up;
@@ -42,7 +43,8 @@ struct MindedEnd {
   Exit exit;
   StopCause stopped = StopCause::kNone;
   double seconds = 0;
-  int start_errno = 0;  // why its program could not be executed; the rest means nothing then
+  bool out_of_memory = false;  // the kernel has killed some of its control group for want of memory
+  int start_errno = 0;         // why its program could not be executed; the rest means nothing then
 };
 
 class MindedProcess {
