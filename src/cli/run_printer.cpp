@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "base/json.h"
+#include "base/log_sink.h"
 #include "base/text.h"
 
 namespace tidemill::cli {
@@ -89,10 +90,16 @@ RunPrinter::RunPrinter(Look look, fs::path attempts)
       colour_(use_colour(STDERR_FILENO)),
       watch_(std::move(attempts)),
       lines_(STDERR_FILENO) {
-  if (live_) ticker_ = std::thread([this] { tick(); });
+  if (!live_) return;
+  set_log_sink([this](std::string_view line) {
+    std::lock_guard lock(mutex_);
+    above_ += line;
+  });
+  ticker_ = std::thread([this] { tick(); });
 }
 
 RunPrinter::~RunPrinter() {
+  if (live_) set_log_sink(nullptr);
   {
     std::lock_guard lock(mutex_);
     stopping_ = true;
