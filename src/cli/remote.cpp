@@ -2,7 +2,9 @@
 
 #include <cstdlib>
 
+#include "base/log.h"
 #include "base/text.h"
+#include "exchange/open_source.h"
 
 namespace tidemill::cli {
 
@@ -26,6 +28,16 @@ exchange::ServerAddress server_at(const std::string& url) {
   else if (!token.empty())
     address.authorization = "Bearer " + token;
   return address;
+}
+
+Result<std::optional<exchange::ServerAddress>> tracking_server(const Context& context, tracking::Store& store,
+                                                               const std::string& uri) {
+  if (uri.empty()) return std::nullopt;
+  if (std::string run = env("MLFLOW_RUN_ID"); !run.empty() && store.run(run)) return std::nullopt;
+  if (exchange::is_server(uri)) return server_at(uri);
+  log_warning("MLFLOW_TRACKING_URI {} is not the URL of a server: this run is recorded in {} alone",
+              db::without_secrets(uri), TRY(context.location()).name());
+  return std::nullopt;
 }
 
 }  // namespace tidemill::cli

@@ -8,6 +8,7 @@
 #include "base/text.h"
 #include "cli/commands.h"
 #include "cli/format.h"
+#include "cli/remote.h"
 #include "cli/run_options.h"
 #include "cli/run_printer.h"
 #include "config/mlproject.h"
@@ -199,6 +200,18 @@ int exit_status(tracking::RunStatus status) {
   return status == tracking::RunStatus::kKilled ? exit_code(Code::kCancelled) : 1;
 }
 
+// Where else it is recorded; whether all of it is.
+bool tell_where(const engine::Outcome& outcome, const std::string& tracking_uri) {
+  const std::string server = db::without_secrets(tracking_uri);
+  if (!outcome.run_there.empty())
+    fmt::print(stderr, "recorded at {}/#/experiments/{}/runs/{}\n", server, outcome.experiment_there,
+               outcome.run_there);
+  if (!outcome.not_there) return true;
+  fmt::print(stderr, "not all of this run is there: {}\n  tidemill export {} sends the rest\n",
+             outcome.not_there->message, server);
+  return false;
+}
+
 // On the port of the earlier run, if it is free: steps that outlived their runner log there.
 Result<api::Endpoint> start_endpoint(tracking::Store& store, const fs::path& artifact_root, uint16_t port) {
   api::EndpointOptions options{.port = port,
@@ -214,8 +227,13 @@ Result<api::Endpoint> start_endpoint(tracking::Store& store, const fs::path& art
 Result<engine::Outcome> execute(const RunOptions& options, const Work& work, engine::Options how,
                                 tracking::Store& store, const engine::Listener& listener,
                                 const std::optional<EarlierRun>& earlier) {
-  auto endpoint = TRY(start_endpoint(store, how.artifact_root, earlier ? earlier->port : 0));
-  how.tracking_uri = endpoint.url();
+  std::optional<api::Endpoint> endpoint;
+  if (how.tracking_server) {
+    how.tracking_uri = options.tracking_uri;
+  } else {
+    endpoint.emplace(TRY(start_endpoint(store, how.artifact_root, earlier ? earlier->port : 0)));
+    how.tracking_uri = endpoint->url();
+  }
   how.experiment = options.experiment;
   how.run_name = options.run_name;
   how.max_parallel = options.max_parallel;
@@ -224,7 +242,7 @@ Result<engine::Outcome> execute(const RunOptions& options, const Work& work, eng
   how.cache = TRY(cache_policy(work, options));
   if (options.keep_going) how.after_failure = engine::AfterFailure::kKeepGoing;
   if (work.kind == Kind::kProject) return engine::execute_project(work.plan, store, how, listener);
-  how.request = to_request(options, endpoint.port());
+  how.request = to_request(options, endpoint ? endpoint->port() : 0);
   return earlier ? engine::resume(earlier->run_id, work.plan, store, how, listener)
                  : engine::execute(work.plan, store, how, listener);
 }
@@ -239,14 +257,12 @@ Result<int> run(const Context& context, RunOptions& options, const std::optional
   TRY(check_steps(work.plan));
   TRY(cache_policy(work, options));
   if (options.dry_run) return show_plan(context, work, options);
-  if (const char* uri = std::getenv("MLFLOW_TRACKING_URI"); uri != nullptr && *uri != '\0')
-    log_warning("MLFLOW_TRACKING_URI is not used: this run is recorded in {}",
-                TRY(context.location()).name());
   if (!work.before.empty() && !earlier) TRY(foresee(context, work, options));
   engine::Options how = TRY(context.engine_options());
   // Before anything is recorded: one that cannot be made leaves no run behind.
   TRY(add_environments(work.plan, options.env_manager, Environments::kMade, how));
   auto store = TRY(context.open_store(Create::yes));
+  how.tracking_server = TRY(tracking_server(context, store, options.tracking_uri));
   std::optional<RunPrinter> printer;
   engine::Listener listener = [](const engine::Event& event) { (void)print(event_json(event) + "\n"); };
   if (!context.json) {
@@ -258,7 +274,8 @@ Result<int> run(const Context& context, RunOptions& options, const std::optional
   auto outcome = TRY(execute(options, work, std::move(how), store, listener, earlier));
   printer.reset();
   if (!context.json) TRY(print_summary(store, work, outcome, context));
-  return exit_status(outcome.status);
+  return tell_where(outcome, options.tracking_uri) ? exit_status(outcome.status)
+                                                   : std::max(1, exit_status(outcome.status));
 }
 
 Result<config::Arguments> read_params(const std::vector<std::string>& texts) {

@@ -1,8 +1,16 @@
 #include "cli/run_options.h"
 
+#include <cstdlib>
+
 #include "base/json.h"
+#include "db/location.h"
 
 namespace tidemill::cli {
+
+std::string tracking_uri_of_environment() {
+  const char* uri = std::getenv("MLFLOW_TRACKING_URI");
+  return uri != nullptr ? uri : "";
+}
 
 std::string to_request(const RunOptions& options, uint16_t port) {
   const projects::Source& source = options.source;
@@ -19,6 +27,7 @@ std::string to_request(const RunOptions& options, uint16_t port) {
                     {"forced_steps", options.forced_steps},
                     {"steps", options.selection.steps},
                     {"from", options.selection.from},
+                    {"tracking_uri", db::without_secrets(options.tracking_uri)},
                     {"port", port}});
 }
 
@@ -40,6 +49,10 @@ Result<Request> parse_request(std::string_view text) {
     options.selection.steps = json.at("steps").get<std::vector<std::string>>();
     options.selection.from = json.at("from").get<std::string>();
     request.port = json.at("port").get<uint16_t>();
+    // With the password that the environment has, if it names the same server.
+    options.tracking_uri = json.value("tracking_uri", "");
+    if (std::string now = tracking_uri_of_environment(); db::without_secrets(now) == options.tracking_uri)
+      options.tracking_uri = std::move(now);
     return request;
   } catch (const Json::exception& error) {
     return fail(Code::kInternal, "what the run was started with cannot be read: {}", error.what());

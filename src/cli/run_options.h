@@ -13,6 +13,9 @@
 
 namespace tidemill::cli {
 
+// MLFLOW_TRACKING_URI; "" when it is not set.
+std::string tracking_uri_of_environment();
+
 struct RunOptions {
   std::string uri, version;
   projects::Source source;  // what they name
@@ -31,6 +34,8 @@ struct RunOptions {
   std::vector<std::string> forced_steps;
   std::vector<tracking::KeyValue> tags;  // of the pipeline's run
   pipeline::Selection selection;
+  // Where it is recorded as well: an MLflow server's URL; "": in the store alone.
+  std::string tracking_uri = tracking_uri_of_environment();
 };
 
 // A pipeline's run that goes on.

@@ -18,6 +18,7 @@ struct Attempt {
   StepRun run;
   Decision decision;
   std::string command;
+  std::string id_for_steps;  // of its run; see Record
   std::map<std::string, std::string> variables;
   std::vector<std::string> secrets;  // values, which nobody is to see
   std::set<fs::path> paths;          // files and folders that the parameters name

@@ -42,8 +42,20 @@ CommandMaker::CommandMaker(const pipeline::Plan& plan, const Options& options, R
   for (const auto& step : plan.steps) uses_gpus_ = uses_gpus_ || step.settings.resources.gpus > 0;
 }
 
-void CommandMaker::learn(size_t step, const std::string& run_id, const fs::path& artifacts) {
+void CommandMaker::learn(size_t step, const std::string& run_id, const std::string& own_run,
+                         const fs::path& artifacts) {
   results_[step] = result_of(step, run_id, artifacts);
+  if (record_.mirror() != nullptr) own_runs_[step] = own_run;
+}
+
+// The run that made a reused result may not be on the tracking server; the step's own, with its data, is.
+const pipeline::StepResult& CommandMaker::known_result(size_t step) const {
+  if (auto found = own_runs_.find(step); found != own_runs_.end())
+    if (auto id = record_.id_for_steps(found->second)) {
+      results_[step].run_id = *id;
+      own_runs_.erase(found);
+    }
+  return results_[step];
 }
 
 void CommandMaker::note(size_t step, StepState state) {
@@ -63,7 +75,7 @@ Result<pipeline::Truth> CommandMaker::condition(size_t index) const {
 }
 
 Result<std::string> CommandMaker::value_of(size_t step, const config::Template& value) const {
-  return pipeline::resolve(plan_, value, results_[step], scope());
+  return pipeline::resolve(plan_, value, known_result(step), scope());
 }
 
 pipeline::StepResult CommandMaker::result_of(size_t step, const std::string& run_id,
@@ -73,12 +85,12 @@ pipeline::StepResult CommandMaker::result_of(size_t step, const std::string& run
 }
 
 pipeline::Scope CommandMaker::scope() const {
-  return {.run_id = record_.run_id(),
+  return {.run_id = record_.id_for_steps(record_.run_id()).value_or(record_.run_id()),
           .artifacts = record_.artifacts().string(),
-          .experiment_id = record_.experiment_id(),
+          .experiment_id = record_.experiment_id_for_steps(),
           .step = [this](const std::string& name) -> const pipeline::StepResult* {
             auto index = plan_.index(name);
-            return index ? &results_[*index] : nullptr;
+            return index ? &known_result(*index) : nullptr;
           },
           .state = run_state_,
           .failed = failed_steps_};
@@ -86,7 +98,8 @@ pipeline::Scope CommandMaker::scope() const {
 
 Result<> CommandMaker::prepare(size_t index, Attempt& attempt) {
   const auto& step = plan_.steps[index];
-  const pipeline::StepResult self = result_of(index, attempt.run.id, attempt.run.artifacts);
+  attempt.id_for_steps = TRY(record_.id_for_steps(attempt.run.id));
+  const pipeline::StepResult self = result_of(index, attempt.id_for_steps, attempt.run.artifacts);
   config::Arguments given = TRY(pipeline::resolve(plan_, step, self, scope()));
   config::Arguments complete = TRY(config::complete_arguments(
       step.entry, given, record_.is_pipeline() ? plan_.folder : fs::current_path()));
@@ -99,7 +112,7 @@ Result<> CommandMaker::prepare(size_t index, Attempt& attempt) {
     attempt.secrets.push_back(TRY(read_secret(secret, plan_.folder)));
     attempt.variables[secret.name] = attempt.secrets.back();
   }
-  record_.add(tracking::LogBatch{self.run_id, {.metrics = {}, .params = std::move(complete), .tags = {}}});
+  record_.add(tracking::LogBatch{attempt.run.id, {.metrics = {}, .params = std::move(complete), .tags = {}}});
   return {};
 }
 
@@ -113,8 +126,8 @@ ProcessOptions CommandMaker::process_of(size_t index, const Attempt& attempt) co
   for (const auto& [name, value] : attempt.variables) env[name] = value;
   if (uses_gpus_) env["CUDA_VISIBLE_DEVICES"] = join(attempt.grant.gpus, ",");
   env["MLFLOW_TRACKING_URI"] = options_.tracking_uri;
-  env["MLFLOW_RUN_ID"] = attempt.run.id;
-  env["MLFLOW_EXPERIMENT_ID"] = record_.experiment_id();
+  env["MLFLOW_RUN_ID"] = attempt.id_for_steps;
+  env["MLFLOW_EXPERIMENT_ID"] = record_.experiment_id_for_steps();
   env["TIDEMILL_STEP"] = step.name;
   env["TIDEMILL_OUTPUT_DIR"] = attempt.run.artifacts.string();
   env["TIDEMILL_PROGRESS_FILE"] = attempt.progress_file.string();

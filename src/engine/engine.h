@@ -13,6 +13,7 @@
 #include "base/result.h"
 #include "engine/events.h"
 #include "engine/machine.h"
+#include "exchange/mlflow_api.h"
 #include "pipeline/plan.h"
 #include "projects/environment.h"
 #include "tracking/store.h"
@@ -32,8 +33,11 @@ struct CachePolicy {
 enum class AfterFailure { kFinish, kKeepGoing };
 
 struct Options {
-  std::string tracking_uri;  // MLflow REST endpoint over the same store: http://127.0.0.1:PORT
-  fs::path artifact_root;    // the folder behind mlflow-artifacts:/ URIs; "" when there is none
+  // Where steps log: an MLflow REST endpoint over the same store, http://127.0.0.1:PORT, or another server.
+  std::string tracking_uri;
+  // That other server: all that is recorded in the store is recorded there as well.
+  std::optional<exchange::ServerAddress> tracking_server;
+  fs::path artifact_root;  // the folder behind mlflow-artifacts:/ URIs; "" when there is none
   // Where the engine keeps what it knows of files, and locks: shared by all runs on the same store. "": what
   // it knows is forgotten, and other processes are not waited for.
   fs::path state_dir;
@@ -69,12 +73,16 @@ struct Outcome {
   tracking::RunStatus status = tracking::RunStatus::kFinished;
   double seconds = 0;
   std::vector<StepOutcome> steps;  // in the plan's order
+  // On the tracking server, when it is another one than the store's.
+  std::string run_there, experiment_there;
+  std::optional<Error> not_there;  // why not all of the run is
 };
 
 // Runs the plan to its end. A failing step is not an error here: see Outcome::status (kFailed; kKilled when
 // sys/signals.h reports an interrupt). Errors: the store refuses (full disk, read-only), or a step's
-// parameters do not fit its project (kInvalid; nothing has been recorded then). Call it on the main thread,
-// with catch_interrupts() done.
+// parameters do not fit its project (kInvalid; nothing has been recorded then), or the tracking server is
+// away when the run begins (kUnavailable; likewise). Call it on the main thread, with catch_interrupts()
+// done.
 Result<Outcome> execute(const pipeline::Plan& plan, tracking::Store& store, const Options& options,
                         const Listener& listener);
 

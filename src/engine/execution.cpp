@@ -175,8 +175,16 @@ Result<> Execution::end() {
     if (auto written = snapshot_->write(record_.artifacts()); !written)
       log_warning("what this run was made of is not kept: {}", written.error().message);
   TRY(record_.end(outcome_.status, outcome_.seconds));
+  if (record_.mirror() != nullptr) see_it_there(*record_.mirror());
   if (outcome_.status != RunStatus::kFinished || !can_go_on()) return {};
   return tidemill::remove_all(checkpoints_folder(options_.state_dir, record_.run_id()));
+}
+
+void Execution::see_it_there(Mirror& mirror) {
+  if (auto sent = mirror.finish(); !sent) outcome_.not_there = sent.error();
+  outcome_.experiment_there = mirror.experiment_id();
+  if (!outcome_.not_there || outcome_.not_there->code == Code::kInvalid)
+    outcome_.run_there = mirror.id_of(outcome_.run_id).value_or("");
 }
 
 // The store refused in the middle of the run: stop what runs and say in the store what can be said.

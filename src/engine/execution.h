@@ -54,6 +54,7 @@ class Execution {
   bool has_failed(size_t step) const;
   void stop_all();
   Result<> end();
+  void see_it_there(Mirror& mirror);
   void abandon();
   // What the step's program tells, or else what can be seen of it in what it logs.
   std::optional<ProgressState> progress_of_attempt(size_t step, Attempt& attempt);

@@ -26,6 +26,7 @@ RunStarted Record::started_event(const std::string& name) const {
 
 Result<> Record::begin() {
   std::string name = options_.experiment.empty() ? plan_.experiment : options_.experiment;
+  TRY(open_mirror(name));
   experiment_ = TRY(store_.experiment(TRY(store_.ensure_experiment(name))));
   if (!is_pipeline()) {
     tell(started_event(""));
@@ -51,6 +52,12 @@ Result<Before> Record::go_on(const std::string& run_id) {
   if (run.info.status == tracking::RunStatus::kFinished)
     return fail(Code::kConflict, "run {} has finished; `tidemill run` starts a new one", run_id);
   experiment_ = TRY(store_.experiment(run.info.experiment_id));
+  TRY(open_mirror(experiment_.name));
+  if (mirror_) {
+    add(tracking::LogBatch{run_id, {.metrics = {}, .params = run.params, .tags = {}}});
+    for (const auto& step : TRY(store_.step_records(run_id)))
+      if (!step.step_run.empty()) mirror_->catch_up(step.step_run);
+  }
   artifacts_ = TRY(folder_of(run));
   run_id_ = run_id;
   TRY(reopen(run));
@@ -174,8 +181,19 @@ void Record::set_state(size_t step, StepState state, const StepRun& run, const D
                           .step_run = run.id});
 }
 
+Result<> Record::open_mirror(const std::string& experiment) {
+  if (options_.tracking_server)
+    mirror_ = TRY(Mirror::open(*options_.tracking_server, store_, options_.artifact_root, experiment));
+  return {};
+}
+
+Result<std::string> Record::id_for_steps(const std::string& run_id) {
+  return mirror_ ? mirror_->id_of(run_id) : Result<std::string>(run_id);
+}
+
 Result<> Record::commit() {
   TRY(store_.apply(changes_));
+  if (mirror_) mirror_->follow(changes_);
   changes_.clear();
   for (const Event& event : std::exchange(events_, {})) listener_(event);
   return {};

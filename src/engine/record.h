@@ -8,6 +8,7 @@
 
 #include "engine/engine.h"
 #include "engine/events.h"
+#include "engine/mirror.h"
 #include "engine/step_cache.h"
 #include "pipeline/plan.h"
 #include "tracking/store.h"
@@ -49,12 +50,21 @@ class Record {
   void tell(Event event) { events_.push_back(std::move(event)); }
   Result<> commit();
 
+  // Of the run that steps are told of: there, when there is another tracking server. kUnavailable when that
+  // is away. The run must have been committed.
+  Result<std::string> id_for_steps(const std::string& run_id);
+  const std::string& experiment_id_for_steps() const {
+    return mirror_ ? mirror_->experiment_id() : experiment_.id;
+  }
+  Mirror* mirror() { return mirror_.get(); }  // nullptr: there is no other tracking server
+
   bool is_pipeline() const { return shape_ == Shape::kPipeline; }
   const std::string& run_id() const { return run_id_; }  // the parent's, or that of the project
   const std::string& experiment_id() const { return experiment_.id; }
   const fs::path& artifacts() const { return artifacts_; }
 
  private:
+  Result<> open_mirror(const std::string& experiment);
   Result<> reopen(const tracking::Run& run);
   RunStarted started_event(const std::string& name) const;
   Result<fs::path> folder_of(const tracking::Run& run) const;
@@ -71,6 +81,7 @@ class Record {
   std::string run_id_, user_;
   fs::path artifacts_;
   std::map<fs::path, std::vector<tracking::KeyValue>> source_tags_;  // by folder: asking git takes time
+  std::unique_ptr<Mirror> mirror_;
   std::vector<tracking::Change> changes_;
   std::vector<Event> events_;
 };

@@ -10,7 +10,13 @@ using tracking::RunStatus;
 Result<> Execution::finish_step(const Ended& ended) {
   Attempt attempt = std::move(attempts_.extract(ended.step).mapped());
   const auto& step = plan_.steps[ended.step];
+  Result<> fetched = record_.mirror() == nullptr
+                         ? Result<>()
+                         : record_.mirror()->fetch(attempt.run.id, attempt.run.artifacts);
   Verdict verdict = TRY(judge(ended, step.settings, store_, attempt.run.id));
+  if (!fetched && verdict.state == StepState::kFinished)
+    verdict = {StepState::kFailed, "what it has logged cannot be read: " + fetched.error().message,
+               config::Failure{config::FailureKind::kInfrastructure}};
   StepFinished event{.step = step.name,
                      .run_id = attempt.run.id,
                      .state = verdict.state,

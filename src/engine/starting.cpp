@@ -91,8 +91,11 @@ Result<bool> Execution::begin_attempt(size_t index, Decision decision, Grant gra
   attempt.progress_file = progress_file(attempts_folder_, attempt.run.id);
   if (checkpoints_) attempt.checkpoints = TRY(checkpoints_->make(step.name));
   TRY(make_dirs(attempt.log.parent_path()));
+  if (record_.mirror() != nullptr) TRY(commit());  // the run there is made of the one here
   if (auto prepared = commands_.prepare(index, attempt); !prepared) {
-    settle_unstarted(index, attempt, prepared.error(), std::nullopt);
+    const bool is_away = prepared.error().code == Code::kUnavailable;
+    settle_unstarted(index, attempt, prepared.error(),
+                     is_away ? Failure(config::Failure{config::FailureKind::kInfrastructure}) : std::nullopt);
     return false;
   }
   record_.tell(StepStarted{step.name, attempt.run.id, attempt.decision.reason, number, attempt.command,
@@ -140,7 +143,7 @@ Result<> Execution::reuse_step(size_t index, const Decision& decision) {
 }
 
 void Execution::learn(size_t index, KnownResult result) {
-  commands_.learn(index, result.run_id, result.artifacts);
+  commands_.learn(index, result.run_id, outcome_.steps[index].run_id, result.artifacts);
   cache_.learn(index, std::move(result));
 }
 
