@@ -364,7 +364,8 @@ void add_run(CLI::App& app, Context& context) {
       "  tidemill run examples/cifar10 --from build       it and what comes after it\n"
       "  tidemill run examples/cifar10/train -P data=/data/cifar10\n"
       "  tidemill run https://git.example.com/team/models.git#churn -v v1.4 -P alpha=0.5\n"
-      "  tidemill run project --env-manager uv");
+      "  tidemill run project --env-manager uv\n"
+      "  MLFLOW_TRACKING_URI=https://mlflow.example.org tidemill run examples/tabular   recorded there too");
   command->callback([&context, options] {
     context.action = [&context, options] { return run(context, *options, std::nullopt); };
   });
