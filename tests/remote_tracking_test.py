@@ -173,6 +173,24 @@ class Recorded(Case):
         (step,) = [run for run in self.runs(client, "p") if run.info.run_name == "a"]
         self.assertEqual(self.text(client, step, "one"), "1\n")
 
+    def test_a_server_over_the_same_store_gets_everything_once(self):
+        self.write(pipeline_yaml=PIPELINE.replace("PYTHON", sys.executable), make_py=MAKE, use_sh=USE)
+        port = servers.free_port()
+        url = f"http://127.0.0.1:{port}"
+        log = self.folder / "log"
+        with log.open("wb") as out:
+            server = subprocess.Popen([TIDEMILL, "server", "--port", str(port), "--store", self.folder / "local.db"],
+                                      cwd=self.folder, stdout=out, stderr=out)
+        self.addCleanup(server.wait)
+        self.addCleanup(server.kill)
+        servers.wait_for(url, server, log)
+        done = self.tidemill(url, "run", self.pipeline)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        runs = self.runs(self.client(url), "remote")
+        self.assertEqual(sorted(run.info.run_name for run in runs), ["make", "remote", "use"])
+        self.assertEqual({run.info.status for run in runs}, {"FINISHED"})
+        self.assertFalse([run for run in runs if "tidemill.pushed_from" in run.data.tags])
+
     def test_a_project_alone(self):
         self.write(MLproject="entry_points: {main: {command: 'exit 3'}}\n")
         server = self.tidemill_server()

@@ -155,6 +155,14 @@ Result<std::unique_ptr<Mirror>> Mirror::open(const exchange::ServerAddress& serv
   return mirror;
 }
 
+// A copy that was imported there carries the tag; a run of the same store does not.
+Result<bool> Mirror::is_of_this_store(const std::string& run) {
+  auto found = patiently([&] { return api_.get("runs/get", {{"run_id", run}}); });
+  if (!found && !is_away(found.error())) return false;
+  TRY(std::move(found));
+  return !TRY(patiently([&] { return exchange::find_pushed_run(api_, experiment_, run); }));
+}
+
 Result<std::string> Mirror::id_of(const std::string& run) {
   return TRY(patiently([&] { return run_there(api_, run); })).id;
 }

@@ -35,6 +35,8 @@ class Mirror {
   // Sends what has been committed here, in order, from threads of its own; artifacts beside the rest. What is
   // refused is logged as a warning, what finds the server away waits for it.
   void follow(std::span<const tracking::Change> committed);
+  // Whether the server is one over the very same store: it knows a run that has been committed here.
+  Result<bool> is_of_this_store(const std::string& run);
   // Sends what an earlier runner has recorded here of a run that has ended, and could not send.
   void catch_up(const std::string& run);
   // The run there, made if need be. Waits some time for a server that is away; then kUnavailable.

@@ -53,6 +53,7 @@ Result<Before> Record::go_on(const std::string& run_id) {
     return fail(Code::kConflict, "run {} has finished; `tidemill run` starts a new one", run_id);
   experiment_ = TRY(store_.experiment(run.info.experiment_id));
   TRY(open_mirror(experiment_.name));
+  TRY(drop_needless_mirror(run_id));
   if (mirror_) {
     add(tracking::LogBatch{run_id, {.metrics = {}, .params = run.params, .tags = {}}});
     for (const auto& step : TRY(store_.step_records(run_id)))
@@ -187,12 +188,20 @@ Result<> Record::open_mirror(const std::string& experiment) {
   return {};
 }
 
+Result<> Record::drop_needless_mirror(const std::string& run) {
+  if (!mirror_ || mirror_is_needed_) return {};
+  mirror_is_needed_ = !TRY(mirror_->is_of_this_store(run));
+  if (!mirror_is_needed_) mirror_.reset();
+  return {};
+}
+
 Result<std::string> Record::id_for_steps(const std::string& run_id) {
   return mirror_ ? mirror_->id_of(run_id) : Result<std::string>(run_id);
 }
 
 Result<> Record::commit() {
   TRY(store_.apply(changes_));
+  if (!run_id_.empty()) TRY(drop_needless_mirror(run_id_));
   if (mirror_) mirror_->follow(changes_);
   changes_.clear();
   for (const Event& event : std::exchange(events_, {})) listener_(event);

@@ -65,6 +65,8 @@ class Record {
 
  private:
   Result<> open_mirror(const std::string& experiment);
+  // There is none to be kept on a server over the same store. run: has been committed.
+  Result<> drop_needless_mirror(const std::string& run);
   Result<> reopen(const tracking::Run& run);
   RunStarted started_event(const std::string& name) const;
   Result<fs::path> folder_of(const tracking::Run& run) const;
@@ -82,6 +84,7 @@ class Record {
   fs::path artifacts_;
   std::map<fs::path, std::vector<tracking::KeyValue>> source_tags_;  // by folder: asking git takes time
   std::unique_ptr<Mirror> mirror_;
+  bool mirror_is_needed_ = false;  // that is known
   std::vector<tracking::Change> changes_;
   std::vector<Event> events_;
 };
