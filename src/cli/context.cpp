@@ -54,12 +54,10 @@ Result<std::unique_ptr<artifacts::ArtifactRepository>> Context::artifacts_of(
 
 void add_common_options(CLI::App& command, Context& context) {
   // The value is not shown as a default: it may come from the environment, with a password.
-  command
-      .add_option(
-          "--store,--backend-store-uri", context.store,
-          "The store: a path, sqlite:///path or postgresql://user@host/database (default: tidemill.db); "
-          "also MLFLOW_BACKEND_STORE_URI")
-      ->envname("TIDEMILL_STORE");
+  command.add_option(
+      "--store,--backend-store-uri", context.store,
+      "The store: a path, sqlite:///path or postgresql://user@host/database (default: tidemill.db); "
+      "also TIDEMILL_STORE, MLFLOW_BACKEND_STORE_URI");
   command.add_flag("--json", context.json, "Print JSON");
 }
 

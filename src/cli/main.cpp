@@ -40,7 +40,9 @@ void hide_secrets(int argc, char** argv) {
 
 int run_program(int argc, char** argv) {
   Context context;
-  if (const char* uri = std::getenv("MLFLOW_BACKEND_STORE_URI"); uri && *uri) context.store = uri;
+  // Read here and not by CLI11, which would let the variable win over --store: every command has that option.
+  for (const char* name : {"MLFLOW_BACKEND_STORE_URI", "TIDEMILL_STORE"})
+    if (const char* uri = std::getenv(name); uri && *uri) context.store = uri;
   std::error_code ignored;
   context.program = fs::read_symlink("/proc/self/exe", ignored);
   CLI::App app{"Training pipelines for machine learning, in one program that speaks MLflow.", "tidemill"};

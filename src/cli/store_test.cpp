@@ -98,6 +98,17 @@ TEST_F(StoreCommands, DoctorOnlyWarnsOfAModelWithoutFiles) {
   EXPECT_THAT(doctor.output, HasSubstr("1 models have no files: logged model "));
 }
 
+TEST_F(StoreCommands, TheStoreOfTheCommandLineWinsOverThatOfTheEnvironment) {
+  make_store(1);
+  auto with_variable = [&](std::vector<std::string> words) {
+    words.insert(words.begin(),
+                 {"env", "TIDEMILL_STORE=" + path("other.db").string(), TIDEMILL_BINARY_DIR "/bin/tidemill"});
+    return run_command(words, 120s).value();
+  };
+  EXPECT_EQ(with_variable({"runs", "list", "--store", path("t.db").string()}).exit.status, 0);
+  EXPECT_THAT(with_variable({"runs", "list"}).errors, HasSubstr("other.db"));
+}
+
 TEST_F(StoreCommands, AnImportThatLeavesSomethingOutSaysSoAndExitsWith1) {
   ASSERT_TRUE(make_dirs(path("mlruns/7")));
   ASSERT_TRUE(
