@@ -2,6 +2,7 @@
 
 #include <cstdlib>
 
+#include "base/hash.h"
 #include "base/text.h"
 
 namespace tidemill::config {
@@ -113,6 +114,7 @@ std::optional<Project> load_project(const fs::path& folder, Problems& problems) 
     if (to_lower(entry.path().filename().string()) == "mlproject") {
       auto text = problems.keep(read_file(entry.path(), 2 << 20));
       project = text ? parse_project(*text, entry.path().string(), problems) : std::nullopt;
+      if (project) project->sha256 = sha256_hex(*text);
       break;
     }
   if (!project) return std::nullopt;

@@ -25,7 +25,8 @@ struct Project {
   std::string name;
   ProjectEnvironment environment;
   std::vector<EntryPoint> entry_points;
-  std::string file;  // the MLproject file, "" when the folder has none
+  std::string file;    // the MLproject file, "" when the folder has none
+  std::string sha256;  // of what the file held when it was read
 
   const EntryPoint* find(std::string_view name) const;
 };

@@ -3,6 +3,7 @@
 #include <cctype>
 #include <map>
 
+#include "base/hash.h"
 #include "base/text.h"
 
 namespace tidemill::config {
@@ -100,20 +101,10 @@ class StepReader {
     return problems_.keep(config::command_line(step.entry, {}).map([](const std::string&) {}));
   }
 
-  // Words of a command that are files below the folder.
   std::vector<std::string> files_named(const std::string& command) const {
-    std::vector<std::string> files;
-    size_t at = 0;
-    while (at < command.size()) {
-      size_t end = command.find_first_of(" \t\n;|&<>()'\"", at);
-      std::string word = command.substr(at, end - at);
-      at = end == std::string::npos ? command.size() : end + 1;
-      std::error_code ignored;
-      bool inside = !word.empty() && word[0] != '/' && word.find("..") == std::string::npos;
-      if (inside && fs::is_regular_file(folder_ / word, ignored) &&
-          std::find(files.begin(), files.end(), word) == files.end())
-        files.push_back(std::move(word));
-    }
+    std::vector<std::string> files = words_for_files(command);
+    std::error_code ignored;
+    std::erase_if(files, [&](const auto& word) { return !fs::is_regular_file(folder_ / word, ignored); });
     return files;
   }
 
@@ -155,17 +146,33 @@ void read_steps(const Node& section, Phase phase, Pipeline& pipeline, Problems& 
   if (section.kind != Node::Kind::kNull && !section.is_map())
     problems.keep(fail_at(section.place, "{} must be a map of steps", to_string(phase)));
   StepReader reader(pipeline.folder, problems);
+  std::map<std::string, Place> before;  // steps of other sections: within one, keys are unique
+  for (const auto& step : pipeline.steps) before.emplace(step.name, step.place);
+  pipeline.steps.reserve(pipeline.steps.size() + section.entries.size());
   for (const auto& entry : section.entries) {
-    for (const auto& step : pipeline.steps)
-      if (step.phase != phase && step.name == entry.key)
-        problems.keep(
-            fail_at(entry.place, "there is a step '{}' already, at {}", entry.key, step.place.to_string()));
+    if (auto same = before.find(entry.key); same != before.end())
+      problems.keep(
+          fail_at(entry.place, "there is a step '{}' already, at {}", entry.key, same->second.to_string()));
     pipeline.steps.push_back(reader.read(entry));
     pipeline.steps.back().phase = phase;
   }
 }
 
 }  // namespace
+
+std::vector<std::string> words_for_files(const std::string& command) {
+  std::vector<std::string> words;
+  size_t at = 0;
+  while (at < command.size()) {
+    size_t end = command.find_first_of(" \t\n;|&<>()'\"", at);
+    std::string word = command.substr(at, end - at);
+    at = end == std::string::npos ? command.size() : end + 1;
+    bool inside = !word.empty() && word[0] != '/' && word.find("..") == std::string::npos;
+    if (inside && std::find(words.begin(), words.end(), word) == words.end())
+      words.push_back(std::move(word));
+  }
+  return words;
+}
 
 std::string_view to_string(Phase phase) {
   switch (phase) {
@@ -188,14 +195,18 @@ const std::vector<std::string>& pipeline_keys() {
   return keys;
 }
 
-std::vector<std::string> step_keys() {
-  std::vector<std::string> keys = {"project", "entry_point", "params", "needs", "foreach", "command"};
-  keys.insert(keys.end(), setting_names().begin(), setting_names().end());
-  return keys;
+const std::vector<std::string>& step_keys() {
+  static const std::vector<std::string> all = [] {
+    std::vector<std::string> keys = {"project", "entry_point", "params", "needs", "foreach", "command"};
+    keys.insert(keys.end(), setting_names().begin(), setting_names().end());
+    return keys;
+  }();
+  return all;
 }
 
 std::optional<Pipeline> load_pipeline(const fs::path& file, Problems& problems) {
-  auto root = problems.keep(load_yaml(file));
+  auto text = problems.keep(read_file(file, kMaxYamlBytes + 1));
+  auto root = text ? problems.keep(parse_yaml(*text, file.string())) : std::nullopt;
   if (!root) return std::nullopt;
   if (!root->is_map()) {
     problems.keep(fail_at({file.string(), 1, 1}, "a pipeline is a map with name and steps"));
@@ -204,6 +215,7 @@ std::optional<Pipeline> load_pipeline(const fs::path& file, Problems& problems) 
   check_keys(*root, pipeline_keys(), "the pipeline", problems);
   Pipeline pipeline;
   pipeline.file = file.string();
+  pipeline.sha256 = sha256_hex(*text);
   std::error_code ignored;  // the file has just been read
   pipeline.folder = fs::weakly_canonical(fs::absolute(file, ignored), ignored).parent_path();
 

@@ -46,11 +46,15 @@ struct Pipeline {
   int max_parallel = 0;     // 0: as many as there are cores
   fs::path folder;          // of the file, absolute
   std::string file;
+  std::string sha256;  // of what the file held when it was read
 };
+
+// Words of a command that are files if there are such below its folder: the code of a step without a project.
+std::vector<std::string> words_for_files(const std::string& command);
 
 // The keys of the file, and those of a step.
 const std::vector<std::string>& pipeline_keys();
-std::vector<std::string> step_keys();
+const std::vector<std::string>& step_keys();
 // The JSON Schema of the file, for editors.
 std::string_view pipeline_schema();
 

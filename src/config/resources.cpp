@@ -14,6 +14,7 @@ Result<uint64_t> parse_size(const std::string& text) {
   if (unit.ends_with('B')) unit.pop_back();
   bool binary = unit.ends_with('i');
   if (binary) unit.pop_back();
+  if (unit == "k") unit = "K";  // the SI's own
   constexpr std::string_view kUnits = "KMGT";
   size_t power = unit.empty() ? 0 : kUnits.find(unit) + 1;
   bool known = unit.empty() ? !binary : unit.size() == 1 && power > 0;

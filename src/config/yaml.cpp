@@ -1,6 +1,7 @@
 #include "config/yaml.h"
 
 #include <charconv>
+#include <unordered_set>
 
 #include <yaml-cpp/eventhandler.h>
 #include <yaml-cpp/yaml.h>
@@ -51,11 +52,20 @@ class TreeBuilder : public YAML::EventHandler {
  private:
   struct Open {
     Node* node;
-    bool has_key = false;  // a map's key has come, its value not yet
+    bool has_key = false;                       // a map's key has come, its value not yet
+    std::unordered_set<std::string> keys = {};  // of a map with many
   };
 
   Place place_of(const YAML::Mark& mark) const { return {file_, mark.line + 1, mark.column + 1}; }
   bool expects_key() const { return !open_.empty() && open_.back().node->is_map() && !open_.back().has_key; }
+
+  static bool is_new_key(Open& map, const std::string& key) {
+    constexpr size_t kFew = 16;
+    if (map.node->entries.size() < kFew) return map.node->find(key) == nullptr;
+    if (map.keys.empty())
+      for (const auto& entry : map.node->entries) map.keys.insert(entry.key);
+    return map.keys.insert(key).second;
+  }
 
   // Ends the parse: the exception is caught in parse_yaml.
   [[noreturn]] void refuse(const YAML::Mark& mark, const std::string& why) {
@@ -68,7 +78,7 @@ class TreeBuilder : public YAML::EventHandler {
     if (expects_key()) {
       if (kind != Node::Kind::kScalar) refuse(mark, "a key must be plain text");
       Node& map = *open_.back().node;
-      if (map.find(text) != nullptr) refuse(mark, fmt::format("'{}' stands here a second time", text));
+      if (!is_new_key(open_.back(), text)) refuse(mark, fmt::format("'{}' stands here a second time", text));
       map.entries.push_back({text, place_of(mark), {}});
       open_.back().has_key = true;
       return nullptr;
