@@ -3,6 +3,7 @@
 usage: s3_artifacts_test.py TIDEMILL
 Exits with 77 (skipped) when mlflow or moto cannot be imported.
 """
+import json
 import logging
 import os
 import pathlib
@@ -165,6 +166,38 @@ class S3Artifacts(unittest.TestCase):
         self.assertEqual((target / run.run_id / "a/b/2.txt").read_text(), "two")
         self.command("artifacts", "download", run.run_id, "a/1.txt", "-o", str(target), **here)
         self.assertEqual((target / "1.txt").read_text(), "one")
+
+    def test_results_of_steps_are_shared_between_stores(self):
+        project = self.folder / "shared"
+        project.mkdir()
+        (project / "pipeline.yaml").write_text(
+            "name: s\nsteps:\n"
+            "  make: {command: 'echo ran >> ../ran; head -c 9000000 /dev/zero > $TIDEMILL_OUTPUT_DIR/zeros'}\n"
+            "  use: {command: 'wc -c < {zeros} > $TIDEMILL_OUTPUT_DIR/count', "
+            "params: {zeros: '${steps.make.artifacts}/zeros'}}\n")
+        shared = {"TIDEMILL_SHARED_CACHE": "s3://bucket/shared cache"}
+
+        def run(store):
+            out = self.command("run", str(project), "--store", str(self.folder / store / "t.db"), "--json", **shared)
+            events = [json.loads(line) for line in out.splitlines()]
+            return {e["step"]: e for e in events if e["event"] == "step_finished"}
+
+        (self.folder / "one").mkdir()
+        (self.folder / "two").mkdir()
+        self.assertEqual(run("one")["make"]["state"], "finished")
+        stored = [k for k in self.keys() if k.startswith("shared cache/")]
+        self.assertEqual(len(stored), 4)
+        steps = run("two")
+        self.assertEqual([steps[s]["state"] for s in ("make", "use")], ["reused", "reused"])
+        self.assertIn("made elsewhere by ", steps["make"]["reason"])
+        self.assertEqual((self.folder / "ran").read_text(), "ran\n")
+        # Torn: the step runs, and what it makes is right.
+        torn = next(k for k in stored if "/outputs/" in k
+                    and self.s3.head_object(Bucket="bucket", Key=k)["ContentLength"] == 9000000)
+        self.s3.put_object(Bucket="bucket", Key=torn, Body=b"half")
+        (self.folder / "three").mkdir()
+        self.assertEqual(run("three")["make"]["state"], "finished")
+        self.assertEqual((self.folder / "ran").read_text(), "ran\nran\n")
 
     def test_what_is_wrong_is_said(self):
         for place, keys, text in (("s3://bucket/x", {"AWS_ACCESS_KEY_ID": "", "HOME": str(self.folder)}, "AWS_ACCESS_KEY_ID"),

@@ -70,6 +70,7 @@ void add_db(CLI::App& app, Context& context);
 void add_doctor(CLI::App& app, Context& context);
 void add_export(CLI::App& app, Context& context);
 void add_import(CLI::App& app, Context& context);
+void add_cache(CLI::App& app, Context& context);
 void add_gc(CLI::App& app, Context& context);
 void add_users(CLI::App& app, Context& context);
 void add_server(CLI::App& app, Context& context);
@@ -89,6 +90,8 @@ Result<> add_environments(const pipeline::Plan& plan, const std::string& manager
 std::optional<fs::path> pipeline_file(const fs::path& target);
 // "1d2h3m4s", any of the parts, also with fractions, as milliseconds. option: for the error.
 Result<int64_t> parse_age(std::string_view option, std::string_view text);
+// Removes results of steps that nothing needs until all take no more than the quota; "": there is none.
+Result<> keep_quota(const Context& context, tracking::Store& store, const std::string& quota);
 // To stdout; a closed or full output is an error (kUnavailable).
 Result<> print(std::string_view text);
 

@@ -70,6 +70,7 @@ int run_program(int argc, char** argv) {
   add_export(app, context);
   add_db(app, context);
   add_doctor(app, context);
+  add_cache(app, context);
   add_gc(app, context);
   add_users(app, context);
   add_server(app, context);

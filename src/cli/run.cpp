@@ -13,6 +13,7 @@
 #include "cli/run_printer.h"
 #include "config/mlproject.h"
 #include "config/pipeline_file.h"
+#include "config/resources.h"
 #include "engine/earlier.h"
 #include "engine/engine.h"
 #include "engine/inputs.h"
@@ -168,12 +169,16 @@ std::string figures_of(const tracking::Run& run, const std::vector<std::string>&
   return join(parts, ", ");
 }
 
-Result<> print_summary(tracking::Store& store, const Work& work, const engine::Outcome& outcome,
-                       const Context& context) {
-  const pipeline::Plan& plan = work.plan;
+constexpr size_t kMostReusedRows = 50;
+
+Result<> print_table(tracking::Store& store, const pipeline::Plan& plan, const engine::Outcome& outcome) {
   Table table({"STEP", "STATUS", "TIME", "FIGURES"});
+  auto is_reused = [](const auto& step) { return step.state == engine::StepState::kReused; };
+  const auto reused = std::count_if(outcome.steps.begin(), outcome.steps.end(), is_reused);
+  const bool leave_out = static_cast<size_t>(reused) > kMostReusedRows;
   for (size_t i = 0; i < outcome.steps.size(); ++i) {
     const auto& step = outcome.steps[i];
+    if (leave_out && is_reused(step)) continue;
     std::string figures;
     if (!step.run_id.empty())
       if (auto run = store.run(step.run_id)) figures = figures_of(*run, plan.steps[i].settings.figures);
@@ -184,6 +189,14 @@ Result<> print_summary(tracking::Store& store, const Work& work, const engine::O
     table.add({step.step, status, time, figures});
   }
   TRY(print("\n" + table.to_string()));
+  if (leave_out)
+    TRY(print(fmt::format("and {} steps that were reused\n", human_count(static_cast<uint64_t>(reused)))));
+  return {};
+}
+
+Result<> print_summary(tracking::Store& store, const Work& work, const engine::Outcome& outcome,
+                       const Context& context) {
+  if (!outcome.steps.empty()) TRY(print_table(store, work.plan, outcome));
   std::string where = TRY(context.location()).name();
   std::string store_option = where == "tidemill.db" ? "" : " --store " + shell_quote(where);
   std::string resume = outcome.status == tracking::RunStatus::kFinished || work.kind == Kind::kProject
@@ -240,6 +253,7 @@ Result<engine::Outcome> execute(const RunOptions& options, const Work& work, eng
   how.source_uri = options.source.uri;
   how.tags = options.tags;
   how.cache = TRY(cache_policy(work, options));
+  how.shared_cache = options.cache_from;
   if (options.keep_going) how.after_failure = engine::AfterFailure::kKeepGoing;
   if (work.kind == Kind::kProject) return engine::execute_project(work.plan, store, how, listener);
   how.request = to_request(options, endpoint ? endpoint->port() : 0);
@@ -247,11 +261,89 @@ Result<engine::Outcome> execute(const RunOptions& options, const Work& work, eng
                  : engine::execute(work.plan, store, how, listener);
 }
 
+// The steps of a run that was recorded as a whole, as if each had been told of.
+std::string steps_json(tracking::Store& store, const std::string& run_id) {
+  std::string lines;
+  auto records = store.step_records(run_id);
+  if (!records) return lines;
+  for (auto& record : *records)
+    lines += event_json(engine::StepFinished{.step = std::move(record.step),
+                                             .run_id = record.step_run,
+                                             .state = engine::StepState::kReused,
+                                             .attempt = record.attempt,
+                                             .reason = std::move(record.reason),
+                                             .reused_run = record.step_run,
+                                             .command = {},
+                                             .log = {},
+                                             .last_lines = {}}) +
+             "\n";
+  return lines;
+}
+
+// Shows what happens: on a terminal, or as lines of JSON.
+class Teller {
+ public:
+  Teller(const Context& context, const RunOptions& options, tracking::Store& store, fs::path attempts)
+      : store_(store) {
+    if (context.json) return;
+    const bool live = !options.plain && is_terminal(STDERR_FILENO);
+    printer_.emplace(live ? RunPrinter::Look::kLive : RunPrinter::Look::kPlain, std::move(attempts));
+  }
+
+  engine::Listener listener() {
+    return [this](const engine::Event& event) {
+      if (printer_) return printer_->on(event);
+      std::string lines = event_json(event) + "\n";
+      if (const auto* reused = std::get_if<engine::AllReused>(&event))
+        lines += steps_json(store_, reused->run_id);
+      (void)print(lines);
+    };
+  }
+  void end() { printer_.reset(); }
+
+ private:
+  tracking::Store& store_;
+  std::optional<RunPrinter> printer_;
+};
+
+// What the pipeline's steps follow from, beside files.
+void describe_start(const RunOptions& options, engine::Options& how) {
+  auto file = options.entry_point.empty() ? pipeline_file(options.target) : std::nullopt;
+  std::error_code ignored;
+  if (!file || how.tracking_server) return;
+  how.start_file = fs::absolute(*file, ignored).lexically_normal().string();
+  how.start = to_request(options, 0);
+}
+
+// A run in which nothing can have changed, without reading the pipeline. nullopt: it has to be read.
+Result<std::optional<int>> run_unchanged(const Context& context, const RunOptions& options) {
+  if (!options.tracking_uri.empty()) return std::nullopt;  // recorded elsewhere, step by step
+  engine::Options how = TRY(context.engine_options());
+  describe_start(options, how);
+  if (!engine::has_footing(how)) return std::nullopt;
+  auto store = context.open_store();
+  if (!store) return std::nullopt;
+  how.experiment = options.experiment;
+  how.run_name = options.run_name;
+  how.source_uri = options.source.uri;
+  how.tags = options.tags;
+  how.request = how.start;
+  Teller teller(context, options, *store, engine::attempts_folder(how.state_dir));
+  auto outcome = TRY(engine::execute_unchanged(*store, how, teller.listener()));
+  teller.end();
+  if (!outcome) return std::nullopt;
+  if (!context.json) TRY(print_summary(*store, {Kind::kPipeline, {}, {}, {}}, *outcome, context));
+  return exit_status(outcome->status);
+}
+
 }  // namespace
 
 Result<int> run(const Context& context, RunOptions& options, const std::optional<EarlierRun>& earlier) {
+  if (!options.cache_quota.empty()) TRY_IN("--cache-quota", config::parse_size(options.cache_quota));
   options.source = TRY(projects::fetch(options.uri, options.version));
   options.target = options.source.folder;
+  if (!earlier && !options.dry_run)
+    if (auto done = TRY(run_unchanged(context, options))) return *done;
   Work work = TRY(load_work(options));
   if (!work.plan.inputs.empty()) TRY(engine::fetch_inputs(work.plan, TRY(context.engine_options())));
   TRY(check_steps(work.plan));
@@ -263,17 +355,12 @@ Result<int> run(const Context& context, RunOptions& options, const std::optional
   TRY(add_environments(work.plan, options.env_manager, Environments::kMade, how));
   auto store = TRY(context.open_store(Create::yes));
   how.tracking_server = TRY(tracking_server(context, store, options.tracking_uri));
-  std::optional<RunPrinter> printer;
-  engine::Listener listener = [](const engine::Event& event) { (void)print(event_json(event) + "\n"); };
-  if (!context.json) {
-    const bool live = !options.plain && is_terminal(STDERR_FILENO);
-    printer.emplace(live ? RunPrinter::Look::kLive : RunPrinter::Look::kPlain,
-                    engine::attempts_folder(how.state_dir));
-    listener = [&printer](const engine::Event& event) { printer->on(event); };
-  }
-  auto outcome = TRY(execute(options, work, std::move(how), store, listener, earlier));
-  printer.reset();
+  describe_start(options, how);
+  Teller teller(context, options, store, engine::attempts_folder(how.state_dir));
+  auto outcome = TRY(execute(options, work, std::move(how), store, teller.listener(), earlier));
+  teller.end();
   if (!context.json) TRY(print_summary(store, work, outcome, context));
+  TRY(keep_quota(context, store, options.cache_quota));
   return tell_where(outcome, options.tracking_uri) ? exit_status(outcome.status)
                                                    : std::max(1, exit_status(outcome.status));
 }
@@ -352,6 +439,16 @@ void add_run(CLI::App& app, Context& context) {
       ->allow_extra_args(false);
   command->add_flag("-k,--keep-going", options->keep_going,
                     "After a failure, go on with the steps that do not need the one that failed");
+  command
+      ->add_option(
+          "--cache-from", options->cache_from,
+          "Results are shared with others at this place, a folder or s3://bucket/prefix: those found there "
+          "are reused, new ones are added")
+      ->envname("TIDEMILL_SHARED_CACHE");
+  command
+      ->add_option("--cache-quota", options->cache_quota,
+                   "After the run, remove results that nothing needs until all take no more than this: 20GB")
+      ->envname("TIDEMILL_CACHE_QUOTA");
   command->add_flag("--no-cache", options->no_cache, "Neither reuse earlier results nor keep these");
   command->add_flag("--plain", options->plain, "Plain lines, also on a terminal");
   add_common_options(*command, context);

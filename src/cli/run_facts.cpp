@@ -98,6 +98,23 @@ std::vector<Fact> facts_of_record(const Json& record) {
   return facts;
 }
 
+// Steps that are reused without a run of their own: the runs that made their results, as these steps.
+static Result<> add_reused(tracking::Store& store, const std::string& parent,
+                           std::vector<tracking::Run>& runs) {
+  std::set<std::string> own;
+  for (const auto& run : runs) own.insert(run.info.id);
+  for (const auto& record : TRY(store.step_records(parent))) {
+    if (record.state != "reused" || own.count(record.step_run) > 0) continue;
+    auto run = store.run(record.step_run);
+    if (!run) continue;  // removed for good since
+    std::erase_if(run->tags, [](const auto& tag) { return tag.first == "tidemill.step"; });
+    run->tags.emplace_back("tidemill.step", record.step);
+    run->info.name = record.step;
+    runs.push_back(std::move(*run));
+  }
+  return {};
+}
+
 Result<std::vector<tracking::Run>> step_runs(tracking::Store& store, const tracking::Run& parent) {
   std::vector<tracking::Run> latest;
   tracking::SearchRuns search{.experiment_ids = {parent.info.experiment_id},
@@ -116,6 +133,7 @@ Result<std::vector<tracking::Run>> step_runs(tracking::Store& store, const track
     }
     search.page_token = page.next_page_token;
   } while (!search.page_token.empty());
+  TRY(add_reused(store, parent.info.id, latest));
   return latest;
 }
 

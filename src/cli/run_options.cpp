@@ -28,6 +28,7 @@ std::string to_request(const RunOptions& options, uint16_t port) {
                     {"steps", options.selection.steps},
                     {"from", options.selection.from},
                     {"tracking_uri", db::without_secrets(options.tracking_uri)},
+                    {"cache_from", options.cache_from},
                     {"port", port}});
 }
 
@@ -48,6 +49,7 @@ Result<Request> parse_request(std::string_view text) {
     options.forced_steps = json.at("forced_steps").get<std::vector<std::string>>();
     options.selection.steps = json.at("steps").get<std::vector<std::string>>();
     options.selection.from = json.at("from").get<std::string>();
+    options.cache_from = json_string(json, "cache_from");
     request.port = json.at("port").get<uint16_t>();
     // With the password that the environment has, if it names the same server.
     options.tracking_uri = json.value("tracking_uri", "");

@@ -32,6 +32,7 @@ struct RunOptions {
   bool keep_going = false;
   bool plain = false;
   std::vector<std::string> forced_steps;
+  std::string cache_from, cache_quota;
   std::vector<tracking::KeyValue> tags;  // of the pipeline's run
   pipeline::Selection selection;
   // Where it is recorded as well: an MLflow server's URL; "": in the store alone.

@@ -72,6 +72,10 @@ Json json_of(const engine::StepFinished& e) {
   return json;
 }
 
+Json json_of(const engine::AllReused& e) {
+  return {{"event", "steps_reused"}, {"run_id", e.run_id}, {"steps_of", e.steps_of}, {"count", e.steps}};
+}
+
 Json json_of(const engine::RunFinished& e) {
   return {{"event", "run_finished"},
           {"run_id", e.run_id},
@@ -212,6 +216,11 @@ void RunPrinter::show(const engine::StepFinished& finished) {
     text += fmt::format("    log: {}\n", finished.log.string());
   }
   print(text);
+}
+
+void RunPrinter::show(const engine::AllReused& reused) {
+  print(fmt::format("{} all {} steps  reused: nothing has changed since run {}\n",
+                    mark_of(StepState::kReused, colour_), human_count(reused.steps), reused.steps_of));
 }
 
 void RunPrinter::show(const engine::RunFinished& finished) {

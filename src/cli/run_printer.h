@@ -45,6 +45,7 @@ class RunPrinter {
   void show(const engine::StepProgress& progress);
   void show(const engine::AttemptFailed& failed);
   void show(const engine::StepFinished& finished);
+  void show(const engine::AllReused& reused);
   void show(const engine::RunFinished& finished);
   // The step runs no more.
   void take_off(const std::string& step, engine::StepState now);

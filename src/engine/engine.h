@@ -56,7 +56,14 @@ struct Options {
   std::string source_uri;                // where the work was fetched from; "": a local folder
   std::map<std::string, std::string> extra_env;
   CachePolicy cache;
-  std::string request;             // kept with a pipeline's run, for whoever resumes it
+  std::string shared_cache;  // a folder or s3://bucket/prefix (shared_cache.h); "": nothing is shared
+  std::string request;       // kept with a pipeline's run, for whoever resumes it
+  // What decides which steps a pipeline has, beside what files hold: the file, the parameters; and the file
+  // alone. With it a run that would do nothing is recognised as a whole. "": it is not.
+  std::string start, start_file;
+  // From so many steps on, a step that is reused gets no run of its own: the pipeline's run points to the one
+  // that made its result.
+  size_t many_steps = 100;
   std::function<double()> random;  // in [0, 1), for what is waited before a retry; null: the system's
 
   fs::path hash_folder() const { return state_dir.empty() ? fs::path() : state_dir / "hashes"; }
@@ -85,6 +92,13 @@ struct Outcome {
 // done.
 Result<Outcome> execute(const pipeline::Plan& plan, tracking::Store& store, const Options& options,
                         const Listener& listener);
+
+// The same for a pipeline that was run before with this Options::start, when nothing can have changed since:
+// one run is recorded, whose steps are those of the one before. nullopt: execute() has to find out. The
+// outcome has no steps. has_footing: whether there is any such run; asks nothing of the store.
+bool has_footing(const Options& options);
+Result<std::optional<Outcome>> execute_unchanged(tracking::Store& store, const Options& options,
+                                                 const Listener& listener);
 
 // Goes on with a run of execute() that has failed, was interrupted, or whose runner was killed: what is done
 // and still valid is kept, processes that still run are taken over. The plan may differ from the run's. Also

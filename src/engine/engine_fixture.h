@@ -72,6 +72,26 @@ class EngineTest : public testing::Test {
     set_up_options();
     return execute(plan, *store_, options_, [this](const Event& event) { events_.push_back(event); });
   }
+  // As `tidemill run` does it: recognised as a whole when nothing can have changed.
+  struct Recognised {
+    bool as_a_whole = false;
+    Outcome outcome;
+  };
+  Recognised run_or_recognise(const std::string& yaml, const config::Arguments& params = {}) {
+    set_up_options();
+    write("pipeline.yaml", yaml);
+    options_.many_steps = 1;
+    options_.start_file = (dir_.path() / "pipeline.yaml").string();
+    options_.start = "run";
+    for (const auto& [name, value] : params) options_.start += " " + name + "=" + value;
+    auto listener = [this](const Event& event) { events_.push_back(event); };
+    auto whole = execute_unchanged(*store_, options_, listener);
+    EXPECT_TRUE(whole) << whole.error().message;
+    if (whole && *whole) return {true, **whole};
+    auto outcome = execute(plan(yaml, params), *store_, options_, listener);
+    EXPECT_TRUE(outcome) << outcome.error().message;
+    return {false, outcome.value_or(Outcome{})};
+  }
   Result<Outcome> go_on(const std::string& run_id, const std::string& yaml) {
     set_up_options();
     return resume(run_id, plan(yaml), *store_, options_,

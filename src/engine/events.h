@@ -67,12 +67,18 @@ struct StepFinished {
   size_t artifact_count = 0;
   uint64_t artifact_bytes = 0;
 };
+// Instead of telling of each step: nothing has changed since an earlier run, steps_of.
+struct AllReused {
+  std::string run_id, steps_of;
+  size_t steps = 0;
+};
 struct RunFinished {
   std::string run_id;
   tracking::RunStatus status = tracking::RunStatus::kFinished;
   double seconds = 0;
 };
-using Event = std::variant<RunStarted, StepStarted, StepProgress, AttemptFailed, StepFinished, RunFinished>;
+using Event =
+    std::variant<RunStarted, StepStarted, StepProgress, AttemptFailed, StepFinished, AllReused, RunFinished>;
 using Listener = std::function<void(const Event&)>;
 
 }  // namespace tidemill::engine

@@ -8,6 +8,8 @@
 #include "engine/provenance.h"
 #include "engine/step_check.h"
 #include "engine/step_watch.h"
+#include "engine/unchanged.h"
+#include "engine/upkeep.h"
 #include "sys/signals.h"
 
 namespace tidemill::engine {
@@ -68,6 +70,10 @@ Result<> Execution::set_up() {
     machine_.emplace(
         TRY(MachineShare::open(options_.machine ? *options_.machine : this_machine(),
                                options_.machine_file.empty() ? state / "machine" : options_.machine_file)));
+  if (!options_.shared_cache.empty() && record_.is_pipeline()) {
+    shared_.emplace(TRY_IN("the shared cache", SharedCache::open(options_.shared_cache)));
+    publisher_.emplace(*shared_, store_);
+  }
   attempts_folder_ = attempts_folder(state);
   return make_dirs(attempts_folder_);
 }
@@ -75,7 +81,8 @@ Result<> Execution::set_up() {
 Result<> Execution::begin(const std::string& earlier_run) {
   snapshot_.emplace(plan_, options_);
   if (earlier_run.empty()) {
-    TRY(record_.begin());
+    TRY(watch_reliances());
+    TRY(record_.begin(plan_.step_names()));
     if (record_.is_pipeline()) locks_->try_lock(record_.run_id());
     return open_checkpoints();
   }
@@ -129,8 +136,7 @@ Result<> Execution::run_phases() {
 // recorded together.
 Result<> Execution::loop(Phase phase) {
   for (;;) {
-    std::vector<size_t> starting = TRY(begin_ready_steps());
-    TRY(commit());
+    std::vector<size_t> starting = TRY(decide_and_record());
     for (size_t step : starting) TRY(launch(step));
     if (starting.empty() && is_done()) break;
     for (const Ended& ended : supervisor_.wait(retries_.until_next(kTick)))
@@ -143,6 +149,14 @@ Result<> Execution::loop(Phase phase) {
   }
   skip_the_rest(phase, stopping_ ? "interrupted" : "another step failed");
   return {};
+}
+
+// Nobody takes a result away in between.
+Result<std::vector<size_t>> Execution::decide_and_record() {
+  auto in_use = TRY(ResultsLock::take(options_.state_dir, ResultsLock::Mode::kUse));
+  std::vector<size_t> starting = TRY(begin_ready_steps());
+  TRY(commit());
+  return starting;
 }
 
 bool Execution::is_done() const {
@@ -174,8 +188,12 @@ Result<> Execution::end() {
   if (!record_.artifacts().empty())
     if (auto written = snapshot_->write(record_.artifacts()); !written)
       log_warning("what this run was made of is not kept: {}", written.error().message);
+  if (publisher_) publisher_->finish();
   TRY(record_.end(outcome_.status, outcome_.seconds));
   if (record_.mirror() != nullptr) see_it_there(*record_.mirror());
+  if (reliances_ && outcome_.status == RunStatus::kFinished)
+    if (auto kept = keep_footing(); !kept)
+      log_warning("it is not kept what this run relied upon: {}", kept.error().message);
   if (outcome_.status != RunStatus::kFinished || !can_go_on()) return {};
   return tidemill::remove_all(checkpoints_folder(options_.state_dir, record_.run_id()));
 }
@@ -185,6 +203,52 @@ void Execution::see_it_there(Mirror& mirror) {
   outcome_.experiment_there = mirror.experiment_id();
   if (!outcome_.not_there || outcome_.not_there->code == Code::kInvalid)
     outcome_.run_there = mirror.id_of(outcome_.run_id).value_or("");
+}
+
+Result<> Execution::watch_reliances() {
+  if (!record_.is_pipeline()) return {};
+  forget_footing(options_.start_file, options_);
+  if (!can_be_recognised(plan_, options_)) return {};
+  result_changes_ = TRY(store_.result_changes());
+  cache_.tell(reliances_.emplace());
+  return {};
+}
+
+// Where there is one, it is known to the cache.
+void Execution::rely_on_no_file(const fs::path& path) {
+  std::error_code ignored;
+  if (!fs::is_regular_file(path, ignored)) reliances_->add_no_file(path);
+}
+
+Result<> Execution::keep_footing() {
+  for (size_t i = 0; i < plan_.steps.size(); ++i)
+    if (!succeeded(scheduler_.state(i))) return {};
+  reliances_->add_file(options_.start_file, plan_.sha256);
+  std::set<std::string> projects;
+  for (const auto& step : plan_.steps) {
+    const config::Project& project = step.project;
+    if (project.file.empty()) {
+      // What its command names is its code once there are such files.
+      for (const auto& word : config::words_for_files(step.entry.command))
+        rely_on_no_file(project.folder / word);
+    } else if (projects.insert(project.file).second) {
+      reliances_->add_file(project.file, project.sha256);
+      for (const char* name : {"python_env.yaml", "conda.yaml"}) rely_on_no_file(project.folder / name);
+    }
+  }
+  auto reliances = reliances_->take();
+  if (!reliances) return {};
+  return engine::keep_footing({.start = options_.start,
+                               .run_id = record_.run_id(),
+                               .result_changes = result_changes_,
+                               .pipeline = plan_.name,
+                               .experiment = plan_.experiment,
+                               .folder = plan_.folder.string(),
+                               .file = options_.start_file,
+                               .params = plan_.params,
+                               .steps = plan_.step_names(),
+                               .reliances = std::move(*reliances)},
+                              options_);
 }
 
 // The store refused in the middle of the run: stop what runs and say in the store what can be said.
@@ -219,6 +283,7 @@ void Execution::report_progress() {
 // Those who wait for a key may look only after its result is on disk.
 Result<> Execution::commit() {
   TRY(record_.commit());
+  for (auto& item : std::exchange(to_share_, {})) publisher_->add(std::move(item));
   for (const auto& key : std::exchange(settled_keys_, {})) locks_->unlock(key);
   for (const auto& run : std::exchange(settled_runs_, {})) {
     std::error_code ignored;

@@ -1,6 +1,7 @@
 // One execution of a plan, from its start or from where an earlier runner left it. Private to this folder.
 // Its parts: execution.cpp is the course of a run, starting.cpp decides what becomes of a step and starts it,
-// settling.cpp records how attempts end, taking_over.cpp goes on with what earlier runners have done.
+// settling.cpp records how attempts end, taking_over.cpp goes on with what earlier runners have done,
+// elsewhere.cpp shares results with others.
 #pragma once
 
 #include <map>
@@ -19,9 +20,12 @@
 #include "engine/gates.h"
 #include "engine/key_locks.h"
 #include "engine/machine.h"
+#include "engine/publisher.h"
 #include "engine/record.h"
+#include "engine/reliances.h"
 #include "engine/retries.h"
 #include "engine/scheduler.h"
+#include "engine/shared_cache.h"
 #include "engine/snapshot.h"
 #include "engine/step_cache.h"
 #include "engine/supervisor.h"
@@ -50,6 +54,7 @@ class Execution {
   // The steps, and then those that wait for the end of the run.
   Result<> run_phases();
   Result<> loop(config::Phase phase);
+  Result<std::vector<size_t>> decide_and_record();
   bool is_done() const;
   bool has_failed(size_t step) const;
   void stop_all();
@@ -58,6 +63,10 @@ class Execution {
   void abandon();
   // What the step's program tells, or else what can be seen of it in what it logs.
   std::optional<ProgressState> progress_of_attempt(size_t step, Attempt& attempt);
+  // So that a run in which nothing has changed is recognised; see unchanged.h.
+  Result<> watch_reliances();
+  void rely_on_no_file(const fs::path& path);
+  Result<> keep_footing();
   void report_progress();
   Result<> commit();
 
@@ -73,6 +82,8 @@ class Execution {
   int next_attempt(size_t step) const;
   bool let_wait(size_t step);
   Result<> reuse_step(size_t step, const Decision& decision);
+  // What follows when a result is reused, whose run is recorded.
+  Result<> settle_reused(size_t step, const Decision& decision, const std::string& run_id);
   void learn(size_t step, KnownResult result);
   Result<> launch(size_t step);
   Minding minding_of(size_t step, const Attempt& attempt);
@@ -102,6 +113,15 @@ class Execution {
   bool try_again(size_t step, const Attempt& attempt, const StepFinished& event, const Failure& failure);
   void give_up_retries();
 
+  // --- elsewhere.cpp ---
+  bool is_shared(size_t step) const;
+  // Whether the result was found where results are shared, and is this run's now.
+  Result<bool> reuse_from_elsewhere(size_t step, const Decision& decision);
+  Result<> record_from_elsewhere(size_t step, Decision decision, const SharedResult& result,
+                                 const fs::path& folder);
+  // Once it is on disk.
+  void share_later(size_t step, const Attempt& attempt, const std::string& outputs);
+
   // --- taking_over.cpp ---
   Result<> find_survivors();
   // Whether what an earlier runner has done of the step decides what becomes of it.
@@ -130,6 +150,13 @@ class Execution {
   CommandMaker commands_;
   Validation validation_;
   Gates gates_;
+  std::optional<SharedCache> shared_;
+  bool shared_answers_ = true;
+  std::set<std::string> bad_there_;        // keys whose results are shared, but cannot be used
+  std::vector<Publisher::Item> to_share_;  // of what has ended since the last commit
+  std::optional<Publisher> publisher_;
+  std::optional<RelianceLog> reliances_;  // when a next run may be recognised by them
+  int64_t result_changes_ = 0;
   std::optional<Snapshot> snapshot_;
   std::optional<TempDir> scratch_;  // when there is no state folder
   fs::path attempts_folder_;

@@ -12,6 +12,7 @@
 #include <thread>
 
 #include "base/hash.h"
+#include "engine/bytes.h"
 
 namespace tidemill::engine {
 namespace {
@@ -55,7 +56,9 @@ unsigned workers() {
 // Lists folders on all cores: each worker takes a folder, and adds those that it finds to the queue.
 class Lister {
  public:
-  Lister(const fs::path& root, FileHashes::Skip skip) : root_(root), skip_(skip) {}
+  // folders: get the stamps of the folders, when not null.
+  Lister(const fs::path& root, FileHashes::Skip skip, std::vector<KnownFile>* folders)
+      : root_(root), skip_(skip), folders_(folders) {}
 
   Result<std::vector<KnownFile>> list() {
     TRY(read_folder("", files_, waiting_));
@@ -92,10 +95,11 @@ class Lister {
   }
 
   Result<> read_folder(const std::string& folder, std::vector<KnownFile>& files,
-                       std::vector<std::string>& folders) const {
+                       std::vector<std::string>& folders) {
     fs::path place = folder.empty() ? root_ : root_ / folder;
     DIR* open = opendir(place.c_str());
     if (open == nullptr) return tl::unexpected<Error>(errno_error("list " + place.string(), errno));
+    note_folder(folder, dirfd(open));
     while (dirent* entry = readdir(open)) {
       std::string_view name = entry->d_name;
       if (name == "." || name == ".." || (skip_ != nullptr && skip_(name))) continue;
@@ -110,9 +114,18 @@ class Lister {
     return {};
   }
 
+  // Before its entries are read: what changes meanwhile shows later.
+  void note_folder(const std::string& folder, int descriptor) {
+    struct stat info{};
+    if (folders_ == nullptr || fstat(descriptor, &info) != 0) return;
+    std::lock_guard lock(folders_mutex_);
+    folders_->push_back(stamp_of(folder, info));
+  }
+
   const fs::path& root_;
   FileHashes::Skip skip_;
-  std::mutex mutex_;
+  std::vector<KnownFile>* folders_;
+  std::mutex mutex_, folders_mutex_;
   std::condition_variable wake_;
   std::vector<std::string> waiting_;
   size_t busy_ = 0;
@@ -164,46 +177,6 @@ Result<> hash_files(const fs::path& root, const std::vector<KnownFile*>& files) 
   return outcome;
 }
 
-std::string digest_of_files(const std::vector<KnownFile>& files) {
-  Sha256 sha;
-  std::string line;
-  for (const auto& file : files) {
-    line = file.path;
-    line += '\0';
-    line += file.executable ? 'x' : '-';
-    line += file.sha256;
-    sha.update(line);
-  }
-  return sha.hex();
-}
-
-template <class Integer>
-void put(std::string& out, Integer value) {
-  out.append(reinterpret_cast<const char*>(&value), sizeof value);
-}
-
-class Bytes {
- public:
-  explicit Bytes(std::string_view bytes) : rest_(bytes) {}
-  bool take(size_t count, std::string_view& out) {
-    if (rest_.size() < count) return false;
-    out = rest_.substr(0, count);
-    rest_.remove_prefix(count);
-    return true;
-  }
-  template <class Integer>
-  bool get(Integer& value) {
-    std::string_view raw;
-    if (!take(sizeof value, raw)) return false;
-    std::memcpy(&value, raw.data(), sizeof value);
-    return true;
-  }
-  bool empty() const { return rest_.empty(); }
-
- private:
-  std::string_view rest_;
-};
-
 std::string to_hex(std::string_view bytes) {
   constexpr char kDigits[] = "0123456789abcdef";
   std::string hex(bytes.size() * 2, '0');
@@ -221,6 +194,19 @@ void put_hex(std::string& out, std::string_view hex) {
 }
 
 }  // namespace
+
+std::string digest_of_files(const std::vector<KnownFile>& files) {
+  Sha256 sha;
+  std::string line;
+  for (const auto& file : files) {
+    line = file.path;
+    line += '\0';
+    line += file.executable ? 'x' : '-';
+    line += file.sha256;
+    sha.update(line);
+  }
+  return sha.hex();
+}
 
 std::string encode_known(const std::vector<KnownFile>& files) {
   std::string out(kMagic);
@@ -295,7 +281,33 @@ static std::vector<KnownFile*> recall(std::vector<KnownFile>& files, std::vector
   return unknown;
 }
 
-Result<FileTree> FileHashes::tree(const fs::path& path, Skip skip) const {
+uint64_t TreeStamps::bytes() const {
+  uint64_t sum = 0;
+  for (const auto& entry : entries) sum += entry.size;
+  return sum;
+}
+
+static void keep_stamps(const std::vector<KnownFile>& files, int64_t looked_at, TreeStamps& stamps) {
+  stamps.entries.insert(stamps.entries.end(), files.begin(), files.end());
+  stamps.settled = std::all_of(stamps.entries.begin(), stamps.entries.end(),
+                               [&](const KnownFile& entry) { return is_settled(entry, looked_at); });
+}
+
+bool is_untouched(const fs::path& path, const TreeStamps& stamps) {
+  struct stat info{};
+  if (stamps.entries.empty()) return ::stat(path.c_str(), &info) != 0 && errno == ENOENT;
+  std::string place = path.string();
+  const size_t root = place.size();
+  return std::all_of(stamps.entries.begin(), stamps.entries.end(), [&](const KnownFile& entry) {
+    place.resize(root);
+    if (!entry.path.empty()) (place += '/') += entry.path;
+    // What is below is never reached through a link; the root may be one.
+    bool found = entry.path.empty() ? ::stat(place.c_str(), &info) == 0 : ::lstat(place.c_str(), &info) == 0;
+    return found && stamp_of("", info).same_stamp(entry);
+  });
+}
+
+Result<FileTree> FileHashes::tree(const fs::path& path, Skip skip, TreeStamps* stamps) const {
   struct stat info{};
   if (::stat(path.c_str(), &info) != 0) {
     if (errno == ENOENT || errno == ENOTDIR) return FileTree{{}, sha256_hex("")};
@@ -306,10 +318,11 @@ Result<FileTree> FileHashes::tree(const fs::path& path, Skip skip) const {
   const int64_t looked_at = now_ns();
   std::vector<KnownFile> files;
   if (S_ISDIR(info.st_mode)) {
-    files = TRY(Lister(root, skip).list());
+    files = TRY(Lister(root, skip, stamps != nullptr ? &stamps->entries : nullptr).list());
   } else {
     files.push_back(stamp_of("", info));
   }
+  if (stamps != nullptr) keep_stamps(files, looked_at, *stamps);
   fs::path memory = folder_ / (sha256_hex(root.string() + (skip != nullptr ? "\n-" : "")) + ".hashes");
   std::vector<KnownFile> known;
   if (!folder_.empty()) known = decode_known(read_file(memory).value_or(""));

@@ -21,6 +21,8 @@ struct FileTree {
   std::optional<std::string> digest_of(std::string_view path) const;
 };
 
+struct TreeStamps;
+
 // Remembers hashes by (path, size, mtime, ctime, inode), so that what has not been touched is not read again:
 // a file for each tree, in `folder`, which is made when there is something to remember ("": nothing is).
 // Files written within the last moments before they were hashed may have changed since without a trace; they
@@ -32,8 +34,8 @@ class FileHashes {
   // Names of files and folders (not paths) that are left out, with what is below them.
   using Skip = bool (*)(std::string_view name);
   // Symbolic links are left out. A folder that does not exist is an empty tree; a path that is a file is a
-  // tree of that file, with path "".
-  Result<FileTree> tree(const fs::path& path, Skip skip = nullptr) const;
+  // tree of that file, with path "". stamps: gets how all of it looked at that time.
+  Result<FileTree> tree(const fs::path& path, Skip skip = nullptr, TreeStamps* stamps = nullptr) const;
   // kNotFound when there is no file at the path.
   Result<std::string> file(const fs::path& path) const;
 
@@ -54,6 +56,22 @@ struct KnownFile {
            ctime_ns == other.ctime_ns && executable == other.executable;
   }
 };
+
+// FileTree::digest of these files, by path.
+std::string digest_of_files(const std::vector<KnownFile>& files);
+
+// How a tree looked, its folders too: enough to tell later, without listing it, that nothing in it was
+// touched.
+struct TreeStamps {
+  std::vector<KnownFile>
+      entries;          // paths below the root, which is ""; without hashes; none: nothing was there
+  bool settled = true;  // nothing was written in the last moments before it was looked at
+
+  uint64_t bytes() const;
+};
+// Whether it looks just so now.
+bool is_untouched(const fs::path& path, const TreeStamps& stamps);
+
 std::string encode_known(const std::vector<KnownFile>& files);
 // Empty when the bytes are not what encode_known() makes.
 std::vector<KnownFile> decode_known(std::string_view bytes);

@@ -14,22 +14,20 @@ Record::Record(const pipeline::Plan& plan, tracking::Store& store, const Options
                const Listener& listener, Shape shape)
     : plan_(plan), store_(store), options_(options), listener_(listener), shape_(shape), user_(user_name()) {}
 
-RunStarted Record::started_event(const std::string& name) const {
-  RunStarted event{.run_id = run_id_,
-                   .run_name = name,
-                   .experiment_id = experiment_.id,
-                   .experiment = experiment_.name,
-                   .steps = {}};
-  for (const auto& step : plan_.steps) event.steps.push_back(step.name);
-  return event;
+RunStarted Record::started_event(const std::string& name, std::vector<std::string> steps) const {
+  return {.run_id = run_id_,
+          .run_name = name,
+          .experiment_id = experiment_.id,
+          .experiment = experiment_.name,
+          .steps = std::move(steps)};
 }
 
-Result<> Record::begin() {
+Result<> Record::begin(std::vector<std::string> steps) {
   std::string name = options_.experiment.empty() ? plan_.experiment : options_.experiment;
   TRY(open_mirror(name));
   experiment_ = TRY(store_.experiment(TRY(store_.ensure_experiment(name))));
   if (!is_pipeline()) {
-    tell(started_event(""));
+    tell(started_event("", std::move(steps)));
     return {};
   }
   std::vector<KeyValue> tags = tags_of(plan_.folder);
@@ -40,7 +38,7 @@ Result<> Record::begin() {
       TRY(make_run(options_.run_name.empty() ? plan_.name : options_.run_name, std::move(tags)));
   artifacts_ = TRY(folder_of(parent));
   run_id_ = parent.info.id;
-  tell(started_event(parent.info.name));
+  tell(started_event(parent.info.name, std::move(steps)));
   add(tracking::NewRun{std::move(parent)});
   add(tracking::LogBatch{run_id_, {.metrics = {}, .params = plan_.params, .tags = {}}});
   if (!options_.request.empty()) add(tracking::RunRequest{run_id_, options_.request});
@@ -63,7 +61,7 @@ Result<Before> Record::go_on(const std::string& run_id) {
   run_id_ = run_id;
   TRY(reopen(run));
   if (!options_.request.empty()) add(tracking::RunRequest{run_id_, options_.request});
-  RunStarted event = started_event(run.info.name);
+  RunStarted event = started_event(run.info.name, plan_.step_names());
   event.resumed = true;
   tell(std::move(event));
   bool lost = run.info.status == tracking::RunStatus::kRunning || !run.tag("tidemill.failure").empty();
@@ -151,7 +149,17 @@ Result<StepRun> Record::begin_step(size_t index, const Decision& decision, int a
   return made;
 }
 
+// Whether a result is accepted is told by the run that reuses it.
+bool Record::needs_own_run(const pipeline::PlannedStep& step) const {
+  return plan_.steps.size() < options_.many_steps || step.settings.gate || !step.settings.validate.empty();
+}
+
 Result<std::string> Record::reuse_step(size_t index, const Decision& decision) {
+  if (!needs_own_run(plan_.steps[index])) {
+    const std::string& maker = decision.result.run_id;
+    set_state(index, StepState::kReused, {.id = maker, .artifacts = {}, .attempt = 1}, decision);
+    return maker;
+  }
   auto run = TRY(make_step_run(index));
   std::string id = run.info.id;
   run.tags.emplace_back("tidemill.reason", decision.reason);

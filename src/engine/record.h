@@ -32,8 +32,8 @@ class Record {
   Record(const pipeline::Plan& plan, tracking::Store& store, const Options& options, const Listener& listener,
          Shape shape);
 
-  // The experiment and the parent run.
-  Result<> begin();
+  // The experiment and the parent run. steps: names, to be told.
+  Result<> begin(std::vector<std::string> steps);
   // Those of a run that goes on. kConflict when it has finished.
   Result<Before> go_on(const std::string& run_id);
   Result<> end(tracking::RunStatus status, double seconds);
@@ -42,7 +42,8 @@ class Record {
   Result<StepRun> begin_step(size_t step, const Decision& decision, int attempt);
   // The attempt's run, begun by an earlier runner, is this one's from now on.
   Result<> adopt(const StepRun& run);
-  // A run that points at the artifacts of the one whose result is reused. Returns its id.
+  // A run that points at the artifacts of the one whose result is reused; or, among many steps, that one
+  // itself. Returns its id.
   Result<std::string> reuse_step(size_t step, const Decision& decision);
   void set_state(size_t step, StepState state, const StepRun& run, const Decision& decision);
   void add(tracking::Change change) { changes_.push_back(std::move(change)); }
@@ -67,8 +68,9 @@ class Record {
   Result<> open_mirror(const std::string& experiment);
   // There is none to be kept on a server over the same store. run: has been committed.
   Result<> drop_needless_mirror(const std::string& run);
+  bool needs_own_run(const pipeline::PlannedStep& step) const;
   Result<> reopen(const tracking::Run& run);
-  RunStarted started_event(const std::string& name) const;
+  RunStarted started_event(const std::string& name, std::vector<std::string> steps) const;
   Result<fs::path> folder_of(const tracking::Run& run) const;
   Result<tracking::Run> make_step_run(size_t step);
   Result<tracking::Run> make_run(const std::string& name, std::vector<tracking::KeyValue> tags) const;

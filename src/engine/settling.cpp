@@ -69,20 +69,27 @@ void Execution::settle_unstarted(size_t index, const Attempt& attempt, const Err
 void Execution::keep_result(size_t index, const Attempt& attempt, std::string outputs) {
   // What was changed while the step ran may have been read before or after: its result belongs to no key.
   const std::string& key = attempt.decision.key;
-  if (!key.empty() && options_.cache.write == CachePolicy::Use::kYes && cache_.key_now(index).key == key)
+  const bool is_known = !key.empty() && options_.cache.write == CachePolicy::Use::kYes;
+  if (is_known && cache_.key_now(index).key == key) {
     record_.add(tracking::StepResult{key, attempt.run.id, outputs, {}});
+    share_later(index, attempt, outputs);
+  } else if (reliances_) {
+    reliances_->spoil();
+  }
   learn(index, {attempt.run.id, attempt.run.artifacts, "", std::move(outputs)});
   if (checkpoints_) settled_checkpoints_.push_back(index);
 }
 
 Result<std::string> Execution::record_outputs(const Attempt& attempt, StepFinished& event) {
-  auto tree = hashes_.tree(attempt.run.artifacts);
+  TreeStamps stamps;
+  auto tree = hashes_.tree(attempt.run.artifacts, nullptr, reliances_ ? &stamps : nullptr);
   if (!tree)
     return fail(tree.error().code, "the outputs of step '{}' cannot be recorded: {}", event.step,
                 tree.error().message);
   event.artifact_count = tree->files.size();
   event.artifact_bytes = tree->bytes();
   record_.add(tracking::RecordArtifacts{event.run_id, std::move(tree->files)});
+  if (reliances_) reliances_->add(attempt.run.artifacts, false, tree->digest, std::move(stamps));
   return std::move(tree->digest);
 }
 

@@ -105,7 +105,26 @@ Json describe_plan(const pipeline::Plan& plan) {
           {"steps", std::move(steps)}};
 }
 
+Json describe_git(const GitWork& work) {
+  Json git = {{"root", work.root},
+              {"commit", work.commit},
+              {"branch", work.branch},
+              {"remote", work.remote},
+              {"changed", work.changed},
+              {"untracked", work.untracked},
+              {"diff_complete", work.diff_is_whole}};
+  if (!work.diff.empty()) git["diff_sha256"] = sha256_hex(work.diff);
+  return git;
+}
+
 }  // namespace
+
+void renew_record(Json& record, const fs::path& folder) {
+  record["time"] = format_utc(now_ms());
+  record["machine"] = describe_machine();
+  record.erase("git");
+  if (auto work = git_work(folder, {})) record["git"] = describe_git(*work);
+}
 
 Snapshot::Snapshot(const pipeline::Plan& plan, const Options& options)
     : plan_(plan),
@@ -125,14 +144,7 @@ Snapshot::Gathered Snapshot::gather(const pipeline::Plan& plan, const Options& o
             {"machine", describe_machine()}};
   record["software"] = describe_software(plan, options);
   if (work) {
-    record["git"] = {{"root", work->root},
-                     {"commit", work->commit},
-                     {"branch", work->branch},
-                     {"remote", work->remote},
-                     {"changed", work->changed},
-                     {"untracked", work->untracked},
-                     {"diff_complete", work->diff_is_whole}};
-    if (!work->diff.empty()) record["git"]["diff_sha256"] = sha256_hex(work->diff);
+    record["git"] = describe_git(*work);
     gathered.diff = std::move(work->diff);
   }
   if (!options.source_uri.empty()) record["fetched_from"] = options.source_uri;

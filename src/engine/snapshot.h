@@ -27,6 +27,9 @@ Json describe_machine();
 // folders tell.
 Json describe_software(const pipeline::Plan& plan, const Options& options);
 
+// Of a run like that of the record, made now: the time, the machine, the state of git around the folder.
+void renew_record(Json& record, const fs::path& folder);
+
 class Snapshot {
  public:
   // Begins to gather it on a thread of its own, so that the run does not wait. plan and options outlive this.

@@ -67,6 +67,10 @@ Result<bool> Execution::begin_step(size_t index) {
     TRY(reuse_step(index, decision));
     return false;
   }
+  if (TRY(reuse_from_elsewhere(index, decision))) {
+    locks_->unlock(decision.key);
+    return false;
+  }
   std::optional<Grant> grant = wanted.empty() ? Grant{} : machine_->try_take(wanted);
   if (!grant) {
     no_room_.insert(wanted);
@@ -120,7 +124,11 @@ fs::path Execution::log_of(size_t step, int attempt) const {
 }
 
 Result<> Execution::reuse_step(size_t index, const Decision& decision) {
-  outcome_.steps[index].run_id = TRY(record_.reuse_step(index, decision));
+  return settle_reused(index, decision, TRY(record_.reuse_step(index, decision)));
+}
+
+Result<> Execution::settle_reused(size_t index, const Decision& decision, const std::string& run_id) {
+  outcome_.steps[index].run_id = run_id;
   learn(index, decision.result);
   snapshot_->note(index, decision);
   StepFinished event{.step = plan_.steps[index].name,

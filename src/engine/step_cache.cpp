@@ -6,6 +6,7 @@
 #include "artifacts/folder_repository.h"
 #include "base/hash.h"
 #include "base/text.h"
+#include "engine/reliances.h"
 #include "pipeline/resolve.h"
 #include "sys/process.h"
 
@@ -20,14 +21,6 @@ using pipeline::Ingredients;
 using pipeline::PlannedStep;
 
 constexpr std::string_view kNothingThere = "nothing";
-
-// What is made, not written: by version control, interpreters, and Tidemill itself. The project's own file
-// and the pipeline's are not code: what they say about a step enters its key by itself.
-bool is_not_code(std::string_view name) {
-  return name.starts_with(".") || name == "__pycache__" || name.ends_with(".pyc") || name == "mlruns" ||
-         name == "mlartifacts" || name.starts_with("tidemill.db") || name == "MLproject" ||
-         name == "pipeline.yaml" || name == "pipeline.yml";
-}
 
 // The first reference of a step to the run that it is part of, if any.
 std::optional<std::string> refers_to_run(const PlannedStep& step) {
@@ -47,6 +40,26 @@ std::string short_id(const std::string& run_id) { return run_id.substr(0, 8); }
 
 }  // namespace
 
+// By version control, interpreters, and Tidemill itself. The project's own file and the pipeline's are not
+// code: what they say about a step enters its key by itself.
+bool is_not_code(std::string_view name) {
+  return name.starts_with(".") || name == "__pycache__" || name.ends_with(".pyc") || name == "mlruns" ||
+         name == "mlartifacts" || name.starts_with("tidemill.db") || name == "MLproject" ||
+         name == "pipeline.yaml" || name == "pipeline.yml";
+}
+
+fs::path program_place(const std::string& name, const fs::path& program_dir) {
+  std::error_code ignored;
+  if (!program_dir.empty() && fs::is_regular_file(program_dir / name, ignored)) return program_dir / name;
+  fs::path found = find_program(name).value_or(fs::path());
+  return fs::is_regular_file(found, ignored) ? found : fs::path();
+}
+
+std::string variable_value(const std::string& name) {
+  const char* value = std::getenv(name.c_str());
+  return value != nullptr ? value : "(not set)";
+}
+
 // A value with its references replaced, except for a folder in front, whose content counts and not its place.
 struct StepCache::Source {
   std::optional<size_t> step;  // the folder is its artifacts
@@ -65,6 +78,13 @@ std::optional<std::string> StepCache::metric(size_t step, const std::string& key
   auto run = store_.run(known_[step]->run_id);
   auto value = run ? run->metric(key) : std::nullopt;
   return value ? std::optional(fmt::format("{}", *value)) : std::nullopt;
+}
+
+Result<FileTree> StepCache::look(const fs::path& path, FileHashes::Skip skip) const {
+  TreeStamps stamps;
+  FileTree tree = TRY(hashes_.tree(path, skip, log_ != nullptr ? &stamps : nullptr));
+  if (log_ != nullptr) log_->add(path, skip != nullptr, tree.digest, std::move(stamps));
+  return tree;
 }
 
 Result<std::vector<Decision>> StepCache::decide(const std::vector<size_t>& steps) {
@@ -154,7 +174,7 @@ Result<std::optional<KnownResult>> StepCache::verify(const tracking::StepResult&
     problem = fmt::format("the outputs of run {} are not on this machine", short_id(found.run_id));
     return std::nullopt;
   }
-  std::string now = TRY(hashes_.tree(*folder)).digest;
+  std::string now = TRY(look(*folder)).digest;
   if (now == found.outputs) return KnownResult{found.run_id, *folder, found.artifact_uri, now};
   problem = fmt::format("the outputs of run {} {}", short_id(found.run_id),
                         now == sha256_hex("") ? "were deleted" : "have been changed or damaged");
@@ -258,14 +278,14 @@ Result<std::string> StepCache::content_of(const Source& source) {
   std::string below = source.text.starts_with('/') ? source.text.substr(1) : source.text;
   if (!source.step) {
     fs::path path = source.pipeline_folder ? plan_.folder / below : plan_.folder / source.text;
+    FileTree tree = TRY(look(path, below.empty() ? is_not_code : nullptr));
     std::error_code ignored;
-    if (!fs::exists(path, ignored)) return std::string(kNothingThere);
-    return content_value(TRY(hashes_.tree(path, below.empty() ? is_not_code : nullptr)).digest);
+    return fs::exists(path, ignored) ? content_value(tree.digest) : std::string(kNothingThere);
   }
   const KnownResult& result = *known_[*source.step];
   if (source.text.empty()) return content_value(result.outputs);
   if (source.text.starts_with('/'))
-    if (auto part = TRY(hashes_.tree(result.artifacts)).digest_of(below)) return content_value(*part);
+    if (auto part = TRY(look(result.artifacts)).digest_of(below)) return content_value(*part);
   return content_value(sha256_hex(result.outputs + source.text));
 }
 
@@ -295,7 +315,7 @@ Result<> StepCache::add_code(const PlannedStep& step, Ingredients& to) {
   if (is_new) {
     for (const auto& place : places) {
       FileTree tree =
-          TRY(hashes_.tree(place.empty() ? step.project.folder : step.project.folder / place, is_not_code));
+          TRY(look(place.empty() ? step.project.folder : step.project.folder / place, is_not_code));
       if (tree.files.empty() && !place.empty())
         at->second.push_back({IngredientKind::kCode, place, std::string(kNothingThere)});
       for (const auto& file : tree.files) {
@@ -316,11 +336,13 @@ Result<> StepCache::add_programs(const PlannedStep& step, Ingredients& to) {
     auto [at, is_new] = programs_.try_emplace(is_path ? (step.project.folder / name).string() : name);
     if (is_new) {
       std::error_code ignored;
-      fs::path place = is_path ? fs::path(at->first) : options_.program_dir / name;
-      if (!is_path && (options_.program_dir.empty() || !fs::is_regular_file(place, ignored)))
-        place = find_program(name).value_or(fs::path());
-      if (!place.empty() && fs::is_regular_file(place, ignored))
-        at->second = content_value(TRY(hashes_.file(place)));
+      fs::path place = is_path ? fs::path(at->first) : program_place(name, options_.program_dir);
+      if (log_ != nullptr && !is_path) log_->add_program(name, place);
+      if (log_ != nullptr && is_path && !fs::is_regular_file(place, ignored)) log_->add_no_file(place);
+      if (!place.empty() && fs::is_regular_file(place, ignored)) {
+        FileTree file = TRY(look(place));
+        if (!file.files.empty()) at->second = content_value(file.files[0].sha256);
+      }
     }
     if (!at->second.empty()) to.push_back({IngredientKind::kProgram, name, at->second});
   }
@@ -334,8 +356,9 @@ Result<> StepCache::add_variables(const PlannedStep& step, Ingredients& to) {
       value.kind = IngredientKind::kVariable;
       to.push_back(std::move(value));
     } else {
-      const char* value = std::getenv(variable.name.c_str());
-      to.push_back({IngredientKind::kVariable, variable.name, value != nullptr ? value : "(not set)"});
+      std::string value = variable_value(variable.name);
+      if (log_ != nullptr) log_->add_variable(variable.name, value);
+      to.push_back({IngredientKind::kVariable, variable.name, std::move(value)});
     }
   }
   return {};

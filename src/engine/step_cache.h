@@ -33,10 +33,22 @@ struct Decision {
   KnownResult result;                 // when reused
 };
 
+// Names of files and folders that are made, not written.
+bool is_not_code(std::string_view name);
+// The program that a step starts by this name: beside Tidemill's own, or in PATH. "": there is none.
+fs::path program_place(const std::string& name, const fs::path& program_dir);
+// Of this process's environment, as it stands in a key.
+std::string variable_value(const std::string& name);
+
+class RelianceLog;
+
 class StepCache {
  public:
   StepCache(const pipeline::Plan& plan, tracking::Store& store, const FileHashes& hashes,
             const Options& options);
+
+  // What is looked at is told to the log from now on.
+  void tell(RelianceLog& log) { log_ = &log; }
 
   // The results of all that these steps need must be known.
   Result<std::vector<Decision>> decide(const std::vector<size_t>& steps);
@@ -52,6 +64,7 @@ class StepCache {
  private:
   struct Source;
 
+  Result<FileTree> look(const fs::path& path, FileHashes::Skip skip = nullptr) const;
   Decision make_key(size_t step);
   void forget_files();
   Result<> weigh(size_t step, const std::optional<tracking::StepResult>& found, Decision& decision);
@@ -72,6 +85,7 @@ class StepCache {
   tracking::Store& store_;
   const FileHashes& hashes_;
   const Options& options_;
+  RelianceLog* log_ = nullptr;
   std::vector<std::optional<KnownResult>> known_;
   // Of one call of decide() or key_now(): many steps share a project.
   std::map<std::pair<fs::path, std::vector<std::string>>, pipeline::Ingredients> code_;

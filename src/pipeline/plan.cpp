@@ -137,6 +137,7 @@ std::optional<Plan> make_plan(const Pipeline& pipeline, const Arguments& given, 
             .max_parallel = pipeline.max_parallel,
             .folder = pipeline.folder,
             .file = pipeline.file,
+            .sha256 = pipeline.sha256,
             .positions = {},
             .groups = {}};
   for (auto& input : plan.inputs)
@@ -170,6 +171,7 @@ Plan plan_of_project(const config::Project& project, const config::EntryPoint& e
               .max_parallel = 1,
               .folder = project.folder,
               .file = project.file,
+              .sha256 = project.sha256,
               .positions = {{name, 0}},
               .groups = {}};
 }
@@ -187,6 +189,12 @@ std::vector<size_t> Plan::instances(const std::string& step) const {
   if (auto group = groups.find(step); group != groups.end()) return group->second;
   auto found = index(step);
   return found ? std::vector{*found} : std::vector<size_t>{};
+}
+
+std::vector<std::string> Plan::step_names() const {
+  std::vector<std::string> all;
+  for (const auto& step : steps) all.push_back(step.name);
+  return all;
 }
 
 std::vector<std::string> Plan::names() const {

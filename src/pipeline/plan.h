@@ -35,12 +35,14 @@ struct Plan {
   int max_parallel = 0;
   fs::path folder;
   std::string file;
+  std::string sha256;                                           // of what the file held when it was read
   std::unordered_map<std::string, size_t> positions;            // of the steps, by name
   std::unordered_map<std::string, std::vector<size_t>> groups;  // what a step with foreach stands for
 
   std::optional<size_t> index(const std::string& step) const;
   // The step, or all that a step with foreach stands for; empty when there is none of this name.
   std::vector<size_t> instances(const std::string& step) const;
+  std::vector<std::string> step_names() const;  // in their order
   // What one can call the steps: a step with foreach goes by its own name.
   std::vector<std::string> names() const;
 };

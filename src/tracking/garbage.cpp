@@ -134,6 +134,7 @@ Result<> GarbageCollection::erase_run(std::string_view id) {
                  "DELETE FROM steps WHERE run = ?", "DELETE FROM run_requests WHERE run = ?",
                  "DELETE FROM runs WHERE id = ?"},
                 row));
+    TRY(note_result_change(connection));
     TRY(connection.run("DELETE FROM step_results WHERE run = ?", id));
     return connection.run("DELETE FROM step_keys WHERE step_run = ?", id);
   });

@@ -2,8 +2,12 @@
 #pragma once
 
 #include <string>
+#include <string_view>
 
 namespace tidemill::tracking {
+
+// The tag of a pipeline's run in which nothing had changed: the run whose steps are all reused in it.
+inline constexpr std::string_view kStepsOfTag = "tidemill.steps_of";
 
 // Where a pipeline's run stands with one of its steps.
 struct StepRecord {

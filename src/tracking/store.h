@@ -177,10 +177,14 @@ class Store {
 
   // What the run was started with; nullopt: it is no pipeline's, or an older program's.
   Result<std::optional<std::string>> run_request(std::string_view run_id);
-  // The steps of a pipeline's run, by name.
+  // The steps of a pipeline's run, by name. Of a run with kStepsOfTag: those of the run that it names, as
+  // reused.
   Result<std::vector<StepRecord>> step_records(std::string_view run_id);
   // The results of these keys whose runs are not deleted, in the order of the keys.
   Result<std::vector<std::optional<StepResult>>> step_results(const std::vector<std::string>& keys);
+  // Grows when a result that was known before is replaced or no longer there, as its run was deleted; and
+  // when a deleted run comes back.
+  Result<int64_t> result_changes();
   // What the step's key was made of when it last ran.
   Result<std::optional<StepKey>> step_key(std::string_view pipeline, std::string_view step);
 

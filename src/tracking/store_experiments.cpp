@@ -244,6 +244,7 @@ Result<> Store::delete_experiment(std::string_view id) {
   int64_t number = TRY(parse_experiment_id(id));
   return state_->commits.run([&](db::Connection& connection) -> Result<> {
     state_->cache.forget_runs();
+    TRY(note_result_change(connection));
     return change_lifecycle(connection, number, Lifecycle::kActive, Lifecycle::kDeleted);
   });
 }
@@ -252,6 +253,7 @@ Result<> Store::restore_experiment(std::string_view id) {
   int64_t number = TRY(parse_experiment_id(id));
   return state_->commits.run([&](db::Connection& connection) -> Result<> {
     state_->cache.forget_runs();
+    TRY(note_result_change(connection));
     return change_lifecycle(connection, number, Lifecycle::kDeleted, Lifecycle::kActive);
   });
 }

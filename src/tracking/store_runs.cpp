@@ -284,6 +284,7 @@ Result<> Store::delete_run(std::string_view run_id) {
   return state_->commits.run([&](db::Connection& connection) -> Result<> {
     RunRow run = TRY(state_->cache.run(connection, run_id));
     state_->cache.forget_runs();
+    TRY(note_result_change(connection));
     return connection.run("UPDATE runs SET lifecycle = 1, deleted_time = ? WHERE id = ?", now_ms(), run.row);
   });
 }
@@ -292,6 +293,7 @@ Result<> Store::restore_run(std::string_view run_id) {
   return state_->commits.run([&](db::Connection& connection) -> Result<> {
     RunRow run = TRY(state_->cache.run(connection, run_id));
     state_->cache.forget_runs();
+    TRY(note_result_change(connection));
     return connection.run("UPDATE runs SET lifecycle = 0, deleted_time = NULL WHERE id = ?", run.row);
   });
 }

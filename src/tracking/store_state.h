@@ -130,6 +130,8 @@ Result<> put_step(db::Connection& connection, WriteCache& cache, const StepRecor
 Result<> put_step(db::Connection& connection, WriteCache& cache, const RunRequest& request);
 Result<> put_step(db::Connection& connection, WriteCache& cache, const StepResult& result);
 Result<> put_step(db::Connection& connection, WriteCache& cache, const StepKey& key);
+// See Store::result_changes().
+Result<> note_result_change(db::Connection& connection);
 
 // Notes in a logged model's tag that it is this version of a registered model.
 Result<> add_model_version(db::Connection& connection, std::string_view model_id, std::string_view name,

@@ -20,7 +20,15 @@ Result<> put_step(db::Connection& connection, WriteCache& cache, const RunReques
       run.row, request.request);
 }
 
+Result<> note_result_change(db::Connection& connection) {
+  return connection.run("UPDATE result_state SET changes = changes + 1 WHERE id = 1");
+}
+
 Result<> put_step(db::Connection& connection, WriteCache&, const StepResult& result) {
+  TRY(
+      connection.run("UPDATE result_state SET changes = changes + 1 WHERE id = 1 AND EXISTS "
+                     "(SELECT 1 FROM step_results WHERE key = ? AND run <> ?)",
+                     result.key, result.run_id));
   return connection.run(
       "INSERT INTO step_results (key, run, outputs) VALUES (?, ?, ?) "
       "ON CONFLICT (key) DO UPDATE SET run = excluded.run, outputs = excluded.outputs",
@@ -46,24 +54,66 @@ Result<std::optional<std::string>> Store::run_request(std::string_view run_id) {
   });
 }
 
+namespace {
+
+using Records = std::vector<StepRecord>;
+
+Result<Records> records_of(db::Connection& connection, std::string_view run_id) {
+  db::Statement run = TRY(connection.prepare("SELECT id FROM runs WHERE uuid = ?"));
+  if (!TRY(run.bind(run_id).step())) return tl::unexpected<Error>(no_run(run_id));
+  db::Statement row = TRY(connection.prepare(
+      "SELECT name, state, attempt, step_run, key, reason FROM steps WHERE run = ? ORDER BY name"));
+  row.bind(run.integer(0));
+  Records records;
+  while (TRY(row.step()))
+    records.push_back({.run_id = std::string(run_id),
+                       .step = std::string(row.text(0)),
+                       .state = std::string(row.text(1)),
+                       .attempt = static_cast<int>(row.integer(2)),
+                       .step_run = std::string(row.text(3)),
+                       .key = std::string(row.text(4)),
+                       .reason = std::string(row.text(5))});
+  return records;
+}
+
+// "" when its steps are its own.
+Result<std::string> steps_of(db::Connection& connection, std::string_view run_id) {
+  db::Statement row = TRY(
+      connection.prepare("SELECT t.value FROM tags t JOIN keys k ON k.id = t.key JOIN runs r ON r.id = t.run "
+                         "WHERE r.uuid = ? AND k.name = ?"));
+  return TRY(row.bind(run_id, kStepsOfTag).step()) ? std::string(row.text(0)) : "";
+}
+
+// The other run may be gone by now, and its steps with it.
+Result<Records> reused_records(db::Connection& connection, std::string_view run_id,
+                               const std::string& other) {
+  auto records = records_of(connection, other);
+  if (!records && records.error().code == Code::kNotFound) return Records{};
+  if (!records) return records;
+  for (auto& record : *records) {
+    record.run_id = run_id;
+    if (record.state == "reused") continue;
+    record.state = "reused";
+    record.reason = "nothing has changed since run " + record.step_run.substr(0, 8);
+  }
+  return records;
+}
+
+}  // namespace
+
 Result<std::vector<StepRecord>> Store::step_records(std::string_view run_id) {
-  using Records = std::vector<StepRecord>;
   return state_->read<Records>([&](Reader& reader) -> Result<Records> {
-    db::Statement run = TRY(reader.connection->prepare("SELECT id FROM runs WHERE uuid = ?"));
-    if (!TRY(run.bind(run_id).step())) return tl::unexpected<Error>(no_run(run_id));
-    db::Statement row = TRY(reader.connection->prepare(
-        "SELECT name, state, attempt, step_run, key, reason FROM steps WHERE run = ? ORDER BY name"));
-    row.bind(run.integer(0));
-    Records records;
-    while (TRY(row.step()))
-      records.push_back({.run_id = std::string(run_id),
-                         .step = std::string(row.text(0)),
-                         .state = std::string(row.text(1)),
-                         .attempt = static_cast<int>(row.integer(2)),
-                         .step_run = std::string(row.text(3)),
-                         .key = std::string(row.text(4)),
-                         .reason = std::string(row.text(5))});
-    return records;
+    Records records = TRY(records_of(*reader.connection, run_id));
+    if (!records.empty()) return records;
+    std::string other = TRY(steps_of(*reader.connection, run_id));
+    return other.empty() ? records : reused_records(*reader.connection, run_id, other);
+  });
+}
+
+Result<int64_t> Store::result_changes() {
+  return state_->read<int64_t>([](Reader& reader) -> Result<int64_t> {
+    db::Statement row = TRY(reader.connection->prepare("SELECT changes FROM result_state WHERE id = 1"));
+    return TRY(row.step()) ? row.integer(0) : 0;
   });
 }
 

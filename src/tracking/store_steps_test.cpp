@@ -29,6 +29,39 @@ TEST_F(Steps, ARunItsParametersAndItsStepComeIntoBeingTogether) {
   EXPECT_EQ(records[0].step_run, child.info.id);
 }
 
+TEST_F(Steps, ARunThatReusesAllOfAnotherHasItsSteps) {
+  tracking::Run before = new_run("p"), step = new_run("c"), after = new_run("p");
+  after.tags.emplace_back(kStepsOfTag, before.info.id);
+  std::vector<Change> changes = {
+      NewRun{before}, NewRun{step}, NewRun{after},
+      StepRecord{before.info.id, "a", "finished", 1, step.info.id, "k", "for the first time"},
+      StepRecord{before.info.id, "b", "reused", 1, step.info.id, "k",
+                 "nothing has changed since run 12345678"}};
+  ASSERT_TRUE(store_.apply(changes));
+  auto records = store_.step_records(after.info.id).value();
+  ASSERT_EQ(records.size(), 2u);
+  EXPECT_EQ(records[0].state, "reused");
+  EXPECT_EQ(records[0].reason, "nothing has changed since run " + step.info.id.substr(0, 8));
+  EXPECT_EQ(records[1].reason, "nothing has changed since run 12345678");
+  EXPECT_EQ(records[1].run_id, after.info.id);
+}
+
+TEST_F(Steps, ItIsNoticedWhenAResultIsReplacedOrTakenAway) {
+  tracking::Run run = new_run("c"), other = new_run("d");
+  std::vector<Change> made = {NewRun{run}, NewRun{other}, StepResult{"key", run.info.id, "digest", {}}};
+  ASSERT_TRUE(store_.apply(made));
+  const int64_t at_first = store_.result_changes().value();
+  std::vector<Change> same = {StepResult{"key", run.info.id, "digest", {}},
+                              StepResult{"another", run.info.id, "digest", {}}};
+  ASSERT_TRUE(store_.apply(same));
+  EXPECT_EQ(store_.result_changes(), at_first);
+  std::vector<Change> replaced = {StepResult{"key", other.info.id, "digest", {}}};
+  ASSERT_TRUE(store_.apply(replaced));
+  EXPECT_EQ(store_.result_changes(), at_first + 1);
+  ASSERT_TRUE(store_.delete_run(run.info.id));
+  EXPECT_EQ(store_.result_changes(), at_first + 2);
+}
+
 TEST_F(Steps, WhatARunWasStartedWithIsKept) {
   tracking::Run run = store_.create_run({.name = "p"}).value();
   EXPECT_FALSE(store_.run_request(run.info.id).value());
