@@ -1,7 +1,7 @@
-"""Logged models, data sets and autologging: the real MLflow 3 client against Tidemill's tracking endpoint.
+"""Logged models, data sets, autologging and a PyTorch loop: the real MLflow 3 client against Tidemill's endpoint.
 
-usage: mlflow_models_test.py TEST_SERVER_PROGRAM
-Exits with 77 (skipped) when mlflow or scikit-learn cannot be imported.
+usage: mlflow_models_test.py TEST_SERVER_PROGRAM [--postgres]
+Exits with 77 (skipped) when mlflow or scikit-learn cannot be imported, or there is no PostgreSQL.
 """
 import logging
 import math
@@ -21,6 +21,7 @@ try:
     import numpy
     import pandas
     import sklearn.linear_model
+    import sklearn.model_selection
     from mlflow.entities import LoggedModelStatus, Metric
     from mlflow.exceptions import MlflowException
     from mlflow.tracking import MlflowClient
@@ -31,6 +32,10 @@ except ImportError as error:
 warnings.simplefilter("ignore")
 logging.getLogger("mlflow").setLevel(logging.ERROR)
 SERVER = sys.argv.pop(1)
+START = servers.tidemill
+if sys.argv[1:2] == ["--postgres"]:
+    START = servers.tidemill_postgres
+    sys.argv.pop(1)
 X = numpy.array([[0.0], [1.0], [2.0], [3.0], [4.0], [5.0]])
 Y = numpy.array([0, 0, 0, 1, 1, 1])
 
@@ -43,7 +48,11 @@ class Echo(mlflow.pyfunc.PythonModel):
 class MlflowModelsTest(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
-        mlflow.set_tracking_uri(cls.enterClassContext(servers.tidemill(SERVER)))
+        try:
+            mlflow.set_tracking_uri(cls.enterClassContext(START(SERVER)))
+        except servers.NotHere as error:
+            print(f"skipped: {error}")
+            os._exit(77)
         cls.client = MlflowClient()
         cls.work = tempfile.TemporaryDirectory()
         os.chdir(cls.work.name)
@@ -189,6 +198,76 @@ class MlflowModelsTest(unittest.TestCase):
         self.assertEqual(found[0].status, LoggedModelStatus.READY)
         self.assertIn("training_accuracy_score", [m.key for m in found[0].metrics])
         self.assertEqual(list(mlflow.sklearn.load_model(found[0].model_uri).predict(X)), list(Y))
+
+    def test_autologging_of_scikit_learn_registers_the_model(self):
+        mlflow.set_experiment("autolog and register")
+        self.addCleanup(mlflow.sklearn.autolog, disable=True)
+        mlflow.sklearn.autolog(registered_model_name="classifier", log_input_examples=True)
+        search = sklearn.model_selection.GridSearchCV(sklearn.linear_model.LogisticRegression(), {"C": [0.1, 1.0]}, cv=2)
+        with mlflow.start_run() as parent:
+            search.fit(X, Y)
+        run = self.client.get_run(parent.info.run_id)
+        self.assertIn("best_C", run.data.params)
+        self.assertIn("best_cv_score", run.data.metrics)
+        children = self.client.search_runs(
+            [run.info.experiment_id], f"tags.mlflow.parentRunId = '{parent.info.run_id}'")
+        self.assertEqual(sorted(child.data.params["C"] for child in children), ["0.1", "1.0"])
+        version = self.client.get_registered_model("classifier").latest_versions[0]
+        self.assertEqual(version.run_id, parent.info.run_id)
+        self.client.set_registered_model_alias("classifier", "champion", version.version)
+        loaded = mlflow.sklearn.load_model("models:/classifier@champion")
+        self.assertEqual(list(loaded.predict(X)), list(search.predict(X)))
+
+    def test_a_registered_model_comes_back_as_it_was_logged(self):
+        mlflow.set_experiment("round trip")
+        with mlflow.start_run() as run:
+            info = mlflow.sklearn.log_model(self.fitted(), name="net", registered_model_name="round-trip")
+        self.assertEqual(int(info.registered_model_version), 1)
+        copies = []
+        for uri in (info.model_uri, f"runs:/{run.info.run_id}/net", "models:/round-trip/1", "models:/round-trip/latest"):
+            folder = pathlib.Path(mlflow.artifacts.download_artifacts(uri, dst_path=tempfile.mkdtemp(dir=self.work.name)))
+            names = sorted(str(file.relative_to(folder)) for file in folder.rglob("*") if file.is_file())
+            # The client writes this one itself where it downloads a registered version.
+            names = [name for name in names if name != "registered_model_meta"]
+            copies.append({name: (folder / name).read_bytes() for name in names})
+        self.assertIn("MLmodel", copies[0])
+        for copy in copies[1:]:
+            self.assertEqual(copy, copies[0])
+        self.assertEqual(list(mlflow.pyfunc.load_model("models:/round-trip/1").predict(pandas.DataFrame(X))), list(Y))
+
+    def test_a_pytorch_loop(self):
+        try:
+            import torch
+        except ImportError as error:
+            self.skipTest(str(error))
+        torch.manual_seed(1)
+        experiment = mlflow.set_experiment("pytorch")
+        x, y = torch.tensor(X, dtype=torch.float32), torch.tensor(Y, dtype=torch.float32).unsqueeze(1)
+        model = torch.nn.Sequential(torch.nn.Linear(1, 4), torch.nn.Tanh(), torch.nn.Linear(4, 1))
+        optimizer, loss_of = torch.optim.SGD(model.parameters(), lr=0.1), torch.nn.BCEWithLogitsLoss()
+        losses = []
+        with mlflow.start_run() as run:
+            mlflow.log_params({"lr": 0.1, "optimizer": "SGD"})
+            for epoch in range(20):
+                optimizer.zero_grad()
+                loss = loss_of(model(x), y)
+                loss.backward()
+                optimizer.step()
+                losses.append(loss.item())
+                mlflow.log_metric("loss", losses[-1], step=epoch)
+                if epoch % 10 == 9:
+                    torch.save(model.state_dict(), f"epoch-{epoch}.pt")
+                    mlflow.log_artifact(f"epoch-{epoch}.pt", "checkpoints")
+            info = mlflow.pytorch.log_model(model, name="net", registered_model_name="torch-net", input_example=x.numpy())
+        history = self.client.get_metric_history(run.info.run_id, "loss")
+        self.assertEqual([(point.step, point.value) for point in history], list(enumerate(losses)))
+        checkpoint = mlflow.artifacts.download_artifacts(run_id=run.info.run_id, artifact_path="checkpoints/epoch-19.pt")
+        state = torch.load(checkpoint, weights_only=True)
+        self.assertTrue(all(torch.equal(state[name], value) for name, value in model.state_dict().items()))
+        for uri in (info.model_uri, "models:/torch-net/1"):
+            self.assertTrue(torch.equal(mlflow.pytorch.load_model(uri)(x), model(x)), uri)
+        found = mlflow.search_runs([experiment.experiment_id], "metrics.loss < 1 AND params.optimizer = 'SGD'")
+        self.assertEqual(list(found.run_id), [run.info.run_id])
 
 
 if __name__ == "__main__":
