@@ -110,13 +110,16 @@ Json pairs_to_json(const std::vector<KeyValue>& items) {
   return list;
 }
 
+Json to_json(const QueuedMetric& metric) {
+  return {{"key", metric.key},
+          {"value", number(metric.value)},
+          {"timestamp", metric.timestamp},
+          {"step", metric.step}};
+}
+
 Json to_json(const LogBatch& batch) {
   Json metrics = Json::array();
-  for (const QueuedMetric& metric : batch.metrics)
-    metrics.push_back({{"key", metric.key},
-                       {"value", number(metric.value)},
-                       {"timestamp", metric.timestamp},
-                       {"step", metric.step}});
+  for (const QueuedMetric& metric : batch.metrics) metrics.push_back(to_json(metric));
   Json body = {{"metrics", std::move(metrics)},
                {"params", pairs_to_json(batch.params)},
                {"tags", pairs_to_json(batch.tags)}};

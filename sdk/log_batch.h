@@ -45,10 +45,12 @@ void put_back(LogBatch batch, LogBacklog& to);
 // Two halves; by kind when there are several.
 std::pair<LogBatch, LogBatch> split(const LogBatch& batch);
 
+// MLflow's body of runs/log-metric without the run's id.
+Json to_json(const QueuedMetric& metric);
 // MLflow's body of runs/log-batch without the run's id; "end" is ours.
 Json to_json(const LogBatch& batch);
 // The reverse. kInvalid for what to_json() did not write.
-Result<LogBatch> batch_from_json(const Json& json);
+tidemill::Result<LogBatch> batch_from_json(const Json& json);
 Json pairs_to_json(const std::vector<KeyValue>& items);
 
 }  // namespace tidemill::sdk

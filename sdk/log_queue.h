@@ -23,7 +23,7 @@ class LogQueue {
   // Delivers one batch, within the limits of one log-batch call, in one attempt. kInvalid, kNotFound and
   // kConflict are refusals of what is in it; every other error means that the server cannot be told now, and
   // the batch is sent again later.
-  using Send = std::function<Result<>(const std::string& run_id, const LogBatch&)>;
+  using Send = std::function<tidemill::Result<>(const std::string& run_id, const LogBatch&)>;
 
   // patience: how long flush() waits for a server that is away.
   LogQueue(Send send, Spool spool, std::chrono::milliseconds patience);
@@ -38,7 +38,7 @@ class LogQueue {
   void add_end(RunEnd end);  // sent after all that was added before
   // Waits until everything added before has been delivered or refused. The first error since the last flush;
   // kUnavailable when the server stays away, kDenied when it lets this program write no more.
-  Result<> flush();
+  tidemill::Result<> flush();
 
  private:
   using Clock = std::chrono::steady_clock;
@@ -54,10 +54,10 @@ class LogQueue {
   Delivery send_front(Spool& spool);
   void send_left_behind();  // one batch of it
   Delivery deliver(const std::string& run_id, const LogBatch& batch);
-  Delivery postpone(Error why);
+  Delivery postpone(tidemill::Error why);
   bool may_try() const;
-  void keep_error(const std::string& run_id, Error error);
-  Error backlog_error() const;
+  void keep_error(const std::string& run_id, tidemill::Error error);
+  tidemill::Error backlog_error() const;
 
   const Send send_;
   const std::chrono::milliseconds patience_;
@@ -72,8 +72,8 @@ class LogQueue {
   mutable std::mutex mutex_;
   std::condition_variable wake_, drained_;
   LogBacklog queued_;
-  std::optional<Error> error_;
-  std::optional<Error> away_;  // why the server cannot be told now
+  std::optional<tidemill::Error> error_;
+  std::optional<tidemill::Error> away_;  // why the server cannot be told now
   Clock::time_point away_since_;
   std::string kept_in_;  // where what it cannot be told lies; "": all is sent
   std::string

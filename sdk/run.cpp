@@ -1,15 +1,13 @@
-#include <fcntl.h>
-#include <pwd.h>
-#include <unistd.h>
-
 #include <algorithm>
 
 #include "base/files.h"
-#include "base/id.h"
 #include "base/json.h"
 #include "base/text.h"
 #include "base/time.h"
 #include "log_queue.h"
+#include "new_run.h"
+#include "public_result.h"
+#include "run_files.h"
 #include "server.h"
 #include "system_metrics.h"
 #include "tidemill/tidemill.h"
@@ -17,23 +15,8 @@
 namespace tidemill::sdk {
 namespace {
 
-template <class T>
-Result<T> for_people(tidemill::Result<T> result) {
-  if (!result) return tl::unexpected<std::string>(std::move(result).error().message);
-  if constexpr (std::is_void_v<T>) {
-    return {};
-  } else {
-    return std::move(*result);
-  }
-}
-
-std::string user_name() {
-  if (std::string name = first_of(env("LOGNAME"), env("USER")); !name.empty()) return name;
-  char buffer[1024];
-  passwd entry{}, *found = nullptr;
-  getpwuid_r(getuid(), &entry, buffer, sizeof buffer, &found);
-  return found ? found->pw_name : "";
-}
+// How long a call tries to reach a server that has been there.
+constexpr std::chrono::seconds kPatience{120};
 
 // What may be written to a disk, and names the server as others do: the address without user and password.
 std::string address_of(std::string uri) {
@@ -45,30 +28,17 @@ std::string address_of(std::string uri) {
   return uri;
 }
 
-// The folder of a file:// URI or a plain path, as artifact URIs of local runs are.
-std::optional<fs::path> local_folder(std::string_view uri) {
-  for (std::string_view prefix : {"file://localhost/", "file:///", "file:/"})
-    if (uri.starts_with(prefix)) return "/" + url_decode(uri.substr(prefix.size()));
-  size_t colon = uri.find(':');
-  if (uri.empty() || (colon != std::string_view::npos && uri.find('/') > colon)) return std::nullopt;
-  return fs::path(uri);
-}
-
 tidemill::Result<std::string> find_or_create_experiment(Server& server, const std::string& name) {
   for (bool created = false;; created = true) {
-    auto found = server.get("experiments/get-by-name", "experiment_name", name);
+    auto found = server.get("experiments/get-by-name", {{"experiment_name", name}});
     if (found) return json_string((*found)["experiment"], "experiment_id");
-    if (found.error().code != Code::kNotFound || created) return tl::unexpected<Error>(found.error());
+    if (found.error().code != Code::kNotFound || created)
+      return tl::unexpected<tidemill::Error>(found.error());
     auto made = server.post("experiments/create", {{"name", name}});
     if (made) return json_string(*made, "experiment_id");
     if (made.error().code != Code::kConflict)
-      return tl::unexpected<Error>(made.error());  // else: somebody was faster
+      return tl::unexpected<tidemill::Error>(made.error());  // else: somebody was faster
   }
-}
-
-std::string program_name() {
-  std::error_code error;
-  return fs::read_symlink("/proc/self/exe", error).string();
 }
 
 tidemill::Result<Json> create_run(Server& server, const Options& options) {
@@ -76,29 +46,8 @@ tidemill::Result<Json> create_run(Server& server, const Options& options) {
   std::string name = first_of(options.experiment, env("MLFLOW_EXPERIMENT_NAME"));
   if (!name.empty() || experiment.empty())
     experiment = TRY(find_or_create_experiment(server, first_of(name, "Default")));
-  Json body = {{"experiment_id", experiment}, {"user_id", user_name()}, {"start_time", now_ms()}};
-  if (!options.run_name.empty()) body["run_name"] = options.run_name;
-  std::vector<KeyValue> tags = {
-      {"mlflow.user", user_name()}, {"mlflow.source.name", program_name()}, {"mlflow.source.type", "LOCAL"}};
-  if (!options.parent_run_id.empty()) tags.emplace_back("mlflow.parentRunId", options.parent_run_id);
-  body["tags"] = pairs_to_json(tags);
-  return server.post("runs/create", body);
-}
-
-tidemill::Result<> copy_into(const fs::path& file, const fs::path& root, const std::string& path) {
-  fs::path target = TRY(path_inside(root, path));
-  std::error_code error;
-  if (fs::equivalent(file, target, error)) return {};
-  TRY(make_dirs(target.parent_path()));
-  fs::path temporary = target;
-  temporary += fmt::format(".{:016x}.tmp", random_u64());
-  fs::copy_file(file, temporary, error);
-  if (!error) fs::rename(temporary, target, error);
-  if (!error) return {};
-  std::error_code ignored;
-  fs::remove(temporary, ignored);
-  return tl::unexpected<Error>(
-      errno_error(fmt::format("copy {} to {}", file.string(), target.string()), error.value()));
+  NewRun run{.experiment_id = experiment, .name = options.run_name, .parent_run_id = options.parent_run_id};
+  return server.post("runs/create", to_json(run));
 }
 
 }  // namespace
@@ -115,7 +64,7 @@ struct Run::State {
 
   explicit State(Server s) : server(std::move(s)) {}
   tidemill::Result<> send(const std::string& run_id, const LogBatch& batch);
-  tidemill::Result<> store(const fs::path& file, const std::string& path);
+  RunFiles files() { return RunFiles(server, id, artifact_uri); }
   tidemill::Result<> end(std::string_view status);
   void watch_machine(const Json& metrics);
 };
@@ -130,21 +79,6 @@ tidemill::Result<> Run::State::send(const std::string& run_id, const LogBatch& b
   body["run_id"] = run_id;
   TRY(server.post("runs/log-batch", body, Attempts::kOne));
   return {};
-}
-
-tidemill::Result<> Run::State::store(const fs::path& file, const std::string& path) {
-  if (auto folder = local_folder(artifact_uri)) return copy_into(file, *folder, path);
-  constexpr std::string_view kProxy = "mlflow-artifacts:";
-  if (!artifact_uri.starts_with(kProxy))
-    return fail(Code::kInvalid,
-                "artifacts at '{}' cannot be written from here: neither a folder nor served by the "
-                "tracking server",
-                artifact_uri);
-  std::string_view root = std::string_view(artifact_uri).substr(kProxy.size());
-  if (root.starts_with("//")) root.remove_prefix(std::min(root.find('/', 2), root.size()));
-  while (root.starts_with('/')) root.remove_prefix(1);
-  std::string target = fmt::format("/api/2.0/mlflow-artifacts/artifacts/{}/{}", root, url_encode(path, "/"));
-  return server.put_file(target, file);
 }
 
 tidemill::Result<> Run::State::end(std::string_view status) {
@@ -174,17 +108,15 @@ void Run::State::watch_machine(const Json& metrics) {
 
 static tidemill::Result<Json> find_or_create_run(Server& server, const Options& options) {
   std::string run_id = first_of(options.run_id, env("MLFLOW_RUN_ID"));
-  return run_id.empty() ? create_run(server, options) : server.get("runs/get", "run_id", run_id);
+  return run_id.empty() ? create_run(server, options) : server.get("runs/get", {{"run_id", run_id}});
 }
 
 Result<Run> Run::start(const Options& options) {
-  std::string uri =
-      first_of(first_of(options.tracking_uri, env("MLFLOW_TRACKING_URI")), "http://127.0.0.1:5000");
-  auto server = Server::connect(uri);
-  if (!server) return tl::unexpected<std::string>(server.error().message);
+  auto server = Server::connect(options.tracking_uri);
+  if (!server) return to_public(std::move(server).error());
   auto state = std::make_unique<State>(std::move(*server));
   auto run = find_or_create_run(state->server, options);
-  if (!run) return tl::unexpected<std::string>(run.error().message);
+  if (!run) return to_public(std::move(run).error());
   const Json info = run->value(Json::json_pointer("/run/info"), Json::object());
   state->id = json_string(info, "run_id");
   state->experiment_id = json_string(info, "experiment_id");
@@ -193,12 +125,13 @@ Result<Run> Run::start(const Options& options) {
     state->given_params[json_string(param, "key")] = json_string(param, "value");
   state->joined = !first_of(options.run_id, env("MLFLOW_RUN_ID")).empty();
   if (state->id.empty())
-    return tl::unexpected<std::string>(fmt::format("{} did not answer as an MLflow server does", uri));
-  state->server.be_patient();
+    return to_public(
+        {Code::kUnavailable, fmt::format("{} did not answer as an MLflow server does", state->server.uri())});
+  state->server.be_patient(kPatience);
   fs::path folder = options.spool_dir.empty() ? Spool::default_folder() : options.spool_dir;
   state->queue = std::make_unique<LogQueue>(
       [s = state.get()](const std::string& run_id, const LogBatch& batch) { return s->send(run_id, batch); },
-      Spool(folder, address_of(uri), state->id), options.patience);
+      Spool(folder, address_of(state->server.uri()), state->id), options.patience);
   if (options.system_metrics.value_or(to_lower(env("MLFLOW_ENABLE_SYSTEM_METRICS_LOGGING")) == "true"))
     state->watch_machine(run->value(Json::json_pointer("/run/data/metrics"), Json::array()));
   return Run(std::move(state));
@@ -242,11 +175,11 @@ void Run::set_tag(std::string_view key, std::string_view value) {
   state_->queue->add_tag(std::string(key), std::string(value));
 }
 
-fs::path Run::local_artifact_dir() const { return local_folder(state_->artifact_uri).value_or(fs::path()); }
+fs::path Run::local_artifact_dir() const { return state_->files().local_folder().value_or(fs::path()); }
 
 Result<> Run::log_artifact(const fs::path& file, std::string_view folder) {
   std::string name = file.filename().string();
-  return for_people(state_->store(file, folder.empty() ? name : fmt::format("{}/{}", folder, name)));
+  return to_public(state_->files().put(file, folder.empty() ? name : fmt::format("{}/{}", folder, name)));
 }
 
 Result<> Run::log_text(std::string_view text, std::string_view artifact_path) {
@@ -254,12 +187,12 @@ Result<> Run::log_text(std::string_view text, std::string_view artifact_path) {
     auto scratch = TRY(TempDir::create());
     fs::path file = scratch.path() / "text";
     TRY(write_file_atomic(file, text, Durable::no));
-    return state_->store(file, std::string(artifact_path));
+    return state_->files().put(file, std::string(artifact_path));
   };
-  return for_people(store());
+  return to_public(store());
 }
 
-Result<> Run::flush() { return for_people(state_->queue->flush()); }
-Result<> Run::end(std::string_view status) { return for_people(state_->end(status)); }
+Result<> Run::flush() { return to_public(state_->queue->flush()); }
+Result<> Run::end(std::string_view status) { return to_public(state_->end(status)); }
 
 }  // namespace tidemill::sdk

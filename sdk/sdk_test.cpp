@@ -135,7 +135,7 @@ TEST_F(SdkTest, OneBadItemDoesNotTakeOthersWithIt) {
   for (int i = 0; i < 300; ++i) run->log_metric("m", i, i);
   auto flushed = run->flush();
   ASSERT_FALSE(flushed);
-  EXPECT_EQ(flushed.error(), "bad param");
+  EXPECT_EQ(flushed.error().message, "bad param");
   EXPECT_EQ(params_.size(), 50u);
   EXPECT_EQ(metrics_.size(), 300u);
   EXPECT_TRUE(run->flush()) << "an error is told once";
@@ -181,7 +181,7 @@ TEST_F(SdkTest, WhatCouldNotBeSentToTheEndIsNamedKeptAndSentByTheNextStart) {
     for (int i = 0; i < 2500; ++i) run->log_metric("m", i, i);
     auto ended = run->end();
     ASSERT_FALSE(ended);
-    EXPECT_THAT(ended.error(), HasSubstr("r1"));
+    EXPECT_THAT(ended.error().message, HasSubstr("r1"));
   }
   ASSERT_FALSE(fs::is_empty(spool_));
   EXPECT_EQ(steps().size(), 0u);
@@ -229,7 +229,7 @@ TEST_F(SdkTest, WhatAProxyInFrontOfTheServerRefusesIsKept) {
       run->log_metric("m", 1, answer.status);
       auto flushed = run->flush();
       ASSERT_FALSE(flushed);
-      EXPECT_THAT(flushed.error(), HasSubstr("is kept in " + spool_.string()));
+      EXPECT_THAT(flushed.error().message, HasSubstr("is kept in " + spool_.string()));
     }
     EXPECT_FALSE(fs::is_empty(spool_));
     std::unique_lock lock(mutex_);
@@ -251,7 +251,7 @@ TEST_F(SdkTest, ARunThatIsGoneTakesOneRequestForEachBatch) {
   for (int i = 0; i < 300; ++i) run->log_metric("m", i, i);
   auto flushed = run->flush();
   ASSERT_FALSE(flushed);
-  EXPECT_EQ(flushed.error(), "Run with id=r1 not found");
+  EXPECT_EQ(flushed.error().message, "Run with id=r1 not found");
   EXPECT_FALSE(fs::exists(spool_));
 }
 
@@ -381,7 +381,7 @@ TEST_F(SdkTest, ArtifactsOfALocalRunAreCopied) {
 TEST_F(SdkTest, ABadTrackingUriIsNamed) {
   auto run = sdk::Run::start({.tracking_uri = "sqlite:///x.db", .spool_dir = spool_});
   ASSERT_FALSE(run);
-  EXPECT_THAT(run.error(), HasSubstr("'sqlite:///x.db' is not an http"));
+  EXPECT_THAT(run.error().message, HasSubstr("'sqlite:///x.db' is not an http"));
 }
 
 }  // namespace

@@ -13,8 +13,8 @@ namespace {
 using std::chrono::milliseconds;
 
 constexpr milliseconds kFirstPause{100}, kLongestPause{10'000};
-// How long to try to reach the server: at the start it may never have been there, later it was.
-constexpr std::chrono::seconds kPatienceAtStart{5}, kPatience{120};
+// How long to try to reach the server at first: it may never have been there.
+constexpr std::chrono::seconds kPatienceAtStart{5};
 // One attempt of many: memory holds what is logged meanwhile.
 constexpr std::chrono::seconds kOneAttempt{60};
 
@@ -48,7 +48,8 @@ std::string env(const char* name) {
 
 std::string first_of(const std::string& a, const std::string& b) { return a.empty() ? b : a; }
 
-tidemill::Result<Server> Server::connect(const std::string& uri) {
+tidemill::Result<Server> Server::connect(const std::string& given) {
+  std::string uri = first_of(first_of(given, env("MLFLOW_TRACKING_URI")), "http://127.0.0.1:5000");
   std::string address = uri;
   std::string user = env("MLFLOW_TRACKING_USERNAME"), token = env("MLFLOW_TRACKING_TOKEN");
   size_t host = address.find("://");
@@ -63,13 +64,11 @@ tidemill::Result<Server> Server::connect(const std::string& uri) {
   if (!client)
     return fail(Code::kInvalid,
                 "tracking URI '{}' is not an http:// or https:// URL; set MLFLOW_TRACKING_URI", uri);
-  Server server(std::move(*client));
+  Server server(uri, std::move(*client));
   server.patience_ = kPatienceAtStart;
   if (user.empty() && !token.empty()) server.authorization_ = "Bearer " + token;
   return server;
 }
-
-void Server::be_patient() { patience_ = kPatience; }
 
 tidemill::Result<ClientResponse> Server::send(ClientRequest request, Attempts attempts) {
   if (!authorization_.empty()) request.headers.add("Authorization", authorization_);
@@ -86,22 +85,50 @@ tidemill::Result<ClientResponse> Server::send(ClientRequest request, Attempts at
   }
 }
 
-tidemill::Result<Json> Server::post(std::string_view call, const Json& body, Attempts attempts) {
-  ClientRequest request{
-      .method = "POST", .target = fmt::format("/api/2.0/mlflow/{}", call), .body = dump_json(body)};
+tidemill::Result<Json> Server::send_json(std::string method, std::string_view call, const Json& body,
+                                         Attempts attempts) {
+  ClientRequest request{.method = std::move(method),
+                        .target = fmt::format("/api/2.0/mlflow/{}", call),
+                        .body = dump_json(body)};
   request.headers.add("Content-Type", "application/json");
   if (attempts == Attempts::kOne) request.timeout = kOneAttempt;
   return answer(send(std::move(request), attempts));
 }
 
-tidemill::Result<Json> Server::get(std::string_view call, std::string_view key, std::string_view value) {
-  return answer(send({.target = fmt::format("/api/2.0/mlflow/{}?{}={}", call, key, url_encode(value))}));
+tidemill::Result<Json> Server::get(std::string_view call, const Query& query) {
+  std::string target = fmt::format("/api/2.0/mlflow/{}", call);
+  char separator = '?';
+  for (const auto& [key, value] : query) {
+    target += fmt::format("{}{}={}", separator, key, url_encode(value));
+    separator = '&';
+  }
+  return answer(send({.target = std::move(target)}));
+}
+
+tidemill::Result<> Server::each_page(std::string_view call, Query query, std::string_view items,
+                                     const Each& each) {
+  query.emplace_back("page_token", "");
+  for (std::string token;;) {
+    Query asked = query;
+    if (token.empty()) asked.pop_back();
+    Json page = TRY(get(call, asked));
+    if (auto list = page.find(items); list != page.end() && list->is_array())
+      for (const Json& item : *list) TRY(each(item));
+    std::string next = json_string(page, "next_page_token");
+    if (next.empty() || next == token) return {};  // the same once more: a server that turns in a circle
+    token = query.back().second = std::move(next);
+  }
 }
 
 tidemill::Result<> Server::put_file(const std::string& target, const fs::path& file) {
   ClientRequest request{.method = "PUT", .target = target, .body_file = file};
   request.headers.add("Content-Type", "application/octet-stream");
   TRY(send(std::move(request)));
+  return {};
+}
+
+tidemill::Result<> Server::get_file(const std::string& target, const fs::path& to) {
+  TRY(send({.target = target, .save_to = to}));
   return {};
 }
 

@@ -31,7 +31,7 @@ class Spool {
   // The spool files of a folder, the oldest first.
   static std::vector<fs::path> files(const fs::path& folder);
   // What a run left behind. kConflict: it is in use, or another server's; kInvalid: damaged.
-  static Result<Spool> open(const fs::path& path, const std::string& server);
+  static tidemill::Result<Spool> open(const fs::path& path, const std::string& server);
 
   bool empty() const { return sent_ == end_; }
   const fs::path& folder() const { return folder_; }
@@ -40,17 +40,17 @@ class Spool {
   const std::string& run_id() const { return run_id_; }
 
   // An error when the disk or kMaxBytes is full: the batch is then not kept.
-  Result<> append(const LogBatch& batch);
+  tidemill::Result<> append(const LogBatch& batch);
   // The oldest batch. kInvalid: the file is damaged.
-  Result<LogBatch> front();
+  tidemill::Result<LogBatch> front();
   // Marks it as sent; the file goes with the last one.
-  Result<> pop();
+  tidemill::Result<> pop();
   // Leaves a damaged file to a person, under a name that is not read again.
   void set_aside();
 
  private:
-  Result<> create();
-  Result<> load(uint64_t size);
+  tidemill::Result<> create();
+  tidemill::Result<> load(uint64_t size);
 
   fs::path folder_, path_;
   std::string server_, run_id_;

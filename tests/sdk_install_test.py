@@ -50,6 +50,8 @@ class InstalledSdk(unittest.TestCase):
         self.assertEqual(run["status"], "FINISHED")
         self.assertEqual(run["params"], {"learning_rate": "0.001"})
         self.assertAlmostEqual(run["metrics"]["loss"], 0.01)
+        best = command(self.folder / "example" / "best", env=environment | {"MLFLOW_TRACKING_URI": url})
+        self.assertEqual(best.split(), [run_id, "0.01"])
 
     def test_a_new_project_in_cpp_logs_with_it(self):
         command(TIDEMILL, "init", "native", "--language", "cpp", cwd=self.folder)

@@ -20,6 +20,7 @@ import urllib.request
 BUILD = pathlib.Path(sys.argv.pop(1)).resolve()
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "tests" / "conformance"))
+import sdk_programs  # noqa: E402
 import servers  # noqa: E402
 
 
@@ -204,17 +205,7 @@ class MlflowServer(Recovery, unittest.TestCase):
         return Gate(self.url)
 
 
-def build_programs(folder):
-    for command in (["cmake", "--install", BUILD, "--prefix", folder / "installed", "--component", "sdk"],
-                    ["cmake", "-S", ROOT / "tests" / "sdk_consumer", "-B", folder / "build",
-                     f"-DCMAKE_PREFIX_PATH={folder / 'installed'}"],
-                    ["cmake", "--build", folder / "build"]):
-        done = subprocess.run([str(word) for word in command], text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-        assert done.returncode == 0, done.stdout
-    return folder / "build"
-
-
 if __name__ == "__main__":
     with tempfile.TemporaryDirectory() as programs:
-        PROGRAMS = build_programs(pathlib.Path(programs))
+        PROGRAMS = sdk_programs.build(BUILD, pathlib.Path(programs))
         unittest.main(verbosity=2)

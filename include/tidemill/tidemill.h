@@ -8,7 +8,7 @@
 //   run.end();
 //
 // Inside a pipeline step MLFLOW_RUN_ID is set and Run::start() joins the step's run; otherwise it creates
-// one.
+// one. To look at what is recorded, and for the model registry, there is Client in client.h.
 #pragma once
 
 #include <chrono>
@@ -21,13 +21,9 @@
 #include <utility>
 #include <vector>
 
-#include <tl/expected.hpp>
+#include <tidemill/result.h>
 
 namespace tidemill::sdk {
-
-// A message for a person.
-template <class T = void>
-using Result = tl::expected<T, std::string>;
 
 struct Options {
   std::string tracking_uri = {};  // "": MLFLOW_TRACKING_URI, else http://127.0.0.1:5000

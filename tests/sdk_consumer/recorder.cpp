@@ -10,7 +10,7 @@
 int main(int, char** argv) {
   auto run = tidemill::sdk::Run::start(
       {.experiment = "recorder", .patience = std::chrono::seconds(std::stoi(argv[1]))});
-  std::cout << (run ? run->id() : "error: " + run.error()) << std::endl;
+  std::cout << (run ? run->id() : "error: " + run.error().message) << std::endl;
   if (!run) return 1;
   run->log_param("optimizer", "adam");
   run->set_tag("language", "C++");
@@ -21,6 +21,6 @@ int main(int, char** argv) {
       for (int step = from; step < to; ++step) run->log_metric("loss", step * 0.5, step);
     if (word == "flush") done = run->flush();
     if (word == "end") done = run->end();
-    std::cout << (done ? "ok" : "error: " + done.error()) << std::endl;
+    std::cout << (done ? "ok" : "error: " + done.error().message) << std::endl;
   }
 }

@@ -12,7 +12,7 @@ bool has_tracking_server() {
 
 template <class T>
 Result<T> from_sdk(sdk::Result<T> result) {
-  if (!result) return fail(Code::kUnavailable, "tracking: {}", result.error());
+  if (!result) return fail(Code::kUnavailable, "tracking: {}", result.error().message);
   if constexpr (std::is_void_v<T>)
     return {};
   else
