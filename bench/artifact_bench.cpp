@@ -1,5 +1,7 @@
-// One large artifact through the tracking server's proxy, up and down, beside MLflow's own server, in turns:
-// speed and the most memory that the server took. Client and server share this machine's processors.
+// One large artifact through the tracking server's proxy, up and down, beside MLflow's own server and beside
+// what dd takes to copy the file and flush it, in turns: speed and the most memory that the server took. On
+// the disk of the current folder, and in memory (/dev/shm), where the server's own limit shows. Client and
+// server share this machine's processors.
 //   artifact_bench [MEGABYTES] [--alone]
 #include <fcntl.h>
 
@@ -65,8 +67,17 @@ void measure(Side& side, const fs::path& file, const fs::path& back, uint64_t me
   if (fs::file_size(back) != fs::file_size(file)) give_up("what came back is not what was sent");
 }
 
-void run(uint64_t megabytes, bool alone) {
-  TempDir folder = must(TempDir::create(fs::current_path()));
+double dd(const fs::path& from, const fs::path& to, uint64_t megabytes) {
+  Stopwatch watch;
+  Captured done =
+      must(run_command({"dd", "if=" + from.string(), "of=" + to.string(), "bs=1M", "conv=fdatasync"},
+                       std::chrono::minutes(10)));
+  if (!done.exit.ok()) give_up("dd: " + done.errors);
+  return static_cast<double>(megabytes) / watch.seconds();
+}
+
+void run(const fs::path& place, uint64_t megabytes, bool alone) {
+  TempDir folder = must(TempDir::create(place));
   fs::path file = folder.path() / "large.bin", back = folder.path() / "back.bin";
   write_random(file, megabytes);
   std::vector<Side> sides;
@@ -80,13 +91,19 @@ void run(uint64_t megabytes, bool alone) {
                                     "--artifacts-destination", "a", "--port", "{port}", "--workers", "1"},
                                    folder.path() / "mlflow"))});
   for (Side& side : sides) side.idle_mib = side.server.pss_mib();
-  for (int round = 0; round < kRounds; ++round)
+  std::vector<double> copied;
+  for (int round = 0; round < kRounds; ++round) {
+    copied.push_back(dd(file, folder.path() / "copy.bin", megabytes));
     for (Side& side : sides) measure(side, file, back, megabytes);
-  fmt::print("{} MB, median of {}\n{:10}{:>14}{:>14}{:>12}{:>12}\n", megabytes, kRounds, "", "up MB/s",
-             "down MB/s", "idle MiB", "peak MiB");
+  }
+  double copy = median(copied);
+  fmt::print("{} MB in {}, median of {}; dd conv=fdatasync: {:.0f} MB/s\n", megabytes, place.string(),
+             kRounds, copy);
+  fmt::print("{:10}{:>12}{:>12}{:>12}{:>12}{:>12}\n", "", "up MB/s", "up : dd", "down MB/s", "idle MiB",
+             "peak MiB");
   for (Side& side : sides) {
-    fmt::print("{:10}{:>14.0f}{:>14.0f}{:>12.1f}{:>12.1f}\n", side.server.name(), median(side.up),
-               median(side.down), side.idle_mib, side.peak_mib);
+    fmt::print("{:10}{:>12.0f}{:>12.2f}{:>12.0f}{:>12.1f}{:>12.1f}\n", side.server.name(), median(side.up),
+               median(side.up) / copy, median(side.down), side.idle_mib, side.peak_mib);
     side.server.stop();
   }
 }
@@ -97,6 +114,7 @@ void run(uint64_t megabytes, bool alone) {
 int main(int argc, char** argv) {
   bool alone = argc > 1 && std::string_view(argv[argc - 1]) == "--alone";
   long megabytes = argc > 1 && argv[1][0] != '-' ? std::atol(argv[1]) : 1000;
-  tidemill::bench::run(static_cast<uint64_t>(std::max(megabytes, 1L)), alone);
+  for (const tidemill::fs::path& place : {tidemill::fs::current_path(), tidemill::fs::path("/dev/shm")})
+    tidemill::bench::run(place, static_cast<uint64_t>(std::max(megabytes, 1L)), alone);
   return 0;
 }

@@ -22,6 +22,7 @@ using Clock = std::chrono::steady_clock;
 constexpr uint64_t kMaxBodyInMemory = uint64_t{1} << 30;
 constexpr uint32_t kMaxHeaderBytes = 256 << 10;
 constexpr size_t kBlockBytes = 256 << 10;
+constexpr size_t kFileBlockBytes = 1 << 20;  // from or to a file, within the kernel
 // Shorter than what servers usually allow an idle connection.
 constexpr std::chrono::seconds kKeepIdle{55};
 constexpr size_t kMaxIdle = 32;
@@ -60,8 +61,10 @@ class Exchange {
   using Parser = http::response_parser<SinkBody>;
 
   Result<> write(Outgoing& outgoing);
+  Result<> write_file(const Outgoing& outgoing);
   Result<> read_header(Parser& parser);
   Result<> read_body(Parser& parser);
+  Result<> read_file(Parser& parser, uint64_t total);
   Result<> open_target(Parser& parser);
   Result<> put(Parser& parser);
   void report(uint64_t done, uint64_t total) const {
@@ -80,6 +83,7 @@ Result<> Exchange::write(Outgoing& outgoing) {
   if (!outgoing.file && outgoing.body.size() <= kOnePiece)
     return stream_.write(outgoing.head.append(outgoing.body), request_.timeout);
   TRY(stream_.write(outgoing.head, request_.timeout));
+  if (outgoing.file && stream_.is_plain()) return write_file(outgoing);
   std::string block(outgoing.file ? kBlockBytes : 0, '\0');
   for (uint64_t done = 0; done < outgoing.size;) {
     std::string_view piece =
@@ -92,6 +96,18 @@ Result<> Exchange::write(Outgoing& outgoing) {
     }
     TRY(stream_.write(piece, request_.timeout));
     done += piece.size();
+    report(done, outgoing.size);
+  }
+  return {};
+}
+
+Result<> Exchange::write_file(const Outgoing& outgoing) {
+  for (uint64_t done = 0; done < outgoing.size;) {
+    size_t sent = TRY(stream_.write_from(
+        outgoing.file, std::min<uint64_t>(outgoing.size - done, kFileBlockBytes), request_.timeout));
+    if (sent == 0)
+      return fail(Code::kInvalid, "{} became shorter while it was sent", request_.body_file.string());
+    done += sent;
     report(done, outgoing.size);
   }
   return {};
@@ -152,9 +168,29 @@ Result<> Exchange::read_body(Parser& parser) {
   uint64_t total = parser.content_length().value_or(0);
   const auto& sink = parser.get().body();
   if (total > sink.limit) return fail(Code::kInvalid, "the response is too large");
+  if (sink.file && parser.content_length() && stream_.is_plain() && request_.method != "HEAD")
+    return read_file(parser, total);
   parser.eager(true);
   while (!parser.is_done()) {
     TRY(put(parser));
+    report(sink.size, total);
+  }
+  return {};
+}
+
+// The parser sees nothing of this body.
+Result<> Exchange::read_file(Parser& parser, uint64_t total) {
+  auto& sink = parser.get().body();
+  std::string_view first = std::string_view(pending_).substr(0, total);
+  TRY_IN(request_.save_to.string(), write_all(sink.file, first));
+  sink.size = first.size();
+  pending_.erase(0, first.size());
+  while (sink.size < total) {
+    size_t got = TRY(stream_.read_into(sink.file, std::min<uint64_t>(total - sink.size, kFileBlockBytes),
+                                       request_.timeout));
+    if (got == 0)
+      return fail(Code::kUnavailable, "the server closed the connection in the middle of an answer");
+    sink.size += got;
     report(sink.size, total);
   }
   return {};

@@ -7,11 +7,13 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <ctime>
 
 #include "base/id.h"
 #include "base/log.h"
+#include "net/splice_pipe.h"
 
 namespace tidemill {
 namespace {
@@ -20,6 +22,7 @@ using Clock = std::chrono::steady_clock;
 using std::chrono::milliseconds;
 
 constexpr size_t kReceiveBytes = 256 << 10;
+constexpr size_t kSpliceBytes = 1 << 20;
 constexpr size_t kKeptBytes = 16 << 10;  // of buffer, while a connection is idle
 // After an early refusal the rest of the request is read and dropped up to here: a client that is still
 // sending would otherwise see a reset instead of the answer.
@@ -161,6 +164,7 @@ HttpConnection::Next HttpConnection::read_request() {
 }
 
 HttpConnection::Next HttpConnection::receive() {
+  if (!tls_ && reader_.file_bytes_left() > 0) return receive_into_file();
   thread_local std::string scratch(kReceiveBytes, '\0');
   ssize_t got = ::recv(socket_.get(), scratch.data(), scratch.size(), MSG_DONTWAIT);
   if (got < 0 && errno == EINTR) return Next::kContinue;
@@ -178,6 +182,27 @@ HttpConnection::Next HttpConnection::receive() {
     return decrypt();
   }
   pending_.append(bytes);
+  return Next::kContinue;
+}
+
+HttpConnection::Next HttpConnection::receive_into_file() {
+  thread_local SplicePipe pipe;
+  SplicePipe::Moved moved = pipe.move(socket_.get(), reader_.body_file(),
+                                      std::min<uint64_t>(reader_.file_bytes_left(), kSpliceBytes));
+  if (moved.file_error != 0) return refuse(507, errno_error("store the body", moved.file_error).message);
+  switch (moved.socket_error) {
+    case 0:
+      break;
+    case EINTR:
+      return Next::kContinue;
+    case EAGAIN:
+      return wait_for(Interest::kRead);
+    default:
+      return Next::kClosed;
+  }
+  if (moved.bytes == 0) return on_end_of_input();
+  set_deadline(shared_->options.read_timeout);
+  if (reader_.filed(moved.bytes) == RequestReader::Step::kDone) phase_ = Phase::kHandling;
   return Next::kContinue;
 }
 

@@ -61,6 +61,7 @@ class HttpConnection : public std::enable_shared_from_this<HttpConnection> {
 
   Next read_request();
   Next receive();
+  Next receive_into_file();
   Next decrypt();
   Next send_outgoing();
   Next flush_tls();

@@ -357,6 +357,38 @@ TEST_F(FilesOverHttp, UploadsAreSpooledAndDownloadsSaved) {
   EXPECT_EQ(seen, content_.size());
 }
 
+// The body goes from the socket to the file without being read: what comes before and behind it must not.
+TEST_F(FilesOverHttp, AnUploadEndsWhereItsLengthSays) {
+  RawClient raw(server_->port());
+  std::string head =
+      fmt::format("PUT /spool HTTP/1.1\r\nHost: h\r\nContent-Length: {}\r\n\r\n", content_.size());
+  raw.send(head + content_.substr(0, 3));  // the file's begin comes with the header
+  std::this_thread::sleep_for(milliseconds(20));
+  raw.send(content_.substr(3, 70'000));
+  raw.send(content_.substr(70'003) + "GET /source HTTP/1.1\r\nHost: h\r\nRange: bytes=0-4\r\n\r\n");
+  EXPECT_THAT(raw.read_until("\r\n\r\n"), HasSubstr("200 OK"));
+  EXPECT_THAT(raw.read_until(content_.substr(0, 5)), HasSubstr("206 Partial"));
+  EXPECT_EQ(read_file(dir_.path() / "stored.bin").value(), content_);
+  for (std::string body : {"", "x"}) {
+    raw.send(
+        fmt::format("PUT /spool HTTP/1.1\r\nHost: h\r\nContent-Length: {}\r\n\r\n{}", body.size(), body));
+    EXPECT_THAT(raw.read_until("\r\n\r\n"), HasSubstr("200 OK"));
+    EXPECT_EQ(read_file(dir_.path() / "stored.bin").value(), body);
+  }
+}
+
+TEST_F(FilesOverHttp, AnUploadInChunksIsTheSame) {
+  RawClient raw(server_->port());
+  raw.send("PUT /spool HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n");
+  for (size_t at = 0; at < content_.size(); at += 100'003) {
+    std::string chunk = content_.substr(at, 100'003);
+    raw.send(fmt::format("{:x}\r\n{}\r\n", chunk.size(), chunk));
+  }
+  raw.send("0\r\n\r\n");
+  EXPECT_THAT(raw.read_until("\r\n\r\n"), HasSubstr("200 OK"));
+  EXPECT_EQ(read_file(dir_.path() / "stored.bin").value(), content_);
+}
+
 TEST_F(FilesOverHttp, ABrokenUploadLeavesNoFile) {
   auto files = [&] { return std::distance(fs::directory_iterator(dir_.path()), fs::directory_iterator()); };
   {

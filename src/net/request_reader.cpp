@@ -2,6 +2,8 @@
 
 #include <fcntl.h>
 
+#include <algorithm>
+
 #include <boost/beast/http/fields.hpp>
 #include <boost/beast/http/parser.hpp>
 
@@ -96,6 +98,7 @@ RequestReader::Step RequestReader::read_header() {
 
 RequestReader::Step RequestReader::feed_body(std::string_view bytes, size_t& used) {
   auto& sink = parser_->get().body();
+  if (known_length_to_file_) return feed_file(bytes, used);
   if (!parser_->is_done() && parser_->content_length() && *parser_->content_length() > sink.limit)
     return fail(413, "the body is too large");
   while (!parser_->is_done()) {
@@ -116,7 +119,24 @@ Result<> RequestReader::spool_to(const fs::path& file) {
   parser_->get().body().file = TRY(open_file(file, O_WRONLY | O_CREAT | O_TRUNC, 0644));
   parser_->get().body().limit = UINT64_MAX;
   request_.body_file = file;
+  known_length_to_file_ = parser_->content_length().has_value();
+  if (known_length_to_file_) file_bytes_left_ = *parser_->content_length();
   return {};
+}
+
+int RequestReader::body_file() const { return parser_->get().body().file.get(); }
+
+RequestReader::Step RequestReader::filed(uint64_t bytes) {
+  file_bytes_left_ -= std::min(bytes, file_bytes_left_);
+  return file_bytes_left_ == 0 ? Step::kDone : Step::kNeedMore;
+}
+
+RequestReader::Step RequestReader::feed_file(std::string_view bytes, size_t& used) {
+  std::string_view taken = bytes.substr(0, file_bytes_left_);
+  if (auto written = write_all(parser_->get().body().file, taken); !written)
+    return fail(507, std::move(written).error().message);
+  used = taken.size();
+  return filed(taken.size());
 }
 
 HttpRequest RequestReader::take() {

@@ -32,6 +32,11 @@ class RequestReader {
   const HttpRequest& request() const { return request_; }
   // Sends the body to a new file; the limit of the body does not apply any more.
   Result<> spool_to(const fs::path& file);
+  // The rest of a body of known length that goes to a file, in bytes, and the file's descriptor: the caller
+  // may put bytes there by itself, instead of feeding them, and tell how many.
+  uint64_t file_bytes_left() const { return file_bytes_left_; }
+  int body_file() const;
+  Step filed(uint64_t bytes);
   HttpRequest take();
 
   bool started() const { return started_; }        // any byte of this request has come
@@ -45,11 +50,14 @@ class RequestReader {
   Step fail(int status, std::string problem);
   Step read_header();
   Step feed_body(std::string_view bytes, size_t& used);
+  Step feed_file(std::string_view bytes, size_t& used);
 
   std::unique_ptr<Parser> parser_;
   uint32_t max_header_bytes_;
   uint64_t header_bytes_ = 0;
   uint64_t max_body_bytes_;
+  bool known_length_to_file_ = false;
+  uint64_t file_bytes_left_ = 0;
   HttpRequest request_;
   bool started_ = false, keep_alive_ = false, wants_continue_ = false;
   int status_ = 0;

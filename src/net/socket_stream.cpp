@@ -4,6 +4,8 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
+#include <signal.h>
+#include <sys/sendfile.h>
 #include <sys/socket.h>
 
 #include <cerrno>
@@ -45,6 +47,33 @@ Result<Fd> connect_to(const addrinfo& address, milliseconds timeout) {
   setsockopt(fd.get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
   return fd;
 }
+
+// sendfile(2) cannot be told to raise no SIGPIPE, and the process, which may be a user's own program, need
+// not ignore it: it is blocked for this thread, and taken away when it has come.
+class WithoutSigpipe {
+ public:
+  WithoutSigpipe() {
+    sigemptyset(&pipe_);
+    sigaddset(&pipe_, SIGPIPE);
+    sigset_t pending;
+    sigpending(&pending);
+    was_pending_ = sigismember(&pending, SIGPIPE) == 1;
+    pthread_sigmask(SIG_BLOCK, &pipe_, &before_);
+  }
+  ~WithoutSigpipe() {
+    int problem = errno;
+    timespec none{};
+    if (!was_pending_) sigtimedwait(&pipe_, nullptr, &none);
+    pthread_sigmask(SIG_SETMASK, &before_, nullptr);
+    errno = problem;
+  }
+  WithoutSigpipe(const WithoutSigpipe&) = delete;
+  WithoutSigpipe& operator=(const WithoutSigpipe&) = delete;
+
+ private:
+  sigset_t pipe_, before_;
+  bool was_pending_;
+};
 
 }  // namespace
 
@@ -141,6 +170,32 @@ Result<> SocketStream::write(std::string_view bytes, milliseconds timeout) {
     TRY(flush_tls(timeout));
   }
   return {};
+}
+
+Result<size_t> SocketStream::write_from(const Fd& file, size_t most, milliseconds timeout) {
+  WithoutSigpipe no_signal;
+  for (;;) {
+    ssize_t sent = ::sendfile(socket_.get(), file.get(), nullptr, most);
+    if (sent >= 0) return static_cast<size_t>(sent);
+    if (would_block()) {
+      TRY(wait_until_ready(socket_.get(), POLLOUT, timeout));
+    } else if (errno != EINTR) {
+      return tl::unexpected<Error>(connection_error(errno));
+    }
+  }
+}
+
+Result<size_t> SocketStream::read_into(const Fd& file, size_t most, milliseconds timeout) {
+  for (;;) {
+    SplicePipe::Moved moved = pipe_.move(socket_.get(), file.get(), most);
+    if (moved.file_error != 0) return tl::unexpected<Error>(errno_error("write", moved.file_error));
+    if (moved.socket_error == 0) return moved.bytes;
+    if (moved.socket_error == EAGAIN) {
+      TRY(wait_until_ready(socket_.get(), POLLIN, timeout));
+    } else if (moved.socket_error != EINTR) {
+      return tl::unexpected<Error>(connection_error(moved.socket_error));
+    }
+  }
 }
 
 bool SocketStream::stale() const {

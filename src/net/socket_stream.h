@@ -9,6 +9,7 @@
 #include "base/files.h"
 #include "base/result.h"
 #include "net/http.h"
+#include "net/splice_pipe.h"
 #include "net/tls_session.h"
 
 namespace tidemill {
@@ -24,6 +25,12 @@ class SocketStream {
   Result<size_t> read(std::span<char> buffer, std::chrono::milliseconds timeout);
   // The time limit is for each piece that the kernel accepts.
   Result<> write(std::string_view bytes, std::chrono::milliseconds timeout);
+  // Whether nothing is encrypted. Then files need not pass through this process's memory:
+  bool is_plain() const { return !tls_; }
+  // Sends what is next in the file, at most so many bytes; how many that were. 0 at its end.
+  Result<size_t> write_from(const Fd& file, size_t most, std::chrono::milliseconds timeout);
+  // As read(), but to the file.
+  Result<size_t> read_into(const Fd& file, size_t most, std::chrono::milliseconds timeout);
   // True when an idle stream cannot carry a request any more: closed, or with bytes nobody asked for.
   bool stale() const;
 
@@ -37,6 +44,7 @@ class SocketStream {
 
   Fd socket_;
   std::unique_ptr<TlsSession> tls_;
+  SplicePipe pipe_;
 };
 
 }  // namespace tidemill
