@@ -2,6 +2,7 @@
 
 #include "api/batch_reader.h"
 #include "api/host_check.h"
+#include "api/process_metrics.h"
 #include "api/replies.h"
 #include "api/request_log.h"
 #include "api/routes.h"
@@ -163,6 +164,12 @@ std::string_view route_label(std::string_view path) {
   return "";
 }
 
+std::string_view method_label(std::string_view method) {
+  for (std::string_view known : {"GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"})
+    if (method == known) return known;
+  return "other";
+}
+
 void add_preflight_answer(HttpResponse& response) {
   response.headers.add("Access-Control-Allow-Methods", "GET, POST, PUT, PATCH, DELETE, OPTIONS");
   response.headers.add("Access-Control-Allow-Headers", "Authorization, Content-Type");
@@ -249,6 +256,7 @@ void Endpoint::State::add_headers(HttpResponse& response, const std::string& ori
 Respond Endpoint::State::observed(const HttpRequest& request, Respond respond) {
   Answered answered;
   answered.route = route_label(local_path(request));
+  answered.method_label = method_label(request.method);
   if (log->writes_lines()) {
     answered.method = request.method;
     answered.path = request.path;
@@ -277,6 +285,7 @@ HttpResponse Endpoint::State::metrics() const {
                  "# TYPE tidemill_store_calls_total counter\ntidemill_store_calls_total {}\n"
                  "# TYPE tidemill_store_points_total counter\ntidemill_store_points_total {}\n",
                  written.commits, written.calls, written.points);
+  text += process_metrics();
   return HttpResponse::text(200, std::move(text), "text/plain; version=0.0.4; charset=utf-8");
 }
 

@@ -10,6 +10,7 @@
 namespace tidemill {
 namespace {
 
+using ::testing::ContainsRegex;
 using ::testing::HasSubstr;
 using ::testing::Not;
 
@@ -62,6 +63,10 @@ TEST_F(EndpointTest, MetricsAreShownOnlyWhenAskedForAndCountWhatWasDone) {
   EXPECT_THAT(text, HasSubstr("tidemill_http_requests_total{route=\"runs/get\",status=\"404\"} 1\n"));
   EXPECT_THAT(text, HasSubstr("tidemill_http_request_seconds_bucket{route=\"runs/create\",le=\"+Inf\"} 3\n"));
   EXPECT_THAT(text, HasSubstr("tidemill_store_calls_total 3\n"));
+  EXPECT_THAT(text, HasSubstr("mlflow_http_request_total{method=\"POST\",status=\"200\"} 3\n"));
+  for (const char* name : {"process_cpu_seconds_total", "process_start_time_seconds",
+                           "process_resident_memory_bytes", "process_open_fds", "process_max_fds"})
+    EXPECT_THAT(text, ContainsRegex("\n" + std::string(name) + " [0-9.e+]+\n"));
   EXPECT_THAT(text, Not(HasSubstr("some/path"))) << "names that strangers make up would grow without end";
 }
 

@@ -35,6 +35,7 @@ void RequestLog::add(const Answered& answered) {
   {
     std::lock_guard lock(counts_->mutex);
     ++counts_->by_status[{answered.route, answered.status}];
+    ++counts_->by_method[{answered.method_label, answered.status}];
     Times& times = counts_->by_route[answered.route];
     ++times.count;
     times.seconds += seconds;
@@ -50,6 +51,10 @@ std::string RequestLog::print() const {
   for (const auto& [key, count] : counts_->by_status)
     fmt::format_to(std::back_inserter(out), "tidemill_http_requests_total{{route=\"{}\",status=\"{}\"}} {}\n",
                    label(key.first), key.second, count);
+  out += "# TYPE mlflow_http_request_total counter\n";
+  for (const auto& [key, count] : counts_->by_method)
+    fmt::format_to(std::back_inserter(out), "mlflow_http_request_total{{method=\"{}\",status=\"{}\"}} {}\n",
+                   key.first, key.second, count);
   out += "# TYPE tidemill_http_request_seconds histogram\n";
   for (const auto& [route, times] : counts_->by_route) {
     for (size_t i = 0; i < kBounds.size(); ++i)

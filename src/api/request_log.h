@@ -14,7 +14,8 @@
 namespace tidemill::api {
 
 struct Answered {
-  std::string_view route;  // as the table of calls has it, "" when there is none; lives for ever
+  std::string_view route;         // as the table of calls has it, "" when there is none; lives for ever
+  std::string_view method_label;  // the method, or "other" for one that nobody knows; lives for ever
   std::string method, path, peer;
   int status = 0;
   uint64_t bytes = 0;  // of the answer's body
@@ -43,6 +44,7 @@ class RequestLog {
     std::mutex mutex;
     std::map<std::pair<std::string_view, int>, uint64_t> by_status;  // of route and status
     std::map<std::string_view, Times> by_route;
+    std::map<std::pair<std::string_view, int>, uint64_t> by_method;  // and status, as MLflow counts
   };
 
   std::unique_ptr<Counts> counts_ = std::make_unique<Counts>();

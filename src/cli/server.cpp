@@ -31,7 +31,11 @@ struct ServerFlags {
   std::string static_prefix;
   std::string expose_prometheus, access_log;
   std::string ssl_cert, ssl_key;
+  bool disable_security = false;
+  // Accepted, because start scripts have them.
   int workers = 0;
+  std::string gunicorn_options, uvicorn_options, waitress_options, read_replica;
+  bool development = false;
 };
 
 std::vector<std::string> list_of(const std::string& list) {
@@ -67,6 +71,24 @@ Result<> check_openness(const ServerFlags& flags) {
   return {};
 }
 
+// What MLflow's own HTTP servers were told. Nothing of it is needed here, but the service must not go on
+// without the encryption that was asked for.
+Result<> check_server_options(const ServerFlags& flags) {
+  const std::pair<const char*, const std::string*> all[] = {{"--gunicorn-opts", &flags.gunicorn_options},
+                                                            {"--uvicorn-opts", &flags.uvicorn_options},
+                                                            {"--waitress-opts", &flags.waitress_options}};
+  for (const auto& [name, value] : all) {
+    bool encrypts = value->find("certfile") != std::string::npos || value->find("ssl") != std::string::npos;
+    if (encrypts && flags.ssl_cert.empty())
+      return fail(Code::kInvalid, "{} asks for TLS: give --ssl-cert and --ssl-key instead", name);
+    if (!value->empty()) log_warning("{} has no effect: this server needs no such options", name);
+  }
+  if (!flags.read_replica.empty())
+    log_warning(
+        "--read-replica-backend-store-uri has no effect: everything is read from --backend-store-uri");
+  return {};
+}
+
 // Flags that do not go together, or ask for what is not there.
 Result<> check(const ServerFlags& flags, const std::string& store) {
   if (!flags.registry_store_uri.empty() && flags.registry_store_uri != store)
@@ -82,6 +104,7 @@ Result<> check(const ServerFlags& flags, const std::string& store) {
   const std::string& prefix = flags.static_prefix;
   if (!prefix.empty() && (!prefix.starts_with('/') || prefix.ends_with('/')))
     return fail(Code::kInvalid, "--static-prefix '{}': it starts with '/' and does not end with '/'", prefix);
+  TRY(check_server_options(flags));
   return check_openness(flags);
 }
 
@@ -114,6 +137,10 @@ api::EndpointOptions options_of(const ServerFlags& flags) {
   options.allowed_hosts = list_of(flags.allowed_hosts);
   options.cors_origins = list_of(flags.cors_allowed_origins);
   options.x_frame_options = flags.x_frame_options == "NONE" ? "" : flags.x_frame_options;
+  if (flags.disable_security) {
+    options.allowed_hosts = options.cors_origins = {"*"};
+    options.x_frame_options = "";
+  }
   options.path_prefix = flags.static_prefix;
   if (flags.artifacts_only) options.serves = api::Serves::kArtifactsOnly;
   if (!flags.expose_prometheus.empty()) options.metrics = api::Metrics::kShown;
@@ -141,6 +168,8 @@ Result<int> serve(const Context& context, ServerFlags flags) {
   if (auto folder = artifacts::local_folder(root)) options.readable_roots.push_back(folder->string());
   if (artifacts::is_s3(root)) options.readable_roots.push_back(root);
   auto endpoint = TRY(api::Endpoint::start(store, std::move(options)));
+  if (flags.disable_security)
+    log_warning("--disable-security-middleware: any web page that you visit can change and delete runs here");
   if (flags.no_auth && !api::is_loopback(flags.host))
     log_warning("--no-auth: everybody who reaches {} can read, change and delete all runs", endpoint.url());
   TRY(print(fmt::format("Tracking server at {}{}, store {}, artifacts in {}\n", endpoint.url(),
@@ -213,6 +242,10 @@ void add_network_flags(CLI::App& command, ServerFlags& flags) {
       ->check(CLI::IsMember({"SAMEORIGIN", "DENY", "NONE"}))
       ->envname("MLFLOW_SERVER_X_FRAME_OPTIONS")
       ->capture_default_str();
+  command
+      .add_flag("--disable-security-middleware", flags.disable_security,
+                "Dangerous, for tests: any Host, any web page, any frame")
+      ->envname("MLFLOW_SERVER_DISABLE_SECURITY_MIDDLEWARE");
   command.add_option("--static-prefix", flags.static_prefix, "In front of all paths: /mlflow")
       ->envname("MLFLOW_STATIC_PREFIX");
   command.add_option("--ssl-cert", flags.ssl_cert, "Serve https with this certificate (chain), PEM");
@@ -228,6 +261,14 @@ void add_operation_flags(CLI::App& command, ServerFlags& flags) {
                      "Append a line of JSON for each request to this file; - for stderr");
   command.add_option("-w,--workers", flags.workers, "Accepted, without effect: one process serves all")
       ->envname("MLFLOW_WORKERS");
+  for (auto [name, variable, value] :
+       {std::tuple{"--gunicorn-opts", "MLFLOW_GUNICORN_OPTS", &flags.gunicorn_options},
+        std::tuple{"--uvicorn-opts", "MLFLOW_UVICORN_OPTS", &flags.uvicorn_options},
+        std::tuple{"--waitress-opts", "", &flags.waitress_options}})
+    command.add_option(name, *value, "Accepted, without effect")->envname(variable);
+  command.add_option("--read-replica-backend-store-uri", flags.read_replica, "Accepted, without effect")
+      ->envname("MLFLOW_READ_REPLICA_BACKEND_STORE_URI");
+  command.add_flag("--dev", flags.development, "Accepted, without effect");
 }
 
 }  // namespace

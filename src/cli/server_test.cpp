@@ -19,6 +19,8 @@ class ServerCommand : public testing::Test {
     ProcessOptions options;
     options.argv = {TIDEMILL_BINARY_DIR "/bin/tidemill"};
     options.argv.insert(options.argv.end(), words.begin(), words.end());
+    std::error_code ignored;
+    fs::remove(output_, ignored);  // of an earlier start
     environment.emplace("TIDEMILL_STORE", (dir_.path() / "t.db").string());
     options.extra_env = std::move(environment);
     options.output_file = output_;
@@ -44,6 +46,35 @@ TEST_F(ServerCommand, EnvironmentVariablesOfMlflowAreRead) {
   EXPECT_THAT(url, HasSubstr("/ml"));
   auto client = HttpClient::create(url).value();
   EXPECT_EQ(client.send({.target = "/api/2.0/mlflow/experiments/get?experiment_id=0"})->status, 200);
+}
+
+TEST_F(ServerCommand, FlagsOfMlflowsOwnServersAreTakenUnlessTheyAskForTls) {
+  ASSERT_NE(start({"server", "--port", "0", "--gunicorn-opts", "--timeout 180", "--dev", "-w", "8"},
+                  {{"MLFLOW_UVICORN_OPTS", "--limit-concurrency 8"}}),
+            "")
+      << output();
+  EXPECT_THAT(output(), HasSubstr("--gunicorn-opts has no effect"));
+  EXPECT_THAT(output(), HasSubstr("--uvicorn-opts has no effect"));
+  EXPECT_EQ(start({"server", "--port", "0", "--uvicorn-opts", "--ssl-keyfile k.pem --ssl-certfile c.pem"}),
+            "");
+  EXPECT_THAT(output(), HasSubstr("--uvicorn-opts asks for TLS: give --ssl-cert"));
+}
+
+TEST_F(ServerCommand, SwitchesOfMlflowsEnvironmentAreRead) {
+  std::string url = start({"server"}, {{"MLFLOW_PORT", "0"},
+                                       {"MLFLOW_SERVE_ARTIFACTS", "false"},
+                                       {"MLFLOW_SERVER_DISABLE_SECURITY_MIDDLEWARE", "true"},
+                                       {"MLFLOW_EXPOSE_PROMETHEUS", "anywhere"}});
+  ASSERT_NE(url, "") << output();
+  auto client = HttpClient::create(url).value();
+  EXPECT_EQ(client.send({.target = "/api/2.0/mlflow-artifacts/artifacts"})->status, 503);
+  ClientRequest foreign{.target = "/metrics", .host = "evil.example"};
+  foreign.headers.add("Origin", "http://elsewhere.example");
+  auto answer = client.send(foreign);
+  EXPECT_EQ(answer->status, 200);
+  EXPECT_EQ(answer->headers.get("Access-Control-Allow-Origin"), "http://elsewhere.example");
+  EXPECT_FALSE(answer->headers.has("X-Frame-Options"));
+  EXPECT_THAT(output(), HasSubstr("any web page that you visit"));
 }
 
 TEST_F(ServerCommand, StopsGracefullyOnSigterm) {
