@@ -199,6 +199,65 @@ class S3Artifacts(unittest.TestCase):
         self.assertEqual(run("three")["make"]["state"], "finished")
         self.assertEqual((self.folder / "ran").read_text(), "ran\nran\n")
 
+    def test_deleted_runs_lose_their_objects(self):
+        run, kept = self.run_with("collected"), self.run_with("kept")
+        for one in (run, kept):
+            self.client.log_text(one.run_id, "one", "a/1.txt")
+        direct = self.client.create_experiment("collected, too", artifact_location="s3://bucket/elsewhere")
+        elsewhere = self.client.create_run(direct).info
+        foreign = self.client.create_run(self.client.create_experiment("no id", artifact_location="s3://bucket")).info
+        self.s3.put_object(Bucket="bucket", Key=f"elsewhere/{elsewhere.run_id}/artifacts/b.bin", Body=b"b")
+        self.s3.put_object(Bucket="bucket", Key=f"elsewhere/{elsewhere.run_id}0/artifacts/b.bin", Body=b"b")
+        for one in (run, elsewhere, foreign):
+            self.client.delete_run(one.run_id)
+        before = self.keys()
+        here = {"MLFLOW_ARTIFACTS_DESTINATION": "s3://bucket/a prefix"}
+        self.assertIn(run.run_id, self.command("gc", "--dry-run", **here))
+        self.assertEqual(self.keys(), before)
+        self.command("gc", "--run-ids", f"{run.run_id},{elsewhere.run_id}", **here)
+        gone = {self.key_of(run, "a/1.txt"), f"elsewhere/{elsewhere.run_id}/artifacts/b.bin"}
+        self.assertEqual(set(before) - set(self.keys()), gone)
+        self.assertIn(foreign.run_id, self.command("gc", **here))
+        with self.assertRaises(mlflow.exceptions.MlflowException):
+            self.client.get_run(run.run_id)
+
+    def test_while_the_bucket_is_away_nothing_is_collected(self):
+        run = self.run_with("kept by an error")
+        self.client.log_text(run.run_id, "one", "1.txt")
+        self.client.delete_run(run.run_id)
+        done = subprocess.run([TIDEMILL, "gc", "--run-ids", run.run_id, "--artifacts-destination", "s3://bucket/a prefix"],
+                              capture_output=True, text=True, env=self.environment | {"MLFLOW_S3_ENDPOINT_URL": "http://127.0.0.1:9"})
+        self.assertEqual(done.returncode, 1)
+        self.assertIn(run.run_id, done.stderr)
+        self.assertEqual(self.client.get_run(run.run_id).info.lifecycle_stage, "deleted")
+        self.assertIn(self.key_of(run, "1.txt"), self.keys())
+
+    def test_an_import_brings_artifacts_into_the_bucket(self):
+        other = {"TIDEMILL_STORE": str(self.folder / "other.db")}
+        source = self.folder / "mlruns"
+        run = self.command("runs", "create", "--experiment-name", "brought", **other).strip()
+        (self.folder / "brought").mkdir()
+        (self.folder / "brought" / "small.txt").write_text("small")
+        (self.folder / "brought" / "large.bin").write_bytes(os.urandom(100_000))
+        self.command("artifacts", "log-artifacts", run, "-l", str(self.folder / "brought"), "-a", "in here", **other)
+        self.command("export", str(source), **other)
+        for file in (source / "1" / run / "artifacts" / "in here").iterdir():
+            os.utime(file, (1.7e9, 1.7e9))  # S3 tells times in seconds
+        imported = {"TIDEMILL_STORE": str(self.folder / "imported.db")}
+        words = ["import", str(source), "--artifacts-destination", "s3://bucket/imported", "--json"]
+        self.assertEqual(json.loads(self.command(*words, **imported))["files"], 2)
+        self.assertEqual(json.loads(self.command(*words, **imported))["files"], 0)
+        (source / "1" / run / "artifacts" / "in here" / "small.txt").write_text("SMALL")
+        os.utime(source / "1" / run / "artifacts" / "in here" / "small.txt", (4e9, 4e9))
+        self.assertEqual(json.loads(self.command(*words, **imported))["files"], 1)
+        self.assertEqual([key for key in self.keys() if key.startswith("imported/")],
+                         [f"imported/1/{run}/artifacts/in here/{name}" for name in ("large.bin", "small.txt")])
+        self.command("artifacts", "download", "-u", f"runs:/{run}/in here", "-o", str(self.folder / "back"),
+                     **imported, MLFLOW_ARTIFACTS_DESTINATION="s3://bucket/imported")
+        back = self.folder / "back" / "in here"
+        self.assertEqual((back / "small.txt").read_text(), "SMALL")
+        self.assertEqual((back / "large.bin").read_bytes(), (self.folder / "brought" / "large.bin").read_bytes())
+
     def test_what_is_wrong_is_said(self):
         for place, keys, text in (("s3://bucket/x", {"AWS_ACCESS_KEY_ID": "", "HOME": str(self.folder)}, "AWS_ACCESS_KEY_ID"),
                                   ("s3:///x", {}, "bucket"), ("s3://bucket/../x", {}, "Invalid path"), ("gs://b/x", {}, "gs://b/x")):

@@ -18,7 +18,8 @@ namespace tidemill::artifacts {
 struct FileInfo {
   std::string name;  // within the listed folder
   bool is_folder = false;
-  uint64_t size = 0;  // of a file
+  uint64_t size = 0;                               // of a file
+  std::optional<fs::file_time_type> written = {};  // a file's; nothing: not known
 };
 
 // URLs under which others may send or fetch parts of a file themselves, for a while.

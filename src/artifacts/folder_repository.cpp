@@ -47,7 +47,10 @@ Result<std::vector<FileInfo>> FolderRepository::list(std::string_view folder) co
     struct stat info{};
     if (::stat(it->path().c_str(), &info) != 0) continue;  // removed meanwhile, or a dangling link
     bool is_folder = S_ISDIR(info.st_mode);
-    found.push_back({std::move(name), is_folder, is_folder ? 0 : static_cast<uint64_t>(info.st_size)});
+    FileInfo entry{std::move(name), is_folder, is_folder ? 0 : static_cast<uint64_t>(info.st_size)};
+    if (auto time = fs::last_write_time(it->path(), error); !is_folder && !error) entry.written = time;
+    error.clear();
+    found.push_back(std::move(entry));
   }
   if (error && error.value() != ENOENT && error.value() != ENOTDIR)
     return tl::unexpected<Error>(errno_error("list " + place.string(), error.value()));

@@ -104,6 +104,14 @@ Result<> read_leaves(std::string_view xml,
   return malformed();
 }
 
+// "2026-11-24T16:06:45.000Z"
+static std::optional<std::chrono::sys_seconds> time_from(const std::string& text) {
+  struct tm parts{};
+  const char* end = strptime(text.c_str(), "%Y-%m-%dT%H:%M:%S", &parts);
+  if (!end || (*end != '.' && *end != 'Z')) return std::nullopt;
+  return std::chrono::sys_seconds(std::chrono::seconds(timegm(&parts)));
+}
+
 Result<S3Listing> read_listing(std::string_view xml) {
   S3Listing listing;
   bool sizes_good = true, truncated = false;
@@ -114,6 +122,8 @@ Result<S3Listing> read_listing(std::string_view xml) {
       auto [end, error] =
           std::from_chars(text.data(), text.data() + text.size(), listing.objects.back().size);
       sizes_good = sizes_good && error == std::errc() && end == text.data() + text.size();
+    } else if (path == "ListBucketResult/Contents/LastModified" && !listing.objects.empty()) {
+      listing.objects.back().written = time_from(text);
     } else if (path == "ListBucketResult/CommonPrefixes/Prefix") {
       listing.prefixes.push_back(std::move(text));
     } else if (path == "ListBucketResult/NextContinuationToken") {

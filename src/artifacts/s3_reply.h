@@ -1,8 +1,10 @@
 // What S3 answers, out of its XML. Only what is needed here; what cannot be read is an error, not a guess.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -21,6 +23,7 @@ struct S3Listing {
   struct Object {
     std::string key;
     uint64_t size = 0;
+    std::optional<std::chrono::sys_seconds> written = {};
   };
   std::vector<Object> objects;
   std::vector<std::string> prefixes;  // folders, each with a slash at its end

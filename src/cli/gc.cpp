@@ -1,3 +1,4 @@
+// tidemill gc: what was deleted goes for good, files first.
 #include "artifacts/folder_repository.h"
 #include "base/json.h"
 #include "base/text.h"
@@ -14,42 +15,62 @@ using tracking::Garbage;
 struct Options {
   std::string older_than;
   std::vector<std::string> run_ids, experiment_ids, model_ids;
-  fs::path destination;
+  std::string destination;  // behind mlflow-artifacts:/
   bool dry_run = false;
+  std::string tracking_uri;  // MLflow's way to reach artifacts; not needed here
 };
 
-// The folder of a run or model, when this machine has it and its path names the thing: an artifact location
-// was chosen by a client and could be any folder.
-std::optional<fs::path> folder_of(const fs::path& destination, const Garbage::Item& item) {
-  std::optional<fs::path> folder = artifacts::local_folder(item.artifact_uri);
-  if (auto path = artifacts::proxied_path(item.artifact_uri)) folder = destination / *path;
-  if (!folder) return std::nullopt;
-  *folder = folder->lexically_normal();
-  bool names_it = std::find(folder->begin(), folder->end(), fs::path(item.id)) != folder->end();
-  return names_it ? folder : std::nullopt;
+// An artifact location was chosen by a client and could be any folder: it must name the run or model.
+bool names(const fs::path& path, const std::string& id) {
+  return std::find(path.begin(), path.end(), fs::path(id)) != path.end();
 }
 
-Result<> remove_files(const fs::path& destination, const Garbage::Item& item) {
-  std::optional<fs::path> folder = folder_of(destination, item);
-  if (!folder) {
-    fmt::print(stderr,
-               "tidemill: the artifacts of {} in {} are left: they are not in a folder of its own here\n",
-               item.id, item.artifact_uri);
-    return {};
-  }
+Result<> remove_folder(const fs::path& folder, const std::string& id) {
   std::error_code error;
-  if (fs::exists(fs::symlink_status(*folder, error))) TRY(tidemill::remove_all(*folder));
+  if (fs::exists(fs::symlink_status(folder, error))) TRY(tidemill::remove_all(folder));
   // The folder named after the run, when nothing else is in it.
-  if (folder->parent_path().filename() == item.id) fs::remove(folder->parent_path(), error);
+  if (folder.parent_path().filename() == id) fs::remove(folder.parent_path(), error);
   return {};
 }
 
+class FileRemover {
+ public:
+  explicit FileRemover(std::string destination) : destination_(std::move(destination)) {}
+
+  Result<> remove(const Garbage::Item& item) {
+    std::string uri = item.artifact_uri;
+    if (auto path = artifacts::proxied_path(uri)) uri = destination_ + "/" + *path;
+    if (auto folder = artifacts::local_folder(uri)) {
+      fs::path normal = folder->lexically_normal();
+      if (names(normal, item.id)) return remove_folder(normal, item.id);
+    } else if (artifacts::is_s3(uri)) {
+      size_t key = uri.find('/', std::string_view("s3://").size());
+      if (key != std::string::npos && names(uri.substr(key), item.id))
+        return remove_objects(uri.substr(0, key), uri.substr(key + 1));
+    }
+    fmt::print(stderr, "tidemill: the artifacts of {} in {} are left: they are not in a place of its own\n",
+               item.id, item.artifact_uri);
+    return {};
+  }
+
+ private:
+  Result<> remove_objects(const std::string& bucket, const std::string& path) {
+    auto& repository = buckets_[bucket];
+    if (!repository) repository = TRY(artifacts::open_repository(bucket));
+    auto removed = repository->remove(path);
+    return removed || removed.error().code == Code::kNotFound ? Result<>() : removed;
+  }
+
+  std::string destination_;
+  std::map<std::string, std::unique_ptr<artifacts::ArtifactRepository>> buckets_;
+};
+
 template <class Erase>
-Result<> collect(const Context& context, const Options& options, std::string_view kind,
+Result<> collect(const Context& context, const Options& options, FileRemover& files, std::string_view kind,
                  const std::vector<Garbage::Item>& items, Erase erase) {
   for (const Garbage::Item& item : items) {
     if (!options.dry_run) {
-      if (!item.artifact_uri.empty()) TRY(remove_files(options.destination, item));
+      if (!item.artifact_uri.empty()) TRY_IN(item.id, files.remove(item));
       TRY(erase(item.id));
     }
     if (!context.json)
@@ -74,15 +95,16 @@ Result<int> collect_garbage(const Context& context, Options options) {
     selection.experiment_ids = options.experiment_ids;
     selection.model_ids = options.model_ids;
   }
-  if (options.destination.empty()) options.destination = TRY(context.artifact_root());
+  if (options.destination.empty()) options.destination = TRY(context.artifact_root()).string();
+  FileRemover files(options.destination);
   auto store = TRY(context.open_store());
   tracking::GarbageCollection collection(store);
   Garbage garbage = TRY(collection.find(selection));
-  TRY(collect(context, options, "run", garbage.runs,
+  TRY(collect(context, options, files, "run", garbage.runs,
               [&](const std::string& id) { return collection.erase_run(id); }));
-  TRY(collect(context, options, "model", garbage.models,
+  TRY(collect(context, options, files, "model", garbage.models,
               [&](const std::string& id) { return collection.erase_model(id); }));
-  TRY(collect(context, options, "experiment", garbage.experiments,
+  TRY(collect(context, options, files, "experiment", garbage.experiments,
               [&](const std::string& id) { return collection.erase_experiment(id); }));
   if (context.json) {
     Json removed{{"runs", ids_of(garbage.runs)},
@@ -108,11 +130,20 @@ void add_gc(CLI::App& app, Context& context) {
   gc->add_option("--experiment-ids", options->experiment_ids, "Only these experiments, with all their runs")
       ->delimiter(',');
   gc->add_option("--logged-model-ids", options->model_ids, "Only these logged models")->delimiter(',');
-  gc->add_option("--artifacts-destination", options->destination,
-                 "The folder behind mlflow-artifacts:/ (default: mlartifacts beside the store)");
+  gc->add_option(
+        "--artifacts-destination", options->destination,
+        "The folder or s3://bucket/prefix behind mlflow-artifacts:/ (default: mlartifacts beside the "
+        "store)")
+      ->envname("MLFLOW_ARTIFACTS_DESTINATION");
+  gc->add_option("--tracking-uri", options->tracking_uri,
+                 "Accepted, without effect: no server is needed to find artifacts");
   gc->add_flag("--dry-run", options->dry_run, "Only say what would be removed");
   add_common_options(*gc, context);
-  gc->footer("Example: tidemill gc --older-than 30d");
+  gc->footer(
+      "Examples:\n"
+      "  tidemill gc --older-than 30d\n"
+      "  tidemill gc --run-ids 0d9f2f5a7c5f4d1c9f5a8e7b6c5d4e3f --dry-run\n"
+      "  tidemill gc --artifacts-destination s3://bucket/mlflow");
   gc->callback([&context, options] {
     context.action = [&context, options] { return collect_garbage(context, *options); };
   });

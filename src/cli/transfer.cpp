@@ -39,12 +39,13 @@ class Bar {
 }  // namespace
 
 Result<int> transfer(const Context& context, std::string_view label, exchange::Source& source,
-                     exchange::Sink& sink) {
+                     exchange::Sink& sink, bool pass_over_known) {
   exchange::Report report;
   Result<> copied;
   {
     Bar bar(label);
     exchange::CopyOptions options{
+        .pass_over_known = pass_over_known,
         .interrupted = interrupted,
         .progress = [&](uint64_t done, uint64_t total, const exchange::Report& now) {
           bar.show(done, total, now);

@@ -9,6 +9,6 @@ namespace tidemill::cli {
 
 // Copies and prints the report. 1 when something had to be left out.
 Result<int> transfer(const Context& context, std::string_view label, exchange::Source& source,
-                     exchange::Sink& sink);
+                     exchange::Sink& sink, bool pass_over_known = false);
 
 }  // namespace tidemill::cli

@@ -63,7 +63,9 @@ class Copier {
 
   Result<> copy_run(const tracking::Experiment& experiment, const std::string& id) {
     tracking::TransferredRun run = TRY(source_.run(experiment, id, report_));
+    bool known = options_.pass_over_known && run.run.info.end_time && TRY(sink_.has_newest_points(run.run));
     TRY(sink_.put_run(run, files_of(run.run.info.artifact_uri), report_));
+    if (known) return {};
     return source_.metrics(
         run,
         [&](std::string_view key, std::vector<tracking::Point> points) -> Result<> {

@@ -10,6 +10,9 @@
 namespace tidemill::exchange {
 
 struct CopyOptions {
+  // Whether the points of runs that have ended are left alone where the target has the latest of each metric:
+  // an earlier transfer has brought them. What was logged late, with an earlier time, is missed then.
+  bool pass_over_known = false;
   std::function<bool()> interrupted = [] { return false; };
   // How many runs are done, of how many that are known so far.
   std::function<void(uint64_t done, uint64_t total, const Report& report)> progress = [](uint64_t, uint64_t,

@@ -119,4 +119,9 @@ Result<> MlflowApi::upload(const std::string& path, const fs::path& file) {
   return {};
 }
 
+Result<> MlflowApi::remove_artifact(const std::string& path) {
+  TRY(send({.method = "DELETE", .target = fmt::format("{}/{}", kArtifacts, url_encode(path, "/"))}));
+  return {};
+}
+
 }  // namespace tidemill::exchange

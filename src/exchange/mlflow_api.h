@@ -41,6 +41,7 @@ class MlflowApi {
   Result<std::vector<Listed>> list_artifacts(const std::string& folder);
   Result<> download(const std::string& path, const fs::path& to);
   Result<> upload(const std::string& path, const fs::path& file);
+  Result<> remove_artifact(const std::string& path);
 
   const std::string& name() const { return name_; }  // the URL without a password
 

@@ -288,7 +288,8 @@ Result<> MlrunsSink::put_version(const fs::path& folder, const tracking::ModelVe
 Result<> MlrunsSink::copy_artifacts(const Files& files, const fs::path& folder, std::string& uri,
                                     Report& report) {
   if (copy_files_ == CopyFiles::no) return {};
-  auto copied = store_files(files, root_, folder.lexically_relative(root_).string(), uri, report);
+  auto copied = store_files(files, artifacts::FolderRepository(root_),
+                            folder.lexically_relative(root_).string(), uri, report);
   if (!copied) return tl::unexpected<Error>(std::move(copied).error());
   if (!*copied) return {};
   TRY(make_dirs(folder));

@@ -4,10 +4,13 @@
 
 #include <cmath>
 
+#include "artifacts/folder_repository.h"
 #include "exchange/copy.h"
 #include "exchange/mlruns_format.h"
+#include "exchange/mlruns_sink.h"
 #include "exchange/mlruns_source.h"
 #include "exchange/store_sink.h"
+#include "exchange/store_source.h"
 #include "test_database.h"
 
 namespace tidemill::exchange {
@@ -52,7 +55,8 @@ class Mlruns : public testing::Test {
   Report take(tracking::Store& store, std::optional<fs::path> artifacts = {}) const {
     auto source = MlrunsSource::open(root());
     EXPECT_TRUE(source) << source.error().message;
-    StoreSink sink(store, std::move(artifacts));
+    StoreSink sink(
+        store, artifacts ? std::make_unique<artifacts::FolderRepository>(*std::move(artifacts)) : nullptr);
     Report report;
     auto copied = copy(*source, sink, {}, report);
     EXPECT_TRUE(copied) << copied.error().message;
@@ -166,6 +170,13 @@ TEST_F(Mlruns, deleted_things_stay_deleted_and_are_found) {
   EXPECT_EQ(run.info.name, "named by its tag");
   EXPECT_EQ(run.info.end_time, std::nullopt);
   EXPECT_EQ(run.info.artifact_uri, (root() / ".trash/8" / kRunId / "artifacts").string());
+  StoreSource source(store, dir_.path());
+  auto sink = MlrunsSink::open(dir_.path() / "back", CopyFiles::no).value();
+  Report report;
+  ASSERT_TRUE(copy(source, sink, {}, report));
+  std::string meta = read_file(dir_.path() / "back/.trash/8" / kRunId / "meta.yaml").value();
+  EXPECT_THAT(meta, HasSubstr("\ndeleted_time: 1795560353323\n"));
+  EXPECT_THAT(meta, HasSubstr("lifecycle_stage: \"deleted\"\n"));
 }
 
 TEST_F(Mlruns, ids_that_are_taken_give_way_and_names_join) {

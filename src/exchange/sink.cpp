@@ -1,22 +1,46 @@
 #include "exchange/sink.h"
 
-#include "artifacts/folder_repository.h"
-
 namespace tidemill::exchange {
+namespace {
 
-// The same size, and not changed since.
-static bool is_copy_of(const fs::path& copy, const ArtifactFile& file) {
-  std::error_code error;
-  if (!fs::is_regular_file(copy, error) || fs::file_size(copy, error) != file.size) return false;
-  return !file.written || fs::last_write_time(copy, error) >= *file.written;
-}
+// What is in a target already, folder by folder as it is asked for.
+class Present {
+ public:
+  explicit Present(const artifacts::ArtifactRepository& target) : target_(target) {}
 
-Result<bool> store_files(const Sink::Files& files, const fs::path& folder, const std::string& place,
-                         const std::string& uri, Report& report) {
-  artifacts::FolderRepository target(folder);
+  // The same size, and not changed since.
+  Result<bool> has(const std::string& path, const ArtifactFile& file) {
+    size_t slash = path.rfind('/');
+    std::string folder = path.substr(0, slash);
+    auto known = folders_.find(folder);
+    if (known == folders_.end()) known = folders_.emplace(folder, TRY(names_in(folder))).first;
+    auto found = known->second.find(path.substr(slash + 1));
+    if (found == known->second.end() || found->second.is_folder || found->second.size != file.size)
+      return false;
+    return !file.written || (found->second.written && *found->second.written >= *file.written);
+  }
+
+ private:
+  using Names = std::unordered_map<std::string, artifacts::FileInfo>;
+  Result<Names> names_in(const std::string& folder) {
+    Names names;
+    for (auto& info : TRY(target_.list(folder))) names[info.name] = info;
+    return names;
+  }
+
+  const artifacts::ArtifactRepository& target_;
+  std::unordered_map<std::string, Names> folders_;
+};
+
+}  // namespace
+
+Result<bool> store_files(const Sink::Files& files, const artifacts::ArtifactRepository& target,
+                         const std::string& place, const std::string& uri, Report& report) {
+  Present present(target);
   Result<> copied = files([&](const ArtifactFile& file) -> Result<> {
     std::string path = place + "/" + file.path;
-    if (is_copy_of(folder / path, file)) return {};
+    auto known = present.has(path, file);
+    if (known && *known) return {};
     Result<> stored = file.fetch().and_then([&](const fs::path& fetched) {
       return target.put_file(path, fetched, artifacts::ArtifactRepository::Source::kKeep);
     });

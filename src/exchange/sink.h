@@ -5,6 +5,7 @@
 
 #include <unordered_map>
 
+#include "artifacts/artifact_repository.h"
 #include "exchange/source.h"
 
 namespace tidemill::exchange {
@@ -23,12 +24,15 @@ class Sink {
   virtual Result<> put_registered_model(tracking::TransferredModel model, Report& report) = 0;
   // After it returns, everything that was put is kept.
   virtual Result<> flush(Report& report) = 0;
+  // Whether the target had each of the run's metrics with its latest point before this transfer, in which
+  // points come in the order of time.
+  virtual Result<bool> has_newest_points(const tracking::Run&) { return false; }
 };
 
-// For sinks that copy artifacts into a folder: to this place below it, those that are not there
-// yet. False when there are none to be read, which is reported with their URI.
-Result<bool> store_files(const Sink::Files& files, const fs::path& folder, const std::string& place,
-                         const std::string& uri, Report& report);
+// For sinks that copy artifacts: to this place in the target, those that are not there yet. False when there
+// are none to be read, which is reported with their URI.
+Result<bool> store_files(const Sink::Files& files, const artifacts::ArtifactRepository& target,
+                         const std::string& place, const std::string& uri, Report& report);
 
 // Artifact URIs before and after they were copied.
 using Moves = std::unordered_map<std::string, std::string>;

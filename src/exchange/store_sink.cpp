@@ -1,5 +1,8 @@
 #include "exchange/store_sink.h"
 
+#include <algorithm>
+#include <cmath>
+
 #include "artifacts/folder_repository.h"
 
 namespace tidemill::exchange {
@@ -85,6 +88,21 @@ Result<> StoreSink::put_registered_model(tracking::TransferredModel model, Repor
     report.problem(fmt::format("registered model {} version {}", model.model.name, version),
                    "another version has this number here");
   return {};
+}
+
+Result<bool> StoreSink::has_newest_points(const tracking::Run& run) {
+  auto here = store_.run(run.info.id);
+  if (!here && here.error().code == Code::kNotFound) return false;
+  if (!here) return tl::unexpected<Error>(std::move(here).error());
+  std::map<std::string_view, const tracking::Metric*> known;
+  for (const tracking::Metric& metric : here->metrics) known[metric.key] = &metric;
+  return std::all_of(run.metrics.begin(), run.metrics.end(), [&](const tracking::Metric& metric) {
+    auto found = known.find(metric.key);
+    return found != known.end() && found->second->timestamp == metric.timestamp &&
+           found->second->step == metric.step &&
+           (found->second->value == metric.value ||
+            (std::isnan(found->second->value) && std::isnan(metric.value)));
+  });
 }
 
 Result<> StoreSink::flush(Report& report) {

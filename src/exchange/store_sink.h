@@ -11,10 +11,10 @@ namespace tidemill::exchange {
 
 class StoreSink final : public Sink {
  public:
-  // The store must outlive it. With a folder, the files of runs and logged models are copied into it, to the
-  // place that the server serves as mlflow-artifacts:/; without, they stay where they are.
-  explicit StoreSink(tracking::Store& store, std::optional<fs::path> artifacts = {})
-      : transfer_(store), artifacts_(std::move(artifacts)) {}
+  // The store must outlive it. With a repository, the files of runs and logged models are copied into it, to
+  // the place that the server serves as mlflow-artifacts:/; without, they stay where they are.
+  explicit StoreSink(tracking::Store& store, std::unique_ptr<artifacts::ArtifactRepository> artifacts = {})
+      : store_(store), transfer_(store), artifacts_(std::move(artifacts)) {}
 
   Result<> put_experiment(const tracking::Experiment& experiment, Report& report) override;
   Result<> put_run(tracking::TransferredRun run, const Files& files, Report& report) override;
@@ -23,6 +23,7 @@ class StoreSink final : public Sink {
   Result<> put_logged_model(tracking::LoggedModel model, const Files& files, Report& report) override;
   Result<> put_registered_model(tracking::TransferredModel model, Report& report) override;
   Result<> flush(Report& report) override;
+  Result<bool> has_newest_points(const tracking::Run& run) override;
 
  private:
   Result<std::string> experiment_here(const std::string& id) const;
@@ -31,8 +32,9 @@ class StoreSink final : public Sink {
   Result<> write(std::span<const tracking::TransferItem> items, Report& report);
   void count(const tracking::TransferItem& item, const tracking::Transferred& result, Report& report);
 
+  tracking::Store& store_;
   tracking::Transfer transfer_;
-  std::optional<fs::path> artifacts_;
+  std::unique_ptr<artifacts::ArtifactRepository> artifacts_;
   std::map<std::string, std::string> experiments_;  // the source's id -> ours
   Moves moves_;
   std::vector<tracking::TransferItem> waiting_;

@@ -46,7 +46,7 @@ Result<std::vector<std::string>> StoreSource::runs(const tracking::Experiment& e
 
 Result<tracking::TransferredRun> StoreSource::run(const tracking::Experiment&, const std::string& id,
                                                   Report&) {
-  tracking::TransferredRun transferred{.run = TRY(store_.run(id)), .deleted_time = {}};
+  tracking::TransferredRun transferred = TRY(tracking::recorded_run(store_, id));
   transferred.run.info.artifact_uri = place_of(transferred.run.info.artifact_uri);
   return transferred;
 }

@@ -227,6 +227,16 @@ Result<TransferredExperiment> Transfer::put_experiment(const Experiment& experim
   return result;
 }
 
+Result<TransferredRun> recorded_run(Store& store, std::string_view id) {
+  TransferredRun recorded{.run = TRY(store.run(id)), .deleted_time = {}};
+  if (recorded.run.info.lifecycle == Lifecycle::kActive) return recorded;
+  TRY(store.read([&](db::Connection& connection) -> Result<> {
+    if (auto row = TRY(find_run(connection, id))) recorded.deleted_time = row->deleted_time;
+    return {};
+  }));
+  return recorded;
+}
+
 Result<std::vector<Transferred>> Transfer::put(std::span<const TransferItem> items) {
   std::vector<Transferred> results;
   TRY(state_.commits.run([&](db::Connection& connection) -> Result<> {

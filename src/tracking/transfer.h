@@ -58,6 +58,9 @@ struct TransferredModelResult {
   std::vector<int64_t> refused;                // that are another model's here
 };
 
+// A run as a transfer takes it, with the latest point of each metric. kNotFound.
+Result<TransferredRun> recorded_run(Store& store, std::string_view id);
+
 class Transfer {
  public:
   // The store must outlive it.

@@ -7,12 +7,13 @@ Exits with 77 (skipped) when mlflow cannot be imported.
 import json
 import os
 import pathlib
+import signal
 import subprocess
 import sys
 import tempfile
 import unittest
 
-from exchange_case import HERE, ExchangeTest, served, tidemill
+from exchange_case import HERE, PROGRAM, ExchangeTest, served, tidemill
 
 import compare
 import fill
@@ -102,6 +103,41 @@ class FromServer(ExchangeTest):
         url = self.enterContext(served(self.new_folder()))
         fill.fill(url)
         self.check_import_from_server(url)
+
+    def test_an_import_that_was_killed_goes_on_without_asking_again_for_what_is_here(self):
+        source, folder = self.new_folder(), self.new_folder()
+        url = self.enterContext(served(source, "--access-log", "access"))
+        client = mlflow.MlflowClient(url)
+        points = [mlflow.entities.Metric(f"m{key}", step / 7, 1000 + step, step) for key in range(3) for step in range(300)]
+        for _ in range(60):
+            run = client.create_run("0").info.run_id
+            client.log_batch(run, metrics=points)
+            client.set_terminated(run)
+        running = client.create_run("0").info.run_id
+        client.log_metric(running, "m0", 1, timestamp=5, step=1)
+
+        def histories():
+            lines = [json.loads(line) for line in (source / "access").read_text().splitlines()]
+            return sum("get-history" in line["path"] for line in lines)
+
+        importing = subprocess.Popen([PROGRAM, "import", url], cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        while histories() < 100:
+            self.assertIsNone(importing.poll())
+        importing.send_signal(signal.SIGINT)  # what was taken is kept
+        self.assertEqual(importing.wait(timeout=60), 130)
+        before = histories()
+        client.log_metric(running, "m0", 2, timestamp=6, step=2)
+        report = json.loads(tidemill("import", url, "--json", folder=folder).stdout)
+        self.assertEqual(report["problems"], [])
+        self.assertLessEqual(histories() - before, 181 - 90, "three for each run that was not here, one for the running one")
+        before = histories()
+        again = json.loads(tidemill("import", url, "--json", folder=folder).stdout)
+        self.assertEqual((again["metric_points"], histories() - before), (0, 1))
+        with served(folder) as here:
+            self.assertEqual(compare.differences(compare.everything(here), compare.everything(url)), [])
+        client.log_metric(run, "m0", 9, timestamp=1, step=1)  # late, of before
+        self.assertEqual(json.loads(tidemill("import", url, "--json", folder=folder).stdout)["metric_points"], 0)
+        self.assertEqual(json.loads(tidemill("import", url, "--full", "--json", folder=folder).stdout)["metric_points"], 1)
 
     def test_pushed_to_mlflow(self):
         """Ids are the server's, so what is compared goes by names."""
