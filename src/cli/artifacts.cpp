@@ -1,8 +1,11 @@
+// tidemill artifacts: the commands of `mlflow artifacts`.
 #include "artifacts/artifact_repository.h"
 
 #include "base/text.h"
-#include "cli/commands.h"
+#include "cli/csv.h"
 #include "cli/format.h"
+#include "cli/records.h"
+#include "sys/signals.h"
 #include "sys/terminal.h"
 
 #include <CLI/CLI.hpp>
@@ -13,14 +16,59 @@ namespace {
 struct Options {
   std::string run_id;
   std::string path;
-  bool recursive = false;
+  std::string uri;  // instead of a run and a path
+  bool recursive = false, csv = false;
   fs::path output;
+  fs::path local;  // to be logged
 };
 
-Result<std::unique_ptr<artifacts::ArtifactRepository>> repository_of(const Context& context,
-                                                                     const std::string& run_id) {
-  auto store = TRY(context.open_store());
-  return context.artifacts_of(TRY(store.run(run_id)).info);
+using Repository = std::unique_ptr<artifacts::ArtifactRepository>;
+
+Result<Repository> files_of_run(Records& records, const std::string& id) {
+  std::string uri = TRY(records.run(id)).info.artifact_uri;
+  return TRY_IN(fmt::format("run {}", id), records.files_at(uri));
+}
+
+Result<Repository> repository_of(const Context& context, const std::string& run_id) {
+  auto records = TRY(open_records(context));
+  return files_of_run(*records, run_id);
+}
+
+// models:/NAME/VERSION or models:/NAME@ALIAS, and a path behind it.
+Result<Repository> files_of_model(Records& records, std::string_view reference, std::string& path) {
+  size_t at = reference.find('@');
+  size_t end = std::min(reference.find('/'), reference.size());
+  bool by_alias = at < end;
+  std::string name(reference.substr(0, by_alias ? at : end));
+  std::string_view rest = reference.substr(std::min(name.size() + 1, reference.size()));
+  std::string which(rest.substr(0, rest.find('/')));
+  path = rest.substr(std::min(which.size() + 1, rest.size()));
+  if (name.empty() || which.empty())
+    return fail(Code::kInvalid, "models:/{}: it is written models:/NAME/VERSION or models:/NAME@ALIAS",
+                reference);
+  if (by_alias) which = TRY(records.version_of_alias(name, which));
+  std::string location = TRY(records.model_location(name, which));
+  return TRY_IN(fmt::format("{} version {}", name, which), records.files_at(location));
+}
+
+// The repository and the path in it that a URI names.
+Result<Repository> files_at(Records& records, const std::string& uri, std::string& path) {
+  constexpr std::string_view kRuns = "runs:/", kModels = "models:/";
+  if (uri.starts_with(kModels))
+    return files_of_model(records, std::string_view(uri).substr(kModels.size()), path);
+  if (uri.starts_with(kRuns)) {
+    std::string_view rest = std::string_view(uri).substr(kRuns.size());
+    std::string id(rest.substr(0, rest.find('/')));
+    path = rest.substr(std::min(id.size() + 1, rest.size()));
+    return files_of_run(records, id);
+  }
+  std::string_view whole = uri;
+  while (whole.ends_with('/')) whole.remove_suffix(1);
+  size_t slash = whole.rfind('/');
+  if (slash == std::string_view::npos || slash == 0 || whole[slash - 1] == ':')
+    return fail(Code::kInvalid, "'{}' names no file or folder of artifacts", uri);
+  path = whole.substr(slash + 1);
+  return records.files_at(std::string(whole.substr(0, slash)));
 }
 
 struct Entry {
@@ -52,6 +100,14 @@ Result<int> list_artifacts(const Context& context, const Options& options) {
   auto repository = TRY(repository_of(context, options.run_id));
   std::vector<Entry> entries;
   TRY(collect(*repository, options.path, options.recursive, entries));
+  if (options.csv) {
+    std::string csv = csv_line({"path", "is_dir", "file_size"});
+    for (const auto& entry : entries)
+      csv += csv_line({entry.path, entry.is_folder ? "true" : "false",
+                       entry.is_folder ? "" : std::to_string(entry.size)});
+    TRY(print(csv));
+    return 0;
+  }
   if (context.json) {
     Json json = Json::array();
     for (const auto& entry : entries) {
@@ -70,15 +126,21 @@ Result<int> list_artifacts(const Context& context, const Options& options) {
 }
 
 Result<int> download_artifacts(const Context& context, Options options) {
+  if (options.run_id.empty() == options.uri.empty())
+    return fail(Code::kInvalid, "name a run, or with --artifact-uri where the artifacts are");
+  auto records = TRY(open_records(context));
+  auto repository = TRY(options.uri.empty() ? files_of_run(*records, options.run_id)
+                                            : files_at(*records, options.uri, options.path));
   while (options.path.ends_with('/')) options.path.pop_back();
-  auto repository = TRY(repository_of(context, options.run_id));
   std::vector<Entry> entries;
   bool is_file = !options.path.empty() && TRY(is_a_file(*repository, options.path));
   if (!is_file) TRY(collect(*repository, options.path, true, entries));
   if (!is_file && entries.empty())
-    return fail(Code::kNotFound, "run {} has no artifact '{}'", options.run_id, options.path);
+    return fail(Code::kNotFound, "{} has no artifact '{}'",
+                options.uri.empty() ? "run " + options.run_id : repository->name(), options.path);
+  std::string all = options.uri.empty() ? options.run_id : "artifacts";
   fs::path target =
-      options.output / (options.path.empty() ? fs::path(options.run_id) : fs::path(options.path).filename());
+      options.output / (options.path.empty() ? fs::path(all) : fs::path(options.path).filename());
   TRY(make_dirs(options.output));
   if (is_file) TRY(repository->download(options.path, target));
   size_t before = options.path.empty() ? 0 : options.path.size() + 1;
@@ -95,33 +157,94 @@ Result<int> download_artifacts(const Context& context, Options options) {
   return 0;
 }
 
+// The files below a folder. Links to folders are not followed, as by MLflow.
+Result<std::vector<fs::path>> files_below(const fs::path& folder) {
+  std::vector<fs::path> files;
+  std::error_code error;
+  for (auto it = fs::recursive_directory_iterator(folder, error);
+       !error && it != fs::recursive_directory_iterator(); it.increment(error))
+    if (std::error_code ignored; it->is_regular_file(ignored)) files.push_back(it->path());
+  if (error) return tl::unexpected<Error>(errno_error("read " + folder.string(), error.value()));
+  std::sort(files.begin(), files.end());
+  return files;
+}
+
+Result<> log_file(const Options& options, const artifacts::ArtifactRepository& repository,
+                  const fs::path& file, const fs::path& place) {
+  fs::path path = fs::path(options.path) / place;
+  return repository.put_file(path.generic_string(), file, artifacts::ArtifactRepository::Source::kKeep);
+}
+
+Result<int> log_artifact(const Context& context, const Options& options) {
+  std::error_code ignored;
+  if (!fs::is_regular_file(options.local, ignored))
+    return fail(Code::kNotFound, "there is no file {}; folders are logged by log-artifacts",
+                options.local.string());
+  auto repository = TRY(repository_of(context, options.run_id));
+  TRY(log_file(options, *repository, options.local, options.local.filename()));
+  if (context.json) TRY(print(dump_json(Json{{"run_id", options.run_id}, {"files", 1}}) + "\n"));
+  return 0;
+}
+
+Result<int> log_artifacts(const Context& context, const Options& options) {
+  auto files = TRY(files_below(options.local));
+  auto repository = TRY(repository_of(context, options.run_id));
+  Progress progress("artifacts", files.size(), "files");
+  for (const fs::path& file : files) {
+    if (interrupted())
+      return fail(Code::kCancelled, "interrupted; the files before {} are there", file.string());
+    TRY(log_file(options, *repository, file, file.lexically_relative(options.local)));
+    progress.advance(1);
+  }
+  progress.finish();
+  if (context.json) TRY(print(dump_json(Json{{"run_id", options.run_id}, {"files", files.size()}}) + "\n"));
+  return 0;
+}
+
 }  // namespace
 
 void add_artifacts(CLI::App& app, Context& context) {
   CLI::App* command = app.add_subcommand("artifacts", "Files that runs have written");
   command->require_subcommand(1);
   auto options = std::make_shared<Options>();
+  auto add = [&](const char* name, const char* help, const char* example, auto call) {
+    CLI::App* added = command->add_subcommand(name, help);
+    added->footer(fmt::format("Example: tidemill artifacts {}", example));
+    add_record_options(*added, context);
+    added->callback([&context, options, call] {
+      context.action = [&context, options, call] { return call(context, *options); };
+    });
+    return added;
+  };
 
-  CLI::App* list = command->add_subcommand("list", "Files of a run");
-  list->add_option("RUN", options->run_id, "The run's id")->required();
-  list->add_option("PATH", options->path, "A folder in its artifacts");
+  CLI::App* list = add("list", "Files of a run", "list RUN -r", list_artifacts);
+  list->add_option("RUN,--run-id", options->run_id, "The run's id")->required();
+  list->add_option("PATH,-a,--artifact-path", options->path, "A folder in its artifacts");
   list->add_flag("-r,--recursive", options->recursive, "Also what is in folders");
-  add_common_options(*list, context);
-  list->footer("Example: tidemill artifacts list RUN -r");
-  list->callback([&context, options] {
-    context.action = [&context, options] { return list_artifacts(context, *options); };
-  });
+  list->add_flag("--csv", options->csv, "Comma-separated values");
 
-  CLI::App* download = command->add_subcommand("download", "Copy a file or a folder; prints where it is");
-  download->add_option("RUN", options->run_id, "The run's id")->required();
-  download->add_option("PATH", options->path,
+  CLI::App* download = add("download", "Copy a file or a folder; prints where it is",
+                           "download RUN model.onnx -o /tmp\n         tidemill artifacts download -u "
+                           "models:/cifar10@champion -o champion",
+                           download_artifacts);
+  download->add_option("RUN,-r,--run-id", options->run_id, "The run's id");
+  download->add_option("PATH,-a,--artifact-path", options->path,
                        "A file or a folder in its artifacts; all of them when left out");
-  download->add_option("-o,--output", options->output, "Folder to write to")->default_val(".");
-  add_common_options(*download, context);
-  download->footer("Example: tidemill artifacts download RUN model.onnx -o /tmp");
-  download->callback([&context, options] {
-    context.action = [&context, options] { return download_artifacts(context, *options); };
-  });
+  download->add_option("-u,--artifact-uri", options->uri,
+                       "Instead of a run: runs:/RUN/PATH, models:/NAME/VERSION, models:/NAME@ALIAS, "
+                       "mlflow-artifacts:/..., s3://..., a folder");
+  download->add_option("-o,-d,--output,--dst-path", options->output, "Folder to write to")->default_val(".");
+
+  CLI::App* file =
+      add("log-artifact", "Give a run a file", "log-artifact RUN -l model.onnx -a models", log_artifact);
+  CLI::App* folder = add("log-artifacts", "Give a run all files of a folder",
+                         "log-artifacts RUN -l out -a models", log_artifacts);
+  file->add_option("-l,--local-file", options->local, "The file")->required();
+  folder->add_option("-l,--local-dir", options->local, "The folder")->required();
+  for (CLI::App* log : {file, folder}) {
+    log->add_option("RUN,-r,--run-id", options->run_id, "The run's id")->required();
+    log->add_option("-a,--artifact-path", options->path, "The folder in its artifacts (default: their root)");
+  }
 }
 
 }  // namespace tidemill::cli

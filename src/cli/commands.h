@@ -27,8 +27,10 @@ enum class Create { no, yes };
 struct Context {
   // --store, TIDEMILL_STORE or MLFLOW_BACKEND_STORE_URI: a path or a URI, which may hold a password.
   std::string store = "tidemill.db";
-  bool json = false;  // --json
-  fs::path program;   // the absolute path of this program
+  bool store_is_named = false;  // by one of these, not by default
+  std::string tracking_uri;     // --tracking-uri, "" without; see records.h
+  bool json = false;            // --json
+  fs::path program;             // the absolute path of this program
   // The command that was chosen; set by a CLI11 callback, called by main once all of the command line is
   // read. Returns the exit status.
   std::function<Result<int>()> action;
@@ -40,8 +42,9 @@ struct Context {
   Result<engine::Options> engine_options() const;
   // Opens the store and marks the runs FAILED whose runner has died.
   Result<tracking::Store> open_store(Create create = Create::no) const;
-  // The run's files: on this machine, in S3, or behind the proxy of a server whose destination
+  // The files of a run or model: on this machine, in S3, or behind the proxy of a server whose destination
   // MLFLOW_ARTIFACTS_DESTINATION names.
+  Result<std::unique_ptr<artifacts::ArtifactRepository>> artifacts_at(const std::string& artifact_uri) const;
   Result<std::unique_ptr<artifacts::ArtifactRepository>> artifacts_of(const tracking::RunInfo& run) const;
 };
 
@@ -58,6 +61,7 @@ void add_logs(CLI::App& app, Context& context);
 void add_why(CLI::App& app, Context& context);
 void add_runs(CLI::App& app, Context& context);
 // Of `tidemill runs`.
+void add_run_changes(CLI::App& runs, Context& context);
 void add_diff(CLI::App& runs, Context& context);
 void add_compare(CLI::App& runs, Context& context);
 void add_watch(CLI::App& runs, Context& context);

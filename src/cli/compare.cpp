@@ -1,7 +1,7 @@
 // tidemill runs diff, tidemill runs compare: runs beside each other.
-#include "cli/run_facts.h"
-
 #include "base/text.h"
+#include "cli/csv.h"
+#include "cli/run_facts.h"
 #include "sys/terminal.h"
 
 #include <CLI/CLI.hpp>
@@ -58,13 +58,6 @@ Result<int> diff(const Context& context, const std::vector<std::string>& ids) {
   return 0;
 }
 
-std::string csv_field(const std::string& text) {
-  if (text.find_first_of(",\"\r\n") == std::string::npos) return text;
-  std::string out = "\"";
-  for (char c : text) out += c == '"' ? "\"\"" : std::string(1, c);
-  return out + '"';
-}
-
 std::vector<Fact> params_and_metrics(const std::vector<RunFacts>& runs) {
   auto things = all_things(runs);
   std::erase_if(things, [](const Fact& thing) {
@@ -76,15 +69,15 @@ std::vector<Fact> params_and_metrics(const std::vector<RunFacts>& runs) {
 }
 
 Result<int> compare_csv(const std::vector<RunFacts>& runs, const std::vector<Fact>& things) {
-  std::string out = "run_id,run_name,status";
+  std::vector<std::string> header{"run_id", "run_name", "status"};
   for (const auto& thing : things)
-    out += "," + csv_field((thing.kind == "metric" ? "metrics." : "params.") + thing.name);
-  out += "\n";
+    header.push_back((thing.kind == "metric" ? "metrics." : "params.") + thing.name);
+  std::string out = csv_line(header);
   for (const auto& run : runs) {
-    out += fmt::format("{},{},{}", run.run.info.id, csv_field(run.run.info.name),
-                       tracking::to_string(run.run.info.status));
-    for (const auto& thing : things) out += "," + csv_field(run.value(thing));
-    out += "\n";
+    const auto& info = run.run.info;
+    std::vector<std::string> row{info.id, info.name, std::string(tracking::to_string(info.status))};
+    for (const auto& thing : things) row.push_back(run.value(thing));
+    out += csv_line(row);
   }
   TRY(print(out));
   return 0;

@@ -42,22 +42,29 @@ Result<tracking::Store> Context::open_store(Create create) const {
   return opened;
 }
 
+Result<std::unique_ptr<artifacts::ArtifactRepository>> Context::artifacts_at(
+    const std::string& artifact_uri) const {
+  const char* destination = std::getenv("MLFLOW_ARTIFACTS_DESTINATION");
+  auto path = artifacts::proxied_path(artifact_uri);
+  if (path && destination && *destination) return TRY(artifacts::open_repository(destination))->below(*path);
+  if (auto folder = artifacts::local_folder(artifact_uri, TRY(artifact_root())))
+    return std::make_unique<artifacts::FolderRepository>(*folder);
+  return artifacts::open_repository(artifact_uri);
+}
+
 Result<std::unique_ptr<artifacts::ArtifactRepository>> Context::artifacts_of(
     const tracking::RunInfo& run) const {
-  const char* destination = std::getenv("MLFLOW_ARTIFACTS_DESTINATION");
-  auto path = artifacts::proxied_path(run.artifact_uri);
-  if (path && destination && *destination) return TRY(artifacts::open_repository(destination))->below(*path);
-  if (auto folder = artifacts::local_folder(run.artifact_uri, TRY(artifact_root())))
-    return std::make_unique<artifacts::FolderRepository>(*folder);
-  return TRY_IN(fmt::format("run {}", run.id), artifacts::open_repository(run.artifact_uri));
+  return TRY_IN(fmt::format("run {}", run.id), artifacts_at(run.artifact_uri));
 }
 
 void add_common_options(CLI::App& command, Context& context) {
   // The value is not shown as a default: it may come from the environment, with a password.
-  command.add_option(
-      "--store,--backend-store-uri", context.store,
-      "The store: a path, sqlite:///path or postgresql://user@host/database (default: tidemill.db); "
-      "also TIDEMILL_STORE, MLFLOW_BACKEND_STORE_URI");
+  command
+      .add_option(
+          "--store,--backend-store-uri", context.store,
+          "The store: a path, sqlite:///path or postgresql://user@host/database (default: tidemill.db); "
+          "also TIDEMILL_STORE, MLFLOW_BACKEND_STORE_URI")
+      ->each([&context](const std::string&) { context.store_is_named = true; });
   command.add_flag("--json", context.json, "Print JSON");
 }
 

@@ -41,8 +41,12 @@ void hide_secrets(int argc, char** argv) {
 int run_program(int argc, char** argv) {
   Context context;
   // Read here and not by CLI11, which would let the variable win over --store: every command has that option.
-  for (const char* name : {"MLFLOW_BACKEND_STORE_URI", "TIDEMILL_STORE"})
-    if (const char* uri = std::getenv(name); uri && *uri) context.store = uri;
+  for (const char* name : {"MLFLOW_BACKEND_STORE_URI", "TIDEMILL_STORE"}) {
+    const char* uri = std::getenv(name);
+    if (!uri || !*uri) continue;
+    context.store = uri;
+    context.store_is_named = true;
+  }
   std::error_code ignored;
   context.program = fs::read_symlink("/proc/self/exe", ignored);
   CLI::App app{"Training pipelines for machine learning, in one program that speaks MLflow.", "tidemill"};

@@ -3,6 +3,7 @@
 #include "base/text.h"
 #include "base/time.h"
 #include "cli/commands.h"
+#include "cli/csv.h"
 #include "sys/terminal.h"
 #include "tracking/registry.h"
 
@@ -25,7 +26,7 @@ struct Options {
   std::string filter;
   std::vector<std::string> order_by;
   int64_t limit = 100;
-  bool archive = false;
+  bool archive = false, csv = false;
 };
 
 Json to_json(const std::vector<tracking::KeyValue>& tags) {
@@ -89,6 +90,26 @@ std::string versions_table(const std::vector<ModelVersion>& versions) {
   return table.to_string();
 }
 
+std::string models_csv(const std::vector<RegisteredModel>& models) {
+  std::string out =
+      csv_line({"name", "newest_version", "aliases", "creation_time", "last_update_time", "description"});
+  for (const auto& model : models)
+    out += csv_line({model.name, newest_of(model), aliases_of(model), format_utc(model.created),
+                     format_utc(model.updated), model.description});
+  return out;
+}
+
+std::string versions_csv(const std::vector<ModelVersion>& versions) {
+  std::string out = csv_line({"name", "version", "stage", "aliases", "creation_time", "last_update_time",
+                              "run_id", "source", "description"});
+  for (const auto& version : versions)
+    out += csv_line({version.name, std::to_string(version.version),
+                     std::string(tracking::to_string(version.stage)), join(version.aliases, " "),
+                     format_utc(version.created), format_utc(version.updated), version.run_id, version.source,
+                     version.description.value_or("")});
+  return out;
+}
+
 // Within single quotes, for the search language.
 std::string in_quotes(std::string_view text) {
   std::string out = "'";
@@ -102,8 +123,8 @@ Result<int> list_models(const Context& context, const Options& options) {
                                                  .max_results = options.limit,
                                                  .order_by = options.order_by,
                                                  .page_token = ""}));
-  if (context.json) {
-    TRY(print_json("models", page.items));
+  if (context.json || options.csv) {
+    TRY(options.csv ? print(models_csv(page.items)) : print_json("models", page.items));
     return 0;
   }
   Table table({"NAME", "NEWEST", "ALIASES", "CHANGED", "DESCRIPTION"});
@@ -124,8 +145,8 @@ Result<int> list_versions(const Context& context, const Options& options) {
                                             .max_results = options.limit,
                                             .order_by = {"version_number DESC"},
                                             .page_token = ""}));
-  if (context.json) {
-    TRY(print_json("versions", page.items));
+  if (context.json || options.csv) {
+    TRY(options.csv ? print(versions_csv(page.items)) : print_json("versions", page.items));
     return 0;
   }
   TRY(print(versions_table(page.items)));
@@ -289,7 +310,8 @@ class Subcommands {
   std::shared_ptr<Options> options_;
 };
 
-void add_limit(CLI::App& command, Options& options, int64_t most) {
+void add_list_options(CLI::App& command, Options& options, int64_t most) {
+  command.add_flag("--csv", options.csv, "Comma-separated values");
   command.add_option("-n,--limit", options.limit, "At most this many")
       ->check(CLI::Range(int64_t{1}, most))
       ->capture_default_str();
@@ -301,12 +323,12 @@ void add_reading(Subcommands& commands) {
       commands.add("list", "All models, by name", "list -f \"tags.team = 'vision'\"", list_models);
   list.add_option("-f,--filter", options.filter, "MLflow's search language: \"name LIKE 'cifar%'\"");
   list.add_option("-o,--order-by", options.order_by, "\"last_updated_timestamp DESC\"");
-  add_limit(list, options, tracking::kMaxModelResults);
+  add_list_options(list, options, tracking::kMaxModelResults);
   commands.add_for_model("show", "One model: its newest versions, aliases and tags", "show cifar10 --json",
                          show_model);
   CLI::App& versions = commands.add_for_model("versions", "Versions of a model, the newest first",
                                               "versions cifar10 -n 5", list_versions);
-  add_limit(versions, options, tracking::kMaxVersionResults);
+  add_list_options(versions, options, tracking::kMaxVersionResults);
 }
 
 void add_description_and_tags(CLI::App& command, Options& options) {
@@ -355,6 +377,7 @@ void add_pointing(Subcommands& commands) {
 
 void add_models(CLI::App& app, Context& context) {
   CLI::App* models = app.add_subcommand("models", "The model registry: named models and their versions");
+  models->alias("registry");
   models->require_subcommand(1);
   Subcommands commands(*models, context);
   add_reading(commands);

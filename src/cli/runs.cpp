@@ -3,7 +3,9 @@
 #include "base/text.h"
 #include "base/time.h"
 #include "cli/commands.h"
+#include "cli/csv.h"
 #include "cli/format.h"
+#include "cli/records.h"
 #include "sys/terminal.h"
 
 #include <CLI/CLI.hpp>
@@ -16,35 +18,39 @@ struct ListOptions {
   std::string filter;
   std::vector<std::string> order_by;
   int64_t limit = 20;
+  tracking::ViewType view = tracking::ViewType::kActiveOnly;
+  bool csv = false;
 };
 
 // "" stands for all of them.
-Result<std::map<std::string, std::string>> experiment_names(tracking::Store& store,
-                                                            const std::string& wanted) {
+Result<std::map<std::string, std::string>> experiment_names(Records& records, const ListOptions& options) {
   std::map<std::string, std::string> names;
-  if (!wanted.empty()) {
-    auto experiment = store.experiment_by_name(wanted);
-    if (!experiment) experiment = store.experiment(wanted);
-    if (!experiment) return fail(Code::kNotFound, "there is no experiment '{}'", wanted);
-    names[experiment->id] = experiment->name;
-    return names;
+  if (options.experiment.empty()) {
+    tracking::SearchExperiments search{.view = options.view};
+    if (options.view != tracking::ViewType::kActiveOnly) search.view = tracking::ViewType::kAll;
+    for (const auto& experiment : TRY(all_experiments(records, std::move(search))))
+      names[experiment.id] = experiment.name;
+  } else {
+    auto experiment = TRY(find_experiment(records, options.experiment));
+    names[experiment.id] = experiment.name;
   }
-  tracking::SearchExperiments search;
-  do {
-    auto page = TRY(store.search_experiments(search));
-    for (const auto& experiment : page.items) names[experiment.id] = experiment.name;
-    search.page_token = page.next_page_token;
-  } while (!search.page_token.empty());
   return names;
 }
 
 Result<int> list_runs(const Context& context, const ListOptions& options) {
-  auto store = TRY(context.open_store());
-  auto experiments = TRY(experiment_names(store, options.experiment));
-  tracking::SearchRuns search{
-      .filter = options.filter, .max_results = options.limit, .order_by = options.order_by, .page_token = ""};
+  auto records = TRY(open_records(context));
+  auto experiments = TRY(experiment_names(*records, options));
+  tracking::SearchRuns search{.filter = options.filter,
+                              .view = options.view,
+                              .max_results = options.limit,
+                              .order_by = options.order_by,
+                              .page_token = ""};
   for (const auto& [id, name] : experiments) search.experiment_ids.push_back(id);
-  auto page = TRY(store.search_runs(search));
+  auto page = TRY(records->search_runs(search));
+  if (options.csv) {
+    TRY(print(csv_of(page.items)));
+    return 0;
+  }
   if (context.json) {
     Json runs = Json::array();
     for (const auto& run : page.items) runs.push_back(to_json(run));
@@ -90,9 +96,21 @@ std::string describe(const tracking::Run& run) {
 }
 
 Result<int> show_run(const Context& context, const std::string& id) {
-  auto store = TRY(context.open_store());
-  auto run = TRY(store.run(id));
+  auto run = TRY(TRY(open_records(context))->run(id));
   TRY(print(context.json ? dump_json(to_json(run), 2) + "\n" : describe(run)));
+  return 0;
+}
+
+// As `mlflow runs describe` prints it.
+Result<int> describe_run(const Context& context, const std::string& id) {
+  auto run = TRY(TRY(open_records(context))->run(id));
+  Json json = to_json(run);
+  Json data = Json::object();
+  for (const char* part : {"metrics", "params", "tags"}) {
+    data[part] = std::move(json[part]);
+    json.erase(part);
+  }
+  TRY(print(dump_json({{"info", json}, {"data", data}}, 2) + "\n"));
   return 0;
 }
 
@@ -104,25 +122,37 @@ void add_runs(CLI::App& app, Context& context) {
 
   auto options = std::make_shared<ListOptions>();
   CLI::App* list = runs->add_subcommand("list", "Runs, the newest first");
-  list->add_option("-e,--experiment", options->experiment, "Only of this experiment (name or id)");
+  list->add_option("-e,--experiment,--experiment-id", options->experiment,
+                   "Only of this experiment (name or id)");
   list->add_option("-f,--filter", options->filter, "MLflow's search language: \"metrics.accuracy > 0.8\"");
   list->add_option("-o,--order-by", options->order_by, "\"metrics.accuracy DESC\"");
   list->add_option("-n,--limit", options->limit, "At most this many")
       ->check(CLI::Range(int64_t{1}, int64_t{50'000}))
       ->capture_default_str();
-  add_common_options(*list, context);
+  add_view_option(*list, options->view);
+  list->add_flag("--csv", options->csv, "Comma-separated values with all parameters, metrics and tags");
+  add_record_options(*list, context);
   list->footer(
       "Example: tidemill runs list -e cifar10 -f \"metrics.accuracy > 0.7\" -o \"metrics.accuracy DESC\"");
   list->callback(
       [&context, options] { context.action = [&context, options] { return list_runs(context, *options); }; });
 
-  auto id = std::make_shared<std::string>();
   CLI::App* show = runs->add_subcommand("show", "Parameters, metrics and tags of one run");
-  show->add_option("RUN", *id, "The run's id")->required();
-  add_common_options(*show, context);
+  auto shown = add_run_id(*show);
+  add_record_options(*show, context);
   show->footer("Example: tidemill runs show 0d9f2f5a7c5f4d1c9f5a8e7b6c5d4e3f --json");
-  show->callback([&context, id] { context.action = [&context, id] { return show_run(context, *id); }; });
+  show->callback(
+      [&context, shown] { context.action = [&context, shown] { return show_run(context, *shown); }; });
 
+  CLI::App* described =
+      runs->add_subcommand("describe", "One run as JSON, in the form of `mlflow runs describe`");
+  auto id = add_run_id(*described);
+  add_record_options(*described, context);
+  described->footer("Example: tidemill runs describe --run-id 0d9f2f5a7c5f4d1c9f5a8e7b6c5d4e3f");
+  described->callback(
+      [&context, id] { context.action = [&context, id] { return describe_run(context, *id); }; });
+
+  add_run_changes(*runs, context);
   add_diff(*runs, context);
   add_compare(*runs, context);
   add_watch(*runs, context);
