@@ -52,6 +52,11 @@ void append_field(std::string& head, std::string_view name, std::string_view val
 
 bool has_body(int status) { return status >= 200 && status != 204 && status != 304; }
 
+uint64_t body_size(const HttpResponse& response) {
+  const auto* text = std::get_if<std::string>(&response.body);
+  return text ? text->size() : std::get<FileBody>(response.body).size;
+}
+
 }  // namespace
 
 // Lives as long as a copy of the Respond function; answers 500 when nobody else did.
@@ -102,14 +107,19 @@ void HttpConnection::close_if_idle() {
 
 void HttpConnection::close_now() { ::shutdown(socket_.get(), SHUT_RDWR); }
 
+void HttpConnection::end_stream() {
+  if (streaming_.load(std::memory_order_acquire)) stream_->end();
+}
+
 void HttpConnection::close() {
   std::shared_ptr<HttpConnection> self = shared_from_this();
+  if (stream_) stream_->client_left();
   {
     std::lock_guard lock(shared_->mutex);
     shared_->connections.erase(this);
     if (shared_->connections.empty()) shared_->emptied.notify_all();
   }
-  if (phase_ == Phase::kWriting && timed_out_) {
+  if ((phase_ == Phase::kWriting || phase_ == Phase::kStreaming) && timed_out_) {
     // The kernel would keep what is unsent, and go on trying, for minutes.
     struct linger at_once{1, 0};
     setsockopt(socket_.get(), SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
@@ -130,6 +140,9 @@ void HttpConnection::run() {
         break;
       case Phase::kWriting:
         next = write_response();
+        break;
+      case Phase::kStreaming:
+        next = stream();
         break;
       case Phase::kLingering:
         next = linger();
@@ -225,7 +238,8 @@ HttpConnection::Next HttpConnection::send_outgoing() {
     ssize_t wrote = ::send(socket_.get(), bytes.data(), bytes.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
     if (wrote >= 0) {
       tls_->sent(static_cast<size_t>(wrote));
-      if (phase_ == Phase::kWriting) set_deadline(shared_->options.read_timeout);
+      if (phase_ == Phase::kWriting || phase_ == Phase::kStreaming)
+        set_deadline(shared_->options.read_timeout);
     } else if (errno == EAGAIN || errno == EWOULDBLOCK) {
       return Next::kWait;
     } else if (errno != EINTR) {
@@ -353,15 +367,18 @@ void HttpConnection::answer(HttpResponse response) {
 void HttpConnection::prepare(HttpResponse response) {
   discard_body_file();
   response_ = std::move(response);
-  if (shared_->stopping) keep_alive_ = false;
-  uint64_t size =
-      response_.body.index() == 0 ? std::get<0>(response_.body).size() : std::get<1>(response_.body).size;
+  if (auto* stream = std::get_if<std::shared_ptr<ResponseStream>>(&response_.body)) stream_ = *stream;
+  if (shared_->stopping || stream_) keep_alive_ = false;
   head_ = fmt::format("HTTP/1.1 {} {}\r\nDate: {}\r\n", response_.status, reason_phrase(response_.status),
                       http_date());
   for (const auto& [name, value] : response_.headers) append_field(head_, name, value);
-  if (has_body(response_.status)) head_ += fmt::format("Content-Length: {}\r\n", size);
+  if (has_body(response_.status) && !stream_)
+    head_ += fmt::format("Content-Length: {}\r\n", body_size(response_));
   head_ += keep_alive_ ? "\r\n" : "Connection: close\r\n\r\n";
-  if (head_only_ || !has_body(response_.status)) response_.body = std::string();
+  if (head_only_ || !has_body(response_.status)) {
+    response_.body = std::string();
+    if (stream_) std::exchange(stream_, nullptr)->end();
+  }
   sent_ = 0;
   set_deadline(shared_->options.read_timeout);
 }
@@ -374,6 +391,7 @@ HttpConnection::Next HttpConnection::write_response() {
     const std::string* text = std::get_if<std::string>(&response_.body);
     size_t in_memory = head_.size() + (text ? text->size() : 0);
     bool memory_done = sent_ >= in_memory;
+    if (memory_done && stream_) return begin_stream();
     if (memory_done && (text || std::get<FileBody>(response_.body).size == 0)) return after_response();
     Next next = Next::kContinue;
     if (tls_) {
@@ -416,7 +434,8 @@ HttpConnection::Next HttpConnection::send_head_and_text() {
   msghdr message{};
   message.msg_iov = parts;
   message.msg_iovlen = 2;
-  int flags = MSG_NOSIGNAL | MSG_DONTWAIT | (text ? 0 : MSG_MORE);
+  bool file_follows = std::holds_alternative<FileBody>(response_.body);
+  int flags = MSG_NOSIGNAL | MSG_DONTWAIT | (file_follows ? MSG_MORE : 0);
   ssize_t wrote = ::sendmsg(socket_.get(), &message, flags);
   if (wrote < 0 && errno == EINTR) return Next::kContinue;
   if (wrote < 0) return errno == EAGAIN || errno == EWOULDBLOCK ? wait_for(Interest::kWrite) : Next::kClosed;
@@ -434,6 +453,58 @@ HttpConnection::Next HttpConnection::send_file_part() {
   if (wrote == 0) return Next::kClosed;  // the file became shorter: the promised length cannot be kept
   file.offset += static_cast<uint64_t>(wrote);
   file.size -= static_cast<uint64_t>(wrote);
+  set_deadline(shared_->options.read_timeout);
+  return Next::kContinue;
+}
+
+HttpConnection::Next HttpConnection::begin_stream() {
+  phase_ = Phase::kStreaming;
+  streaming_.store(true, std::memory_order_release);
+  // A stop that came before has not seen it.
+  if (shared_->stopping) stream_->end();
+  return stream();
+}
+
+// Until the stream has nothing to send: the next write() goes on, on its own thread.
+HttpConnection::Next HttpConnection::stream() {
+  for (;;) {
+    if (tls_) {
+      if (Next next = flush_tls(); next != Next::kContinue) return next;
+    }
+    if (!piece_.empty()) {
+      if (Next next = send_piece(); next != Next::kContinue) return next;
+      continue;
+    }
+    // Nobody looks at what a client of a stream sends, but at whether it is still there.
+    char byte = 0;
+    bool left = ::recv(socket_.get(), &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 0 || timed_out_;
+    deadline_ns_ = INT64_MAX;
+    handed_over_.store(true, std::memory_order_release);
+    if (left) return Next::kClosed;
+    // Parked, it belongs to another thread: nothing of it may be touched any more.
+    switch (stream_->next(piece_, shared_from_this())) {
+      case ResponseStream::Next::kSend:
+        set_deadline(shared_->options.read_timeout);
+        break;
+      case ResponseStream::Next::kPark:
+        return Next::kWait;
+      case ResponseStream::Next::kEnd:
+        return after_response();
+      case ResponseStream::Next::kCut:
+        return Next::kClosed;
+    }
+  }
+}
+
+HttpConnection::Next HttpConnection::send_piece() {
+  if (tls_) {
+    std::string piece = std::exchange(piece_, {});
+    return encrypt(piece);
+  }
+  ssize_t wrote = ::send(socket_.get(), piece_.data(), piece_.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
+  if (wrote < 0 && errno == EINTR) return Next::kContinue;
+  if (wrote < 0) return errno == EAGAIN || errno == EWOULDBLOCK ? wait_for(Interest::kWrite) : Next::kClosed;
+  piece_.erase(0, static_cast<size_t>(wrote));
   set_deadline(shared_->options.read_timeout);
   return Next::kContinue;
 }

@@ -52,9 +52,11 @@ class HttpConnection : public std::enable_shared_from_this<HttpConnection> {
   void close_if_idle();
   // Under the table's mutex: ends it whatever it does.
   void close_now();
+  // Ends the response if it is a stream.
+  void end_stream();
 
  private:
-  enum class Phase { kReading, kHandling, kWriting, kLingering };
+  enum class Phase { kReading, kHandling, kWriting, kStreaming, kLingering };
   enum class Next { kContinue, kWait, kClosed };
   enum class Answer { kPending, kParked, kGiven };
   enum class Interest { kRead, kWrite };
@@ -76,6 +78,9 @@ class HttpConnection : public std::enable_shared_from_this<HttpConnection> {
   Next send_file_part();
   Next encrypt_head_and_text();
   Next encrypt_file_part();
+  Next begin_stream();
+  Next stream();
+  Next send_piece();
   Next after_response();
   Next linger();
   Next refuse(int status, std::string_view problem);
@@ -111,6 +116,9 @@ class HttpConnection : public std::enable_shared_from_this<HttpConnection> {
   HttpResponse response_;
   size_t sent_ = 0;  // of head_ and the text body together
   uint64_t lingered_ = 0;
+  std::shared_ptr<ResponseStream> stream_;  // before streaming_ is set
+  std::atomic<bool> streaming_{false};
+  std::string piece_;  // of the stream
 
   std::atomic<int64_t> deadline_ns_;  // on the steady clock
   std::atomic<bool> idle_{true};

@@ -121,6 +121,7 @@ struct HttpServer::State {
   void accept_all();
   void adopt(Fd socket, const sockaddr_storage& peer);
   void watch_clock();
+  void end_streams();
 };
 
 static std::string peer_name(const sockaddr_storage& address, socklen_t length) {
@@ -291,6 +292,16 @@ void HttpServer::State::watch_clock() {
   }
 }
 
+// They would go on for ever.
+void HttpServer::State::end_streams() {
+  std::vector<std::shared_ptr<HttpConnection>> all;
+  {
+    std::lock_guard lock(shared->mutex);
+    for (auto& [unused, connection] : shared->connections) all.push_back(connection);
+  }
+  for (auto& connection : all) connection->end_stream();
+}
+
 HttpServer::HttpServer(std::unique_ptr<State> state) : state_(std::move(state)) {}
 HttpServer::HttpServer(HttpServer&&) noexcept = default;
 HttpServer& HttpServer::operator=(HttpServer&& other) noexcept {
@@ -318,6 +329,7 @@ void HttpServer::stop(milliseconds grace) {
   shared.stopping = true;
   epoll_ctl(shared.epoll.get(), EPOLL_CTL_DEL, state_->listener.get(), nullptr);
   ::shutdown(state_->listener.get(), SHUT_RDWR);
+  state_->end_streams();
   {
     std::unique_lock lock(shared.mutex);
     for (auto& [unused, connection] : shared.connections) connection->close_if_idle();

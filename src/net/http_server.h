@@ -13,6 +13,7 @@
 #include "base/files.h"
 #include "base/result.h"
 #include "net/http.h"
+#include "net/response_stream.h"
 
 namespace tidemill {
 
@@ -41,7 +42,8 @@ struct FileBody {
 struct HttpResponse {
   int status = 200;
   Headers headers;  // Content-Length, Date and Connection are set by the server
-  std::variant<std::string, FileBody> body;
+  // A stream has no length and ends with its connection; a server that stops ends it.
+  std::variant<std::string, FileBody, std::shared_ptr<ResponseStream>> body;
 
   static HttpResponse text(int status, std::string body,
                            std::string_view content_type = "text/plain; charset=utf-8");

@@ -65,6 +65,14 @@ class TlsTest : public ::testing::Test {
     options.tls = *context;
     server_.emplace(
         HttpServer::start(std::move(options), [this](HttpRequest request, const Respond& respond) {
+          if (request.path == "/stream") {
+            auto stream = std::make_shared<ResponseStream>(4 << 20);
+            HttpResponse response;
+            response.body = stream;
+            respond(std::move(response));
+            for (int i = 0; i < 100; ++i) EXPECT_TRUE(stream->write(std::string(10'000, 'a')));
+            return stream->end();
+          }
           if (request.path == "/file")
             return respond(HttpResponse::file(request, folder_.path() / "large").value());
           respond(HttpResponse::text(200, std::move(request.body)));
@@ -98,6 +106,12 @@ TEST_F(TlsTest, LargeBodiesGoBothWaysAndTheConnectionIsKept) {
   ASSERT_TRUE(file) << file.error().message;
   EXPECT_TRUE(file->body == body);
   EXPECT_THAT(server_->url(), HasSubstr("https://"));
+}
+
+TEST_F(TlsTest, StreamsArriveUntilTheirEnd) {
+  start();
+  auto response = send({.certificates = certificate()}, {.target = "/stream"}).value();
+  EXPECT_TRUE(response.body == std::string(1'000'000, 'a')) << response.body.size();
 }
 
 TEST_F(TlsTest, AddressesAreCheckedAsNamesAre) {
