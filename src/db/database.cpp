@@ -58,8 +58,11 @@ Result<Migration> migrate(Connection& connection, const Schema& schema) {
   auto mark = TRY(connection.schema_mark());
   migration.from = mark.version;
   if (mark.version > 0) migration.backup = TRY(connection.back_up(mark.version));
-  for (size_t version = static_cast<size_t>(mark.version); version < schema.steps.size(); ++version)
-    TRY(connection.execute(std::string(schema.steps[version])));
+  for (int64_t version = mark.version; version < migration.to; ++version) {
+    TRY(connection.execute(std::string(schema.steps[static_cast<size_t>(version)])));
+    for (const DataStep& step : schema.data_steps)
+      if (step.version == version + 1) TRY(step.fill(connection));
+  }
   TRY(connection.set_schema_mark(schema.application, static_cast<int64_t>(schema.steps.size())));
   TRY(transaction.commit());
   return migration;

@@ -71,6 +71,9 @@ class Statement {
   std::optional<int64_t> optional_integer(int column) const {
     return is_null(column) ? std::nullopt : std::optional<int64_t>(integer(column));
   }
+  std::optional<double> optional_real(int column) const {
+    return is_null(column) ? std::nullopt : std::optional<double>(real(column));
+  }
 
  private:
   void put(int at, int64_t value) { cursor_->bind_integer(at, value); }
@@ -171,9 +174,15 @@ class Savepoint {
   Connection* connection_;
 };
 
+// What SQL cannot say of a step: it computes new columns from what is stored.
+struct DataStep {
+  int64_t version = 0;                      // runs behind the step that brings this version
+  Result<> (*fill)(Connection&) = nullptr;  // in the migration's transaction
+};
 struct Schema {
   int64_t application = 0;                  // marks our files
   std::span<const std::string_view> steps;  // step i brings version i to i + 1; published steps never change
+  std::span<const DataStep> data_steps = {};
 };
 
 struct Migration {

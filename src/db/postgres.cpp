@@ -146,7 +146,7 @@ class PostgresConnection final : public Connection {
   std::optional<bool> has_mark_;  // the table tidemill_store exists; empty: not known
   int64_t token_ = 0;             // of the transaction that is open
   int64_t previous_token_ = 0;    // that it found: what the row holds when it leaves nothing
-  int64_t last_token_ = 0;        // of our last transaction that was committed
+  int64_t last_token_ = 0;        // of the last transaction, of ours or others, that we know to be committed
   int64_t data_version_ = 0;
 };
 
@@ -296,6 +296,7 @@ Result<> PostgresConnection::begin_write() {
       return fail(Code::kInternal, "{}: damaged: the table tidemill_store has no row", name_);
     previous_token_ = answer.integer(0, 0);
     if (previous_token_ != last_token_) ++data_version_;
+    last_token_ = previous_token_;
     return {};
   }();
   if (!begun) roll_back();

@@ -5,7 +5,10 @@
 // timestamp, step and value of four points: first, last, lowest, highest.
 #pragma once
 
+#include <cmath>
 #include <cstdint>
+#include <limits>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -14,6 +17,27 @@
 #include "tracking/chunk.h"
 
 namespace tidemill::tracking {
+
+// The lowest and the highest of numbers; NaN is left out.
+class Extremes {
+ public:
+  Extremes() = default;
+  Extremes(std::optional<double> lowest, std::optional<double> highest)
+      : lowest_(lowest.value_or(kNone)), highest_(highest.value_or(kNone)) {}
+  void add(double value) {
+    if (value < lowest_ || std::isnan(lowest_)) lowest_ = value;
+    if (value > highest_ || std::isnan(highest_)) highest_ = value;
+  }
+  std::optional<double> lowest() const { return optional(lowest_); }  // nullopt: there was none
+  std::optional<double> highest() const { return optional(highest_); }
+
+ private:
+  static constexpr double kNone = std::numeric_limits<double>::quiet_NaN();
+  static std::optional<double> optional(double value) {
+    return std::isnan(value) ? std::nullopt : std::optional(value);
+  }
+  double lowest_ = kNone, highest_ = kNone;
+};
 
 // MLflow's order of a history: timestamp, step, value, with NaN behind zero.
 bool earlier_in_history(const Point& a, const Point& b);

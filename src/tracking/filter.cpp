@@ -111,6 +111,35 @@ Result<> parse_value(const Identifier& left, const Token& token, Subject subject
   return tl::unexpected<Error>(not_quoted(left, token.text, subject));
 }
 
+// Users look for the place in long filters.
+std::string at_column(std::string_view text, size_t byte, std::string_view what) {
+  size_t column = 1;
+  for (char c : text.substr(0, byte))
+    if ((static_cast<unsigned char>(c) & 0xC0) != 0x80) ++column;
+  return fmt::format(" (column {} of the {})", column, what);
+}
+
+// The words of min(metrics.loss).
+constexpr size_t kFunction = 0, kArgument = 2, kFunctionWords = 4;
+
+Result<Aggregate> parse_function(std::string_view word) {
+  std::string name = upper(word);
+  if (name == "MIN") return Aggregate::kMin;
+  if (name == "MAX") return Aggregate::kMax;
+  if (name == "LAST") return Aggregate::kLast;
+  return fail(Code::kInvalid, "Unknown function '{}'. Valid functions are min, max and last, of a metric",
+              word);
+}
+
+// What stands between the parentheses.
+Result<Identifier> parse_argument(std::string_view function, std::string_view text, Subject subject) {
+  if (subject != Subject::kRuns)
+    return fail(Code::kInvalid, "Only the metrics of runs have a {}()", function);
+  Identifier argument = TRY(parse_identifier(text, subject, NameUse::kFilter));
+  if (argument.entity == Entity::kMetric) return argument;
+  return fail(Code::kInvalid, "{0}() takes a metric, as in {0}(metrics.loss). Got '{1}'", function, text);
+}
+
 class Parser {
  public:
   Parser(std::string_view filter, Subject subject)
@@ -141,14 +170,10 @@ class Parser {
     return there;
   }
 
-  // Puts the place behind the error: users look for it in long filters.
   tl::unexpected<Error> at(size_t token, Error error) const {
     auto bytes = token < tokens_.size() ? tokens_[token].text.data() - filter_.data()
                                         : static_cast<ptrdiff_t>(filter_.size());
-    size_t column = 1;
-    for (char c : filter_.substr(0, static_cast<size_t>(bytes)))
-      if ((static_cast<unsigned char>(c) & 0xC0) != 0x80) ++column;
-    error.message += fmt::format(" (column {} of the filter)", column);
+    error.message += at_column(filter_, static_cast<size_t>(bytes), "filter");
     return tl::unexpected<Error>(std::move(error));
   }
   tl::unexpected<Error> invalid() const {
@@ -204,23 +229,53 @@ class Parser {
     return op;
   }
 
+  struct Left {
+    Identifier name;
+    Aggregate aggregate = Aggregate::kLast;
+  };
+
+  Result<Left> take_function() {
+    auto aggregate = parse_function(tokens_[at_].text);
+    if (!aggregate) return at(at_, std::move(aggregate).error());
+    size_t closed_at = at_ + kFunctionWords - 1;
+    for (size_t expected = at_ + kArgument; expected <= closed_at; ++expected)
+      if (expected >= tokens_.size() ||
+          tokens_[expected].kind != (expected == closed_at ? TokenKind::kClose : TokenKind::kName)) {
+        at_ = expected;
+        return invalid();
+      }
+    auto name = parse_argument(tokens_[at_].text, tokens_[at_ + kArgument].text, subject_);
+    if (!name) return at(at_ + kArgument, std::move(name).error());
+    at_ = closed_at + 1;
+    return Left{std::move(*name), *aggregate};
+  }
+
   Result<Clause> clause() {
     if (!has(TokenKind::kName) || is_word("AND") || is_word("OR")) return invalid();
-    size_t name_at = at_++;
+    size_t name_at = at_;
+    Left left;
+    bool is_function = has(TokenKind::kOpen, 1);
+    if (is_function)
+      left = TRY(take_function());
+    else
+      ++at_;
     size_t op_at = at_;
     std::string op_text = take_op();
     if (op_text.empty()) {
       at_ = name_at;
       return invalid();
     }
-    auto left = parse_identifier(tokens_[name_at].text, subject_, NameUse::kFilter);
-    if (!left) return at(name_at, std::move(left).error());
-    auto op = parse_op(op_text, *left, subject_);
+    if (!is_function) {
+      auto name = parse_identifier(tokens_[name_at].text, subject_, NameUse::kFilter);
+      if (!name) return at(name_at, std::move(name).error());
+      left.name = std::move(*name);
+    }
+    auto op = parse_op(op_text, left.name, subject_);
     if (!op) return at(op_at, std::move(op).error());
-    Clause clause{.entity = left->entity, .key = left->key, .op = *op};
+    Clause clause{.entity = left.name.entity, .key = left.name.key, .aggregate = left.aggregate, .op = *op};
     if (clause.op == Op::kIsNull || clause.op == Op::kIsNotNull) return clause;
     bool is_list = clause.op == Op::kIn || clause.op == Op::kNotIn;
-    TRY(is_list ? list(*left, clause) : value(*left, clause));
+    TRY(is_list ? list(left.name, clause) : value(left.name, clause));
     return clause;
   }
 
@@ -281,6 +336,14 @@ class Parser {
   int clauses_ = 0;
 };
 
+template <class T>
+Result<T> located(std::string_view order, const Token& word, Result<T> parsed) {
+  if (!parsed)
+    parsed.error().message +=
+        at_column(order, static_cast<size_t>(word.text.data() - order.data()), "order_by clause");
+  return parsed;
+}
+
 }  // namespace
 
 Result<Filter> parse_filter(std::string_view filter, Subject subject) {
@@ -289,18 +352,45 @@ Result<Filter> parse_filter(std::string_view filter, Subject subject) {
   return Parser(filter, subject).parse();
 }
 
+Result<ColumnName> parse_column(std::string_view text) {
+  size_t open = text.find('(');
+  size_t dot = text.find('.');
+  if (open > dot || !text.ends_with(')')) {
+    Identifier name = TRY(parse_identifier(text, Subject::kRuns, NameUse::kOrder));
+    if (name.entity != Entity::kDataset) return ColumnName{name.entity, std::move(name.key)};
+    return fail(Code::kInvalid, "A data set is no column: '{}'", text);
+  }
+  std::string_view function = text.substr(0, open);
+  Aggregate aggregate = TRY(parse_function(function));
+  std::string_view argument = text.substr(open + 1, text.size() - open - 2);
+  Identifier name = TRY(parse_argument(function, argument, Subject::kRuns));
+  return ColumnName{name.entity, std::move(name.key), aggregate};
+}
+
 Result<std::vector<OrderKey>> parse_order(const std::vector<std::string>& order_by, Subject subject) {
   if (order_by.size() > kMaxOrderKeys)
     return fail(Code::kInvalid, "order_by has more than {} keys", kMaxOrderKeys);
   std::vector<OrderKey> keys;
   for (const std::string& text : order_by) {
     std::vector<Token> tokens = tokenize(text);
-    if (tokens.empty() || tokens.size() > 2 || tokens[0].kind != TokenKind::kName)
+    bool is_function = tokens.size() >= kFunctionWords && tokens[kArgument - 1].kind == TokenKind::kOpen &&
+                       tokens[kArgument].kind == TokenKind::kName &&
+                       tokens[kFunctionWords - 1].kind == TokenKind::kClose;
+    size_t name_words = is_function ? kFunctionWords : 1;
+    if (tokens.empty() || tokens.size() > name_words + 1 || tokens[0].kind != TokenKind::kName)
       return fail(Code::kInvalid, "Invalid order_by clause '{}'. Could not be parsed.", text);
-    std::string direction = tokens.size() == 2 ? upper(tokens[1].text) : "ASC";
+    std::string direction = tokens.size() > name_words ? upper(tokens[name_words].text) : "ASC";
     if (direction != "ASC" && direction != "DESC")
       return fail(Code::kInvalid, "Invalid ordering key in order_by clause '{}'.", text);
-    Identifier left = TRY(parse_identifier(tokens[0].text, subject, NameUse::kOrder));
+    Aggregate aggregate = Aggregate::kLast;
+    Identifier left;
+    if (is_function) {
+      aggregate = TRY(located(text, tokens[kFunction], parse_function(tokens[kFunction].text)));
+      left = TRY(located(text, tokens[kArgument],
+                         parse_argument(tokens[kFunction].text, tokens[kArgument].text, subject)));
+    } else {
+      left = TRY(parse_identifier(tokens[0].text, subject, NameUse::kOrder));
+    }
     if (left.entity == Entity::kDataset)
       return fail(Code::kInvalid, "Invalid order_by entity type 'dataset'");
     if (subject == Subject::kLoggedModels && left.entity != Entity::kAttribute &&
@@ -309,12 +399,12 @@ Result<std::vector<OrderKey>> parse_order(const std::vector<std::string>& order_
     if (subject != Subject::kRuns && subject != Subject::kLoggedModels && left.entity != Entity::kAttribute)
       return fail(Code::kInvalid, "Invalid order_by entity: {}", singular(left.entity));
     for (const OrderKey& other : keys) {
-      if (other.entity != left.entity || other.key != left.key) continue;
+      if (other.entity != left.entity || other.key != left.key || other.aggregate != aggregate) continue;
       std::vector<std::string> quoted;
       for (const std::string& one : order_by) quoted.push_back(fmt::format("'{}'", one));
       return fail(Code::kInvalid, "`order_by` contains duplicate fields: [{}]", join(quoted, ", "));
     }
-    keys.push_back({left.entity, left.key, direction == "DESC"});
+    keys.push_back({left.entity, left.key, aggregate, direction == "DESC"});
   }
   return keys;
 }

@@ -1,8 +1,9 @@
-// Any text as a filter, an order and a page token: read or refused; what reads also runs as SQL.
+// Any text as a filter, an order, a column and a page token: read or refused; what reads also runs as SQL.
 #include <cstdlib>
 #include <string>
 
 #include "base/files.h"
+#include "tracking/run_window.h"
 #include "tracking/store.h"
 
 using namespace tidemill;
@@ -38,6 +39,10 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   auto also = store().search_experiments(experiments);
   if (!also && also.error().code != Code::kInvalid) std::abort();
   runs.filter.clear();
+  WindowQuery window{.runs = runs, .columns = {text}};
+  window.runs.order_by.clear();
+  auto columns = run_window(store(), window);
+  if (!columns && columns.error().code != Code::kInvalid) std::abort();
   runs.page_token = text;
   (void)store().search_runs(runs);
   return 0;

@@ -323,7 +323,8 @@ TEST_F(SearchTest, many_runs_come_in_the_order_of_a_metric) {
   ASSERT_TRUE(store.apply(changes));
   ASSERT_TRUE(store.delete_run(deleted));
   for (const char* filter : {"", "params.even = 'yes' AND metrics.order > 100", "params.even IS NULL"})
-    for (const char* order : {"metrics.order", "metrics.order DESC"}) {
+    for (const char* order :
+         {"metrics.order", "metrics.order DESC", "min(metrics.order)", "max(metrics.order) DESC"}) {
       SearchRuns search = search_for(filter, {order});
       search.experiment_ids = {experiment};
       search.max_results = 50'000;  // more than the walk takes

@@ -135,7 +135,7 @@ static bool is_fatal(const Error& error) {
 Result<> GroupCommit::try_commit(std::span<const std::shared_ptr<Request>> group) {
   db::Transaction transaction = TRY(db::Transaction::begin(*connection_, db::TransactionMode::kWrite));
   int64_t version = TRY(connection_->data_version());
-  observer_.began(version != data_version_);
+  observer_.began(data_version_ && version != *data_version_);
   data_version_ = version;
   bool any_kept = false;
   for (const auto& request : group) any_kept |= TRY(perform(*request));
@@ -144,6 +144,7 @@ Result<> GroupCommit::try_commit(std::span<const std::shared_ptr<Request>> group
   if (!any_kept && group.size() == 1) return {};
   TRY(observer_.ending(*connection_));
   TRY(transaction.commit());
+  observer_.committed();
   ++commits_;
   requests_ += group.size();
   return {};

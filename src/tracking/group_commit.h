@@ -34,6 +34,7 @@ class GroupCommit {
     virtual void began(bool changed_elsewhere) = 0;  // another connection has committed since the last group
     virtual void undone() = 0;                       // something that a request wrote was taken back
     virtual Result<> ending(db::Connection& connection) = 0;  // what is left to write before the commit
+    virtual void committed() = 0;
   };
 
   GroupCommit(std::unique_ptr<db::Connection> connection, Observer& observer)
@@ -89,7 +90,7 @@ class GroupCommit {
 
   std::unique_ptr<db::Connection> connection_;
   Observer& observer_;
-  int64_t data_version_ = -1;  // only the leader touches it, as the connection
+  std::optional<int64_t> data_version_;  // of the last group; only the leader touches it, as the connection
 
   std::mutex mutex_;
   std::deque<std::shared_ptr<Request>> waiting_;

@@ -48,6 +48,7 @@ Result<> Lineage::log_inputs(std::string_view run_id, const std::vector<DatasetI
   for (const DatasetInput& input : datasets) TRY(check_dataset_input(input));
   return state_.commits.run([&](db::Connection& connection) -> Result<> {
     RunRow run = TRY(state_.cache.active_run(connection, run_id));
+    state_.cache.note_update(run, run_id);
     for (const DatasetInput& input : datasets) TRY(put_dataset(connection, run, input));
     for (const std::string& id : model_ids) TRY(put_run_model(connection, run.row, ModelRole::kInput, 0, id));
     return {};
@@ -58,6 +59,7 @@ Result<> Lineage::log_outputs(std::string_view run_id, const std::vector<ModelOu
   TRY(check_run_id(run_id));
   return state_.commits.run([&](db::Connection& connection) -> Result<> {
     RunRow run = TRY(state_.cache.active_run(connection, run_id));
+    state_.cache.note_update(run, run_id);
     for (const ModelOutput& model : models)
       TRY(put_run_model(connection, run.row, ModelRole::kOutput, model.step, model.model_id));
     return {};

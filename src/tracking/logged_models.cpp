@@ -199,7 +199,7 @@ Result<> add_clause(Query& query, db::Connection& connection, const Clause& clau
   query.add(fmt::format("{}EXISTS (SELECT 1 FROM logged_model_metrics v WHERE v.model = m.id AND v.key = ?",
                         clause.op == Op::kIsNull ? "NOT " : ""),
             *key);
-  add_metric_test(query, clause);
+  add_metric_test(query, "v", clause);
   add_dataset_tests(query, datasets);
   query.add(")");
   return {};

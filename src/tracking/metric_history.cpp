@@ -57,7 +57,7 @@ Result<std::vector<RunHistory>> MetricHistory::of_runs(std::vector<std::string> 
 
 Result<std::vector<RunHistory>> MetricHistory::sampled(const std::vector<std::string>& run_ids,
                                                        std::string_view key, size_t max_points,
-                                                       const std::optional<StepRange>& range) {
+                                                       const std::optional<PointRange>& range) {
   using Histories = std::vector<RunHistory>;
   return state_.read_metrics<Histories>([&](Reader& reader) -> Result<Histories> {
     db::Connection& connection = *reader.connection;

@@ -13,7 +13,8 @@
 
 namespace tidemill::tracking {
 
-struct StepRange {
+// Of steps or of timestamps.
+struct PointRange {
   int64_t first = 0, last = 0;  // both included
 };
 
@@ -36,7 +37,7 @@ class MetricHistory {
   // metrics become an outline: the lowest and the highest point of each of max_points / 2 stretches, so that
   // no peak is lost. kNotFound names a run that does not exist.
   Result<std::vector<RunHistory>> sampled(const std::vector<std::string>& run_ids, std::string_view key,
-                                          size_t max_points, const std::optional<StepRange>& range);
+                                          size_t max_points, const std::optional<PointRange>& range);
 
  private:
   Store::State& state_;

@@ -40,7 +40,7 @@ struct MetricHistoryTest : testing::Test {
                         static_cast<int64_t>(i)});
     return points;
   }
-  std::vector<Point> sampled(size_t max_points, std::optional<StepRange> range = {}) {
+  std::vector<Point> sampled(size_t max_points, std::optional<PointRange> range = {}) {
     auto found = histories.sampled({run}, "m", max_points, range);
     EXPECT_TRUE(found) << found.error().message;
     return found && !found->empty() ? found->front().points : std::vector<Point>();
@@ -97,7 +97,7 @@ TEST_F(MetricHistoryTest, short_metrics_are_sampled_evenly_by_rank) {
   log(curve(10));
   EXPECT_EQ(sampled(10).size(), 10u);
   EXPECT_EQ(sampled(2500).size(), 10u);
-  auto steps = [&](size_t max_points, std::optional<StepRange> range = {}) {
+  auto steps = [&](size_t max_points, std::optional<PointRange> range = {}) {
     std::vector<int64_t> all;
     for (const Point& point : sampled(max_points, range)) all.push_back(point.step);
     return all;
@@ -106,8 +106,8 @@ TEST_F(MetricHistoryTest, short_metrics_are_sampled_evenly_by_rank) {
   EXPECT_THAT(steps(4), testing::ElementsAre(0, 3, 6, 9));
   EXPECT_THAT(steps(1), testing::ElementsAre(9));
   EXPECT_THAT(steps(2), testing::ElementsAre(0, 9));
-  EXPECT_THAT(steps(3, StepRange{2, 7}), testing::ElementsAre(2, 4, 7));
-  EXPECT_THAT(steps(3, StepRange{90, 99}), testing::IsEmpty());
+  EXPECT_THAT(steps(3, PointRange{2, 7}), testing::ElementsAre(2, 4, 7));
+  EXPECT_THAT(steps(3, PointRange{90, 99}), testing::IsEmpty());
 }
 
 TEST_F(MetricHistoryTest, points_of_one_step_do_not_crowd_out_the_others) {
@@ -144,8 +144,8 @@ TEST_F(MetricHistoryTest, the_outline_of_a_long_metric_loses_no_peak) {
 
 TEST_F(MetricHistoryTest, a_window_of_a_long_metric_has_nothing_from_outside) {
   log(curve(60'000));
-  for (StepRange range :
-       {StepRange{100, 58'000}, StepRange{5000, 30'011}, StepRange{77, 78}, StepRange{0, 59'999}}) {
+  for (PointRange range :
+       {PointRange{100, 58'000}, PointRange{5000, 30'011}, PointRange{77, 78}, PointRange{0, 59'999}}) {
     auto kept = sampled(50, range);
     ASSERT_FALSE(kept.empty());
     EXPECT_LE(kept.size(), 50u);

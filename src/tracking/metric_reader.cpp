@@ -68,12 +68,16 @@ size_t count_of(const std::vector<ChunkSummary>& chunks) {
   return count;
 }
 
-void cut_to(std::vector<Point>& points, const StepRange& range) {
-  std::erase_if(points,
-                [&](const Point& point) { return point.step < range.first || point.step > range.last; });
+void cut_to(std::vector<Point>& points, const PointOrder& order, const PointRange& range) {
+  std::erase_if(points, [&](const Point& point) {
+    return order.place(point) < range.first || order.place(point) > range.last;
+  });
 }
 
 }  // namespace
+
+size_t Outline::count() const { return count_of(chunks) + points.size(); }
+bool Outline::is_long() const { return count_of(chunks) > kExactPoints; }
 
 Result<std::vector<ChunkSummary>> MetricReader::summaries() {
   std::vector<ChunkSummary> all;
@@ -134,13 +138,33 @@ Result<MetricReader::PagePart> MetricReader::page(size_t offset, size_t limit) {
   return part;
 }
 
-// Of the chunks at both ends only a part may be asked for.
-Result<> MetricReader::cut_ends(std::vector<ChunkSummary>& chunks, const StepRange& range) {
+Result<Outline> MetricReader::outline(const PointOrder& order, const std::optional<PointRange>& range) {
+  Outline outline{.chunks = TRY(summaries()), .points = {}};
+  auto& [chunks, points] = outline;
+  TRY(read_rest(chunks, points));
+  sort_points(points, order.earlier);
+  if (!in_order(chunks, points, order.in_order, order.earlier)) {
+    chunks.clear();
+    points.clear();
+    TRY(read_rest(chunks, points));
+    sort_points(points, order.earlier);
+  }
+  if (range) {
+    std::erase_if(chunks, [&](const ChunkSummary& chunk) {
+      return order.place(chunk.last) < range->first || order.place(chunk.first) > range->last;
+    });
+    cut_to(points, order, *range);
+  }
+  return outline;
+}
+
+Result<> MetricReader::cut_ends(Outline& outline, const PointOrder& order, const PointRange& range) {
+  auto& chunks = outline.chunks;
   auto cut = [&](std::vector<ChunkSummary>::iterator chunk) -> Result<> {
-    if (chunk->first.step >= range.first && chunk->last.step <= range.last) return {};
+    if (order.place(chunk->first) >= range.first && order.place(chunk->last) <= range.last) return {};
     std::vector<Point> points;
     TRY(read_chunks(chunk->chunk, chunk->chunk, points));
-    cut_to(points, range);
+    cut_to(points, order, range);
     if (points.empty())
       chunks.erase(chunk);
     else
@@ -152,33 +176,37 @@ Result<> MetricReader::cut_ends(std::vector<ChunkSummary>& chunks, const StepRan
   return {};
 }
 
-Result<std::vector<Point>> MetricReader::sample(size_t max_points, const std::optional<StepRange>& range) {
+Result<std::vector<Point>> MetricReader::decode(Outline outline, const PointOrder& order,
+                                                const std::optional<PointRange>& range) {
+  const auto& chunks = outline.chunks;
+  if (!chunks.empty()) TRY(read_chunks(chunks.front().chunk, chunks.back().chunk, outline.points));
+  if (range) cut_to(outline.points, order, *range);
+  sort_points(outline.points, order.earlier);
+  return std::move(outline.points);
+}
+
+Result<std::vector<Point>> MetricReader::sample(size_t max_points, const std::optional<PointRange>& range) {
+  Outline outline = TRY(this->outline(kByStep, range));
+  size_t stretches = max_points < 4 ? 0 : (max_points - 2) / 2;
+  if (stretches > 0 && outline.is_long() && outline.chunks.size() > stretches + 2) {
+    if (range) TRY(cut_ends(outline, kByStep, *range));
+    if (!outline.points.empty()) outline.chunks.push_back(summarize(kLastId, outline.points));
+    return outline_of(outline.chunks, stretches);
+  }
+  return thin_out(TRY(decode(std::move(outline), kByStep, range)), max_points);
+}
+
+Result<Extremes> MetricReader::extremes() {
   std::vector<ChunkSummary> chunks = TRY(summaries());
   std::vector<Point> points;
   TRY(read_rest(chunks, points));
-  sort_points(points, earlier_by_step);
-  if (!in_order(chunks, points, &ChunkSummary::in_step_order, earlier_by_step)) {
-    chunks.clear();
-    points.clear();
-    TRY(read_rest(chunks, points));
+  Extremes extremes;
+  for (const ChunkSummary& chunk : chunks) {
+    extremes.add(chunk.lowest.value);
+    extremes.add(chunk.highest.value);
   }
-  if (range) {
-    std::erase_if(chunks, [&](const ChunkSummary& chunk) {
-      return chunk.last.step < range->first || chunk.first.step > range->last;
-    });
-    cut_to(points, *range);
-  }
-  size_t stretches = max_points < 4 ? 0 : (max_points - 2) / 2;
-  bool long_enough = count_of(chunks) > kExactPoints && chunks.size() > stretches + 2;
-  if (stretches > 0 && long_enough) {
-    if (range) TRY(cut_ends(chunks, *range));
-    if (!points.empty()) chunks.push_back(summarize(kLastId, points));
-    return outline_of(chunks, stretches);
-  }
-  if (!chunks.empty()) TRY(read_chunks(chunks.front().chunk, chunks.back().chunk, points));
-  if (range) cut_to(points, *range);
-  sort_points(points, earlier_by_step);
-  return thin_out(std::move(points), max_points);
+  for (const Point& point : points) extremes.add(point.value);
+  return extremes;
 }
 
 }  // namespace tidemill::tracking

@@ -31,14 +31,15 @@ double finite(double value) {
 Result<MetricWriter::Series*> MetricWriter::find(db::Connection& connection, Id id) {
   if (auto found = series_.find(id); found != series_.end()) return &found->second;
   Series series;
-  db::Statement row =
-      TRY(connection.prepare("SELECT m.timestamp, m.step, m.value, m.is_nan, m.tail, t.data FROM metrics m "
-                             "LEFT JOIN metric_tails t ON t.id = m.tail WHERE m.run = ? AND m.key = ?"));
+  db::Statement row = TRY(connection.prepare(
+      "SELECT m.timestamp, m.step, m.value, m.is_nan, m.tail, t.data, m.lowest, "
+      "m.highest FROM metrics m LEFT JOIN metric_tails t ON t.id = m.tail WHERE m.run = ? AND m.key = ?"));
   if (TRY(row.bind(id.run, id.key).step())) {
     series.stored = true;
     series.latest = {row.integer(0), row.integer(1),
                      row.integer(3) ? std::numeric_limits<double>::quiet_NaN() : row.real(2)};
     series.tail = row.optional_integer(4);
+    series.extremes = {row.optional_real(6), row.optional_real(7)};
     if (series.tail) series.chunk = TRY_IN(connection.name(), Chunk::load(row.text(5)));
   }
   return &series_.emplace(id, series).first->second;
@@ -49,6 +50,7 @@ Result<> MetricWriter::add(db::Connection& connection, Id id, Series& series, co
   // A repeated request ends here; a repetition of points that are in full chunks is left to the reader.
   if (!is_latest && TRY(holds(series.chunk, point))) return {};
   if (is_latest) series.latest = point;
+  series.extremes.add(point.value);
   series.changed = true;
   if (series.chunk.append(point)) return {};
   TRY(store_full_chunk(connection, id, series.chunk));
@@ -99,15 +101,18 @@ Result<> MetricWriter::store(db::Connection& connection, Id id, Series& series) 
   double value = nan ? 0 : latest.value;
   if (series.stored && !new_tail) {
     TRY(connection.run(
-        "UPDATE metrics SET step = ?, timestamp = ?, value = ?, is_nan = ? WHERE run = ? AND key = ?",
-        latest.step, latest.timestamp, value, nan, id.run, id.key));
+        "UPDATE metrics SET step = ?, timestamp = ?, value = ?, is_nan = ?, lowest = ?, highest = ? "
+        "WHERE run = ? AND key = ?",
+        latest.step, latest.timestamp, value, nan, series.extremes.lowest(), series.extremes.highest(),
+        id.run, id.key));
   } else {
     TRY(connection.run(
-        "INSERT INTO metrics (run, key, step, timestamp, value, is_nan, tail) "
-        "VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (run, key) DO UPDATE SET step = excluded.step, "
+        "INSERT INTO metrics (run, key, step, timestamp, value, is_nan, tail, lowest, highest) "
+        "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (run, key) DO UPDATE SET step = excluded.step, "
         "timestamp = excluded.timestamp, value = excluded.value, is_nan = excluded.is_nan, "
-        "tail = excluded.tail",
-        id.run, id.key, latest.step, latest.timestamp, value, nan, series.tail));
+        "tail = excluded.tail, lowest = excluded.lowest, highest = excluded.highest",
+        id.run, id.key, latest.step, latest.timestamp, value, nan, series.tail, series.extremes.lowest(),
+        series.extremes.highest()));
   }
   series.stored = true;
   series.changed = false;

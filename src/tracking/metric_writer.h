@@ -10,6 +10,7 @@
 
 #include "db/database.h"
 #include "tracking/chunk.h"
+#include "tracking/chunk_summary.h"
 #include "tracking/entities.h"
 #include "tracking/key_ids.h"
 
@@ -43,6 +44,7 @@ class MetricWriter {
     bool stored = false;  // has its row in metrics
     bool changed = false;
     Point latest;
+    Extremes extremes;
     std::optional<int64_t> tail;
     Chunk chunk;
   };

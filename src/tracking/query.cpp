@@ -88,12 +88,31 @@ void add_number_test(Query& query, std::string_view column, const Clause& clause
   clause.integer ? query.add("", *clause.integer) : query.add("", clause.number);
 }
 
-void add_metric_test(Query& query, const Clause& clause) {
+std::string_view metric_column(Aggregate aggregate) {
+  switch (aggregate) {
+    case Aggregate::kLast:
+      return "value";
+    case Aggregate::kMin:
+      return "lowest";
+    case Aggregate::kMax:
+      return "highest";
+  }
+  return "";
+}
+
+void add_metric_test(Query& query, std::string_view row, const Clause& clause) {
+  std::string column = fmt::format("{}.{}", row, metric_column(clause.aggregate));
+  if (clause.aggregate != Aggregate::kLast) {
+    query.add(fmt::format(" AND {} IS NOT NULL", column));
+    if (is_null_test(clause.op)) return;
+    query.add(" AND ");
+    return add_number_test(query, column, clause);
+  }
   if (is_null_test(clause.op)) return;
   // A NaN is unequal to every number and compares with none.
   bool passes_nan = clause.op == Op::kNe || clause.op == Op::kNotIn;
-  query.add(passes_nan ? " AND (v.is_nan = 1 OR " : " AND (v.is_nan = 0 AND ");
-  add_number_test(query, "v.value", clause);
+  query.add(fmt::format(" AND ({}.is_nan = {} ", row, passes_nan ? "1 OR" : "0 AND"));
+  add_number_test(query, column, clause);
   query.add(")");
 }
 

@@ -25,6 +25,10 @@ class Query {
     sql_ += sql;
     (values_.emplace_back(std::forward<Values>(values)), ...);
   }
+  void add(const Query& other) {
+    sql_ += other.sql_;
+    values_.insert(values_.end(), other.values_.begin(), other.values_.end());
+  }
   template <class Range>
   void add_list(const Range& items) {
     sql_ += "(";
@@ -68,9 +72,12 @@ std::string_view symbol(Op op);
 
 void add_text_test(Query& query, std::string_view column, const Clause& clause);
 void add_number_test(Query& query, std::string_view column, const Clause& clause);
-// " AND" the test of a metric's value, in a row v with value and is_nan; nothing for NULL tests, which ask
-// whether there is such a row.
-void add_metric_test(Query& query, const Clause& clause);
+// The column of metrics that holds it.
+std::string_view metric_column(Aggregate aggregate);
+// " AND" the test of a metric's value, in a row (its alias) with value and is_nan; nothing for NULL tests,
+// which ask whether there is such a row. Of its lowest or highest value: in a row of metrics, which lacks it
+// when all points are NaN.
+void add_metric_test(Query& query, std::string_view row, const Clause& clause);
 // A test of one tag. tags: what follows FROM, the table as t and the condition that ties it to its owner:
 // "experiment_tags t WHERE t.experiment = e.id". What lacks the tag passes only IS NULL.
 void add_tag_test(Query& query, std::string_view tags, const Clause& clause);

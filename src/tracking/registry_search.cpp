@@ -86,7 +86,7 @@ Result<Query> model_query(const SearchRegistry& search, int64_t offset) {
 Result<Query> version_query(const SearchRegistry& search, int64_t offset) {
   Filter filter = TRY(parse_filter(search.filter, Subject::kModelVersions));
   auto order = TRY(parse_order(search.order_by, Subject::kModelVersions));
-  if (order.empty()) order.push_back({Entity::kAttribute, "last_updated_timestamp", true});
+  if (order.empty()) order.push_back({.key = "last_updated_timestamp", .descending = true});
   Query query;
   query.add(
       fmt::format("SELECT {} FROM model_versions v JOIN registered_models m ON m.id = v.model WHERE 1 = 1",

@@ -3,7 +3,8 @@
 #include <algorithm>
 #include <future>
 #include <limits>
-#include <span>
+
+#include "tracking/run_spans.h"
 
 namespace tidemill::tracking {
 
@@ -21,10 +22,7 @@ RunInfo read_run_info(const db::Statement& row) {
 
 namespace {
 
-// Runs of a page whose row ids lie close together: one walk over the range reads them all, past the few
-// strangers.
 using RunSpan = std::span<const RowOf>;
-constexpr int64_t kMaxGap = 4;
 
 constexpr size_t kUsual = 16;  // metrics, parameters or tags of a run; more cost a move
 
@@ -34,14 +32,8 @@ template <class Each>
 Result<> walk_rows(Reader& reader, std::string_view sql, RunSpan runs, Each each) {
   db::Statement row = TRY(reader.connection->prepare(sql));
   row.bind(runs.front().row, runs.back().row);
-  auto at = runs.begin();
-  while (TRY(row.step())) {
-    int64_t owner = row.integer(0);
-    while (at != runs.end() && at->row < owner) ++at;
-    if (at == runs.end()) return {};
-    if (at->row == owner) TRY(each(*at->run, row));
-  }
-  return {};
+  return for_rows(std::move(row), runs,
+                  [&](const RowOf& owner, const db::Statement& found) { return each(*owner.run, found); });
 }
 
 Result<> load_pairs(Reader& reader, std::string_view sql, RunSpan runs, std::vector<KeyValue> Run::* pairs) {
@@ -105,14 +97,30 @@ Result<> load_models(Reader& reader, RunSpan runs) {
   });
 }
 
-Result<> load_span(Reader& reader, RunSpan runs) {
+// Few runs have any: one look spares a statement for each span.
+struct Lineage {
+  bool datasets = false, models = false;
+};
+Result<Lineage> lineage_of(Reader& reader, const std::vector<RowOf>& runs) {
+  auto [first, last] = std::minmax_element(runs.begin(), runs.end(),
+                                           [](const RowOf& a, const RowOf& b) { return a.row < b.row; });
+  auto any = [&](std::string_view sql) -> Result<bool> {
+    db::Statement row = TRY(reader.connection->prepare(sql));
+    return TRY(row.bind(first->row, last->row).step());
+  };
+  bool datasets = TRY(any("SELECT 1 FROM run_datasets WHERE run BETWEEN ? AND ? LIMIT 1"));
+  bool models = TRY(any("SELECT 1 FROM run_models WHERE run BETWEEN ? AND ? LIMIT 1"));
+  return Lineage{datasets, models};
+}
+
+Result<> load_span(Reader& reader, RunSpan runs, Lineage lineage) {
   TRY(load_metrics(reader, runs));
   TRY(load_pairs(reader, "SELECT run, key, value FROM params WHERE run BETWEEN ? AND ? ORDER BY run, key",
                  runs, &Run::params));
   TRY(load_pairs(reader, "SELECT run, key, value FROM tags WHERE run BETWEEN ? AND ? ORDER BY run, key", runs,
                  &Run::tags));
-  TRY(load_datasets(reader, runs));
-  return load_models(reader, runs);
+  if (lineage.datasets) TRY(load_datasets(reader, runs));
+  return lineage.models ? load_models(reader, runs) : Result<>();
 }
 
 }  // namespace
@@ -121,14 +129,9 @@ Result<> load_run_data(Reader& reader, std::vector<RowOf> runs) {
   // A lost connection may have left the beginning of an earlier attempt.
   for (const RowOf& row : runs)
     *row.run = Run{.info = std::move(row.run->info), .metrics = {}, .params = {}, .tags = {}};
-  std::sort(runs.begin(), runs.end(), [](const RowOf& a, const RowOf& b) { return a.row < b.row; });
-  for (auto first = runs.begin(); first != runs.end();) {
-    auto last = first + 1;
-    while (last != runs.end() && last->row - (last - 1)->row <= kMaxGap) ++last;
-    TRY(load_span(reader, RunSpan(first, last)));
-    first = last;
-  }
-  return {};
+  if (runs.empty()) return {};
+  Lineage lineage = TRY(lineage_of(reader, runs));
+  return for_spans(runs, [&](RunSpan span) { return load_span(reader, span, lineage); });
 }
 
 Result<std::vector<Run>> RunRows::load(Store::State& state, Reader& reader) {

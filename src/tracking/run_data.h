@@ -31,6 +31,8 @@ class RunRows {
     runs_.push_back({.info = read_run_info(row), .metrics = {}, .params = {}, .tags = {}});
   }
   size_t size() const { return runs_.size(); }
+  int64_t row(size_t i) const { return rows_[i]; }
+  const RunInfo& info(size_t i) const { return runs_[i].info; }
   void remove_last() {
     rows_.pop_back();
     runs_.pop_back();

@@ -6,6 +6,7 @@ namespace tidemill::tracking {
 Result<> put_artifacts(db::Connection& connection, WriteCache& cache, std::string_view run_id,
                        const std::vector<ArtifactEntry>& entries) {
   RunRow run = TRY(cache.active_run(connection, run_id));
+  cache.note_update(run, run_id);
   for (const ArtifactEntry& entry : entries)
     TRY(connection.run(
         "INSERT INTO artifacts (run, path, size, sha256) VALUES (?, ?, ?, ?) ON CONFLICT (run, path) "

@@ -135,6 +135,7 @@ Result<std::string> Store::create_experiment(std::string_view name, std::string_
     TRY(check_name_free(connection, name));
     id = TRY(insert_experiment(connection, name, artifact_location, state_->default_artifact_root));
     for (const auto& [key, value] : tags) TRY(put_tag(connection, id, key, value));
+    state_->cache.changes.experiment(id);
     return {};
   }));
   return std::to_string(id);
@@ -171,6 +172,7 @@ Result<std::string> Store::ensure_experiment(std::string_view name) {
     db::Statement row = TRY(connection.prepare("SELECT id, lifecycle FROM experiments WHERE name = ?"));
     if (!TRY(row.bind(name).step())) {
       id = TRY(insert_experiment(connection, name, "", state_->default_artifact_root));
+      state_->cache.changes.experiment(id);
       return {};
     }
     id = row.integer(0);
@@ -212,6 +214,7 @@ Result<> Store::set_experiment_tag(std::string_view id, std::string_view key, st
   return state_->commits.run([&](db::Connection& connection) -> Result<> {
     if (TRY(lifecycle_of(connection, number)) != Lifecycle::kActive)
       return tl::unexpected<Error>(not_active("experiment", id));
+    state_->cache.changes.experiment(number);
     return put_tag(connection, number, key, value);
   });
 }
@@ -221,6 +224,7 @@ Result<> Store::delete_experiment_tag(std::string_view id, std::string_view key)
   return state_->commits.run([&](db::Connection& connection) -> Result<> {
     if (TRY(lifecycle_of(connection, number)) != Lifecycle::kActive)
       return tl::unexpected<Error>(not_active("experiment", id));
+    state_->cache.changes.experiment(number);
     TRY(connection.run("DELETE FROM experiment_tags WHERE experiment = ? AND key = ?", number, key));
     if (TRY(connection.changes()) > 0) return {};
     return fail(Code::kNotFound, "No tag with name: {} in experiment with id {}", key, id);
@@ -235,6 +239,7 @@ Result<> Store::rename_experiment(std::string_view id, std::string_view name) {
       return fail(Code::kInvalid, "Cannot rename a non-active experiment.");
     db::Statement taken = TRY(connection.prepare("SELECT 1 FROM experiments WHERE name = ? AND id <> ?"));
     if (TRY(taken.bind(name, number).step())) return tl::unexpected<Error>(experiment_exists(name));
+    state_->cache.changes.experiment(number);
     return connection.run("UPDATE experiments SET name = ?, updated = ? WHERE id = ?", name, now_ms(),
                           number);
   });
@@ -245,6 +250,7 @@ Result<> Store::delete_experiment(std::string_view id) {
   return state_->commits.run([&](db::Connection& connection) -> Result<> {
     state_->cache.forget_runs();
     TRY(note_result_change(connection));
+    state_->cache.changes.experiment(number);
     return change_lifecycle(connection, number, Lifecycle::kActive, Lifecycle::kDeleted);
   });
 }
@@ -254,6 +260,7 @@ Result<> Store::restore_experiment(std::string_view id) {
   return state_->commits.run([&](db::Connection& connection) -> Result<> {
     state_->cache.forget_runs();
     TRY(note_result_change(connection));
+    state_->cache.changes.experiment(number);
     return change_lifecycle(connection, number, Lifecycle::kDeleted, Lifecycle::kActive);
   });
 }

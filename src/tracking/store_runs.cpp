@@ -80,6 +80,11 @@ Result<> put_metrics(db::Connection& connection, WriteCache& cache, int64_t run,
   return {};
 }
 
+void note_batch(RunChange& change, const Batch& batch) {
+  change.updated = change.updated || !batch.params.empty() || !batch.tags.empty();
+  for (const Metric& metric : batch.metrics) change.metrics.insert(metric.key);
+}
+
 Result<> put_batch(db::Connection& connection, WriteCache& cache, std::string_view run_id, const Batch& batch,
                    LogCall call) {
   RunRow run = TRY(cache.active_run(connection, run_id));
@@ -93,6 +98,7 @@ Result<> put_batch(db::Connection& connection, WriteCache& cache, std::string_vi
   TRY(put_model_metrics(connection, cache.keys, run.row, batch));
   TRY(put_metrics(connection, cache, run.row, batch));
   cache.points += batch.metrics.size();
+  if (cache.changes.watched()) note_batch(cache.changes.run(run_id, run.experiment), batch);
   return {};
 }
 
@@ -119,7 +125,7 @@ Result<std::string> name_of_new_run(const CreateRun& create) {
   return tag_name.empty() ? new_run_name() : std::string(tag_name);
 }
 
-Result<> insert_run(db::Connection& connection, KeyIds& keys, Run& run) {
+Result<> insert_run(db::Connection& connection, WriteCache& cache, Run& run) {
   int64_t experiment = TRY(parse_experiment_id(run.info.experiment_id));
   db::Statement parent =
       TRY(connection.prepare("SELECT artifact_location, lifecycle FROM experiments WHERE id = ?"));
@@ -141,7 +147,8 @@ Result<> insert_run(db::Connection& connection, KeyIds& keys, Run& run) {
     TRY(
         connection.run("INSERT INTO tags (run, key, value) VALUES (?, ?, ?) "
                        "ON CONFLICT (run, key) DO UPDATE SET value = excluded.value",
-                       row, TRY(keys.id(connection, key)), cut(value, kMaxTagChars)));
+                       row, TRY(cache.keys.id(connection, key)), cut(value, kMaxTagChars)));
+  if (cache.changes.watched()) cache.changes.run(run.info.id, experiment).created = true;
   return {};
 }
 
@@ -174,9 +181,13 @@ Result<> copy_data(db::Connection& connection, WriteCache& cache, std::string_vi
 
 Result<RunInfo> change_run(db::Connection& connection, WriteCache& cache, const UpdateRun& update) {
   RunRow run = TRY(cache.active_run(connection, update.run_id));
+  cache.note_update(run, update.run_id);
   if (update.status) {
     TRY(connection.run("UPDATE runs SET status = ? WHERE id = ?", static_cast<int>(*update.status), run.row));
-    if (is_terminal(*update.status)) TRY(TRY(cache.settled_metrics(connection))->seal(connection, run.row));
+    if (is_terminal(*update.status)) {
+      TRY(TRY(cache.settled_metrics(connection))->seal(connection, run.row));
+      if (cache.changes.watched()) cache.changes.run(update.run_id, run.experiment).finished = true;
+    }
   }
   if (update.end_time) {
     std::optional<int64_t> time = *update.end_time != 0 ? update.end_time : std::nullopt;
@@ -201,7 +212,7 @@ struct Maker {
   WriteCache& cache;
 
   Result<> operator()(NewRun& change) const {
-    TRY(insert_run(connection, cache.keys, change.run));
+    TRY(insert_run(connection, cache, change.run));
     if (change.data_of.empty()) return {};
     return copy_data(connection, cache, change.data_of, TRY(cache.run(connection, change.run.info.id)).row);
   }
@@ -254,7 +265,7 @@ Result<Run> Store::make_run(const CreateRun& create) {
 Result<Run> Store::create_run(const CreateRun& create) {
   Run run = TRY(make_run(create));
   TRY(state_->commits.run(
-      [&](db::Connection& connection) { return insert_run(connection, state_->cache.keys, run); },
+      [&](db::Connection& connection) { return insert_run(connection, state_->cache, run); },
       Fails::kBeforeWriting));
   return run;
 }
@@ -285,6 +296,7 @@ Result<> Store::delete_run(std::string_view run_id) {
     RunRow run = TRY(state_->cache.run(connection, run_id));
     state_->cache.forget_runs();
     TRY(note_result_change(connection));
+    state_->cache.note_update(run, run_id);
     return connection.run("UPDATE runs SET lifecycle = 1, deleted_time = ? WHERE id = ?", now_ms(), run.row);
   });
 }
@@ -294,6 +306,7 @@ Result<> Store::restore_run(std::string_view run_id) {
     RunRow run = TRY(state_->cache.run(connection, run_id));
     state_->cache.forget_runs();
     TRY(note_result_change(connection));
+    state_->cache.note_update(run, run_id);
     return connection.run("UPDATE runs SET lifecycle = 0, deleted_time = NULL WHERE id = ?", run.row);
   });
 }
@@ -329,8 +342,8 @@ void Store::create_run_later(const CreateRun& create, std::function<void(Result<
   if (!made) return done(std::move(made));
   auto run = std::make_shared<Run>(std::move(*made));
   state_->commits.add(
-      [&keys = state_->cache.keys, run](db::Connection& connection) {
-        return insert_run(connection, keys, *run);
+      [&cache = state_->cache, run](db::Connection& connection) {
+        return insert_run(connection, cache, *run);
       },
       [run, done = std::move(done)](Result<> written) {
         done(written ? Result<Run>(std::move(*run)) : tl::unexpected<Error>(std::move(written).error()));
@@ -368,6 +381,7 @@ Result<> Store::set_tag(std::string_view run_id, std::string_view key, std::stri
 Result<> Store::delete_tag(std::string_view run_id, std::string_view key) {
   return state_->commits.run([&](db::Connection& connection) -> Result<> {
     RunRow run = TRY(state_->cache.active_run(connection, run_id));
+    state_->cache.note_update(run, run_id);
     TRY(connection.run("DELETE FROM tags WHERE run = ? AND key = (SELECT id FROM keys WHERE name = ?)",
                        run.row, key));
     if (TRY(connection.changes()) == 0)

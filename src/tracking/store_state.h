@@ -10,6 +10,7 @@
 
 #include "db/database.h"
 #include "db/location.h"
+#include "tracking/changes.h"
 #include "tracking/group_commit.h"
 #include "tracking/key_ids.h"
 #include "tracking/metric_journal.h"
@@ -33,13 +34,19 @@ class WriteCache final : public GroupCommit::Observer {
   void began(bool changed_elsewhere) override {
     journal.begin();
     if (changed_elsewhere) undone();
+    changes.began(changed_elsewhere);
   }
   void undone() override;
   Result<> ending(db::Connection& connection) override;
+  void committed() override { changes.publish(); }
   // kNotFound with MLflow's text.
   Result<RunRow> run(db::Connection& connection, std::string_view run_id);
   // As run(), and kInvalid when the run is deleted.
   Result<RunRow> active_run(db::Connection& connection, std::string_view run_id);
+  // For those who watch.
+  void note_update(const RunRow& run, std::string_view run_id) {
+    if (changes.watched()) changes.run(run_id, run.experiment).updated = true;
+  }
   void forget_runs() { runs_.clear(); }
 
   // The chunks of metrics, with nothing left in the journal.
@@ -48,6 +55,7 @@ class WriteCache final : public GroupCommit::Observer {
   KeyIds keys;
   MetricWriter metrics;
   MetricJournal journal;
+  ChangeFeed changes;
   std::atomic<uint64_t> points = 0;  // logged so far
 
  private:

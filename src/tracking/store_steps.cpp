@@ -5,6 +5,7 @@ namespace tidemill::tracking {
 
 Result<> put_step(db::Connection& connection, WriteCache& cache, const StepRecord& step) {
   RunRow run = TRY(cache.active_run(connection, step.run_id));
+  cache.note_update(run, step.run_id);
   return connection.run(
       "INSERT INTO steps (run, name, state, attempt, step_run, key, reason) VALUES (?, ?, ?, ?, ?, ?, ?) "
       "ON CONFLICT (run, name) DO UPDATE SET state = excluded.state, attempt = excluded.attempt, "
