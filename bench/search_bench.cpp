@@ -21,12 +21,14 @@ namespace tidemill::bench {
 namespace {
 
 constexpr int kSmallRuns = 1000;
+constexpr int kLongRuns = 20;
 constexpr int kRounds = 21, kRivalRounds = 5;
 constexpr int64_t kStart = 1'700'000'000'000;
 
 struct Contents {
-  std::string small, large;   // experiments
-  std::string run, long_run;  // of the metrics with ten thousand and a million points
+  std::string small, large;            // experiments
+  std::string run;                     // of the metric with ten thousand points
+  std::vector<std::string> long_runs;  // of those with a million
 };
 
 tracking::Batch batch_of(std::mt19937_64& random) {
@@ -65,6 +67,13 @@ class Client {
   Result<std::string> post(std::string_view call, std::string body) {
     ClientRequest request{
         .method = "POST", .target = fmt::format("/ajax-api/2.0/mlflow/{}", call), .body = std::move(body)};
+    request.headers.add("Content-Type", "application/json");
+    return send(std::move(request));
+  }
+  // Of the web page's own calls.
+  Result<std::string> ask(std::string_view call, const Json& body) {
+    ClientRequest request{
+        .method = "POST", .target = fmt::format("/ajax-api/tidemill/{}", call), .body = body.dump()};
     request.headers.add("Content-Type", "application/json");
     return send(std::move(request));
   }
@@ -128,9 +137,15 @@ Result<> fill_large(const fs::path& file, int runs, Contents& contents) {
       }
     });
   for (std::thread& thread : threads) thread.join();
-  contents.long_run = TRY(store.create_run({})).info.id;
-  for (int64_t at = 0; at < 1'000'000; at += 1000)
-    TRY(store.log_batch(contents.long_run, points_of(at, 1000)));
+  threads.clear();
+  for (int i = 0; i < kLongRuns; ++i) {
+    contents.long_runs.push_back(TRY(store.create_run({})).info.id);
+    threads.emplace_back([&store, id = contents.long_runs.back()] {
+      for (int64_t at = 0; at < 1'000'000; at += 1000)
+        if (!store.log_batch(id, points_of(at, 1000))) std::exit(1);
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
   return {};
 }
 
@@ -177,11 +192,37 @@ Request search(std::string Contents::* experiment, std::string filter, std::stri
   };
 }
 
-Request history(std::string Contents::* run, std::string rest) {
+Request history(std::string rest) {
   return [=](Side& side) {
     bool sampled = rest.starts_with("-");
     return side.client.get(fmt::format("metrics/get-history{}metric_key=loss&{}={}", rest,
-                                       sampled ? "run_ids" : "run_id", side.contents.*run));
+                                       sampled ? "run_ids" : "run_id", side.contents.run));
+  };
+}
+
+Result<std::string> long_history(Side& side) {
+  return side.client.get("metrics/get-history-bulk-interval?max_results=1000&metric_key=loss&run_ids=" +
+                         side.contents.long_runs.front());
+}
+
+// What a table shows of so many runs: ten columns of metrics, five of parameters, the state.
+Request window(std::string Contents::* experiment, int offset, int limit, Json order = Json::array()) {
+  return [=](Side& side) {
+    Json columns = {"attributes.run_name", "attributes.status", "attributes.start_time"};
+    for (int k = 0; k < 10; ++k) columns.push_back(fmt::format("metrics.metric_{}", k));
+    for (int k = 0; k < 5; ++k) columns.push_back(fmt::format("params.param_{}", k));
+    return side.client.ask("runs", {{"experiment_ids", {side.contents.*experiment}},
+                                    {"order_by", order},
+                                    {"offset", offset},
+                                    {"limit", limit},
+                                    {"columns", columns}});
+  };
+}
+
+Request lines(int points) {
+  return [=](Side& side) {
+    return side.client.ask("series",
+                           {{"run_ids", side.contents.long_runs}, {"keys", {"loss"}}, {"points", points}});
   };
 }
 
@@ -194,12 +235,17 @@ Result<> measure_all(Side& ours, Side* rival, int large_runs) {
               search(&Contents::small, filter, order, 100)));
   TRY(measure("search: newest 100 of 1000 by a parameter", ours, rival,
               search(&Contents::small, "params.param_2 = '3'", "", 100)));
-  TRY(measure("history: all 10 000 points of a metric", ours, rival,
-              history(&Contents::run, "?max_results=25000&")));
+  TRY(measure("history: all 10 000 points of a metric", ours, rival, history("?max_results=25000&")));
   TRY(measure("history: 10 000 points sampled to 1000", ours, rival,
-              history(&Contents::run, "-bulk-interval?max_results=1000&")));
-  TRY(measure("history: 1 000 000 points sampled to 1000", ours, nullptr,
-              history(&Contents::long_run, "-bulk-interval?max_results=1000&")));
+              history("-bulk-interval?max_results=1000&")));
+  TRY(measure("history: 1 000 000 points sampled to 1000", ours, nullptr, long_history));
+  TRY(measure(fmt::format("chart: {} lines of 1 000 000 points, 500 stretches each", kLongRuns), ours,
+              nullptr, lines(500)));
+  TRY(measure("table: 18 columns of 1000 runs of 1000", ours, nullptr, window(&Contents::small, 0, 1000)));
+  TRY(measure("table: the 100 behind 50 000, and the number of all", ours, nullptr,
+              window(&Contents::large, 50'000, 100)));
+  TRY(measure("table: the best 100 by the highest of a metric", ours, nullptr,
+              window(&Contents::large, 0, 100, {"max(metrics.metric_3) DESC"})));
   TRY(measure(
       fmt::format("search: the same best 100 of {} runs", human_count(static_cast<uint64_t>(large_runs))),
       ours, nullptr, search(&Contents::large, filter, order, 100)));
@@ -218,7 +264,7 @@ Result<> run(int large_runs, bool alone) {
   Side ours{TRY(Client::create(tidemill.port())), {}};
   ours.contents = TRY(fill(ours.client));
   ours.contents.large = large.large;
-  ours.contents.long_run = large.long_run;
+  ours.contents.long_runs = large.long_runs;
   std::optional<ServerProcess> mlflow;
   std::optional<Side> rival;
   fs::path program = fs::path(std::getenv("HOME")) / ".cache/tidemill/venv/bin/mlflow";

@@ -63,6 +63,11 @@ Result<> check_runs(Service& service, const Access& sender, const Params& params
   return {};
 }
 
+Result<> check_experiments(const Access& sender, const Params& params, Right right) {
+  for (const std::string& id : TRY(params.texts("experiment_ids"))) TRY(check_experiment(sender, id, right));
+  return {};
+}
+
 Result<> check_new_version(Service& service, const Access& sender, const Params& params) {
   TRY(need(sender.may(Right::kEdit, Kind::kModel, TRY(params.required_text("name")))));
   NamedModel named = model_in(TRY(params.text("source")));
@@ -169,9 +174,7 @@ Result<> check_access(Service& service, const Params& params, const Rule& rule) 
     case Of::kExperimentName:
       return check_experiment_name(service, sender, params, right);
     case Of::kExperiments:
-      for (const std::string& id : TRY(params.texts("experiment_ids")))
-        TRY(check_experiment(sender, id, right));
-      return {};
+      return check_experiments(sender, params, right);
     case Of::kNewRun: {
       std::string id = TRY(params.text("experiment_id"));
       return check_experiment(sender, id.empty() ? "0" : id, right);
@@ -181,6 +184,9 @@ Result<> check_access(Service& service, const Params& params, const Rule& rule) 
     case Of::kRunAndModels:
       return check_run_and_models(service, sender, params, right);
     case Of::kRuns:
+      return check_runs(service, sender, params, right);
+    case Of::kRunsAndExperiments:
+      TRY(check_experiments(sender, params, right));
       return check_runs(service, sender, params, right);
     case Of::kNewLoggedModel: {
       TRY(check_experiment(sender, TRY(params.required_text("experiment_id")), right));

@@ -25,15 +25,17 @@ enum class Of {
   kWorkspace,       // its managers
   kAdministration,  // administrators
   kNewExperiment,
-  kExperiment,      // experiment_id
-  kExperimentName,  // experiment_name
-  kExperiments,     // experiment_ids: all of them
-  kNewRun,          // experiment_id, "0" when missing
-  kRun,             // run_id or run_uuid
-  kRunAndModels,    // the same, and the logged models that metrics, inputs or outputs name
-  kRuns,            // run_id or run_ids, a list: all of them
-  kNewLoggedModel,  // experiment_id, and the right to read source_run_id
-  kLoggedModel,     // model_id
+  kExperiment,          // experiment_id
+  kExperimentName,      // experiment_name
+  kExperiments,         // experiment_ids: all of them
+  kNewRun,              // experiment_id, "0" when missing
+  kRun,                 // run_id or run_uuid
+  kRunAndModels,        // the same, and the logged models that metrics, inputs or outputs name
+  kRuns,                // run_id or run_ids, a list: all of them
+  kRunsAndExperiments,  // run_ids and experiment_ids: all of them; of none the call itself shows what may be
+                        // seen
+  kNewLoggedModel,      // experiment_id, and the right to read source_run_id
+  kLoggedModel,         // model_id
   kNewModel,
   kModel,       // name
   kNewVersion,  // name, and the right to read what the version is made from

@@ -59,7 +59,8 @@ class AccessTest : public testing::Test {
   }
   ClientResponse call(const std::string& user, const std::string& method, const std::string& name,
                       const Json& params) {
-    ClientRequest request{.method = method, .target = "/api/2.0/mlflow/" + name};
+    ClientRequest request{.method = method,
+                          .target = name.starts_with('/') ? name : "/api/2.0/mlflow/" + name};
     if (method == "GET") {
       std::string separator = "?";
       for (const auto& [key, value] : params.items()) {
@@ -102,6 +103,7 @@ class AccessTest : public testing::Test {
             {"stage", "Staging"},
             {"source", "s3://bucket/x"},
             {"metric_key", "k"},
+            {"keys", {"k"}},
             {"path", "f"},
             {"artifact_file_path", "f"},
             {"status", "LOGGED_MODEL_READY"}};
@@ -110,6 +112,7 @@ class AccessTest : public testing::Test {
   Json params_of(std::string_view route) const {
     Json all = params();
     if (route == "metrics/get-history-bulk") all["run_id"] = Json::array({run_});
+    if (route == "/ajax-api/tidemill/series") all.erase("run_id");
     return all;
   }
   std::string address(std::string_view route) const {
@@ -171,7 +174,7 @@ TEST_F(AccessTest, NoRouteAnswersStrangers) {
 TEST_F(AccessTest, NoRouteLetsOthersAtWhatTheyMayNotRead) {
   start();
   for (const OneCall& one : all_calls()) {
-    if (one.route.starts_with('/')) continue;
+    if (one.route.ends_with("get-artifact")) continue;  // below
     ClientResponse response = call("eve", one.method, address(one.route), params_of(one.route));
     switch (one.rule.of()) {
       case Of::kNothing:
@@ -196,11 +199,12 @@ TEST_F(AccessTest, NoRouteLetsOthersAtWhatTheyMayNotRead) {
 TEST_F(AccessTest, OwnersGetThrough) {
   start();
   for (const OneCall& one : all_calls()) {
-    if (one.route.starts_with('/') || one.route.find("delete") != std::string::npos ||
+    if (one.route.ends_with("get-artifact") || one.route.find("delete") != std::string::npos ||
         one.route.find("revoke") != std::string::npos || one.method == "DELETE")
       continue;
     Of of = one.rule.of();
-    if (of == Of::kAdministration || of == Of::kWorkspace || one.route == "registered-models/rename")
+    if (of == Of::kAdministration || of == Of::kWorkspace || one.route == "registered-models/rename" ||
+        one.route == "/ajax-api/tidemill/events")  // its answer has no end: change_events_test
       continue;
     ClientResponse response = call("ada", one.method, address(one.route), params_of(one.route));
     EXPECT_NE(response.status, 403) << one.method << " " << one.route << " " << response.body;

@@ -105,33 +105,42 @@ void answer_file(Service& service, const HttpRequest& request, const Route& rout
   respond(response ? std::move(*response) : error_reply(response.error()));
 }
 
-void answer_call(Service& service, const HttpRequest& request, std::string_view name,
-                 const auth::Access* sender, const Respond& respond) {
-  Address address = address_of(name);
-  const Route* route = find_route(service, address.route);
-  if (!route) return respond(no_such_page());
-  if (route->file)
-    return answer_file(service, request, *route, std::move(address.variables), sender, respond);
-  Guarded<LogCall> log = request.method == "POST" ? route->log : Guarded<LogCall>();
-  Guarded<Call> call = route->of(request.method);
+void answer_route(Service& service, const HttpRequest& request, const Route& route, PathVariables variables,
+                  const auth::Access* sender, const Respond& respond) {
+  if (route.file) return answer_file(service, request, route, std::move(variables), sender, respond);
+  Guarded<LogCall> log = request.method == "POST" ? route.log : Guarded<LogCall>();
+  Guarded<Call> call = route.of(request.method);
   if (!call && !log) return respond(method_not_allowed());
   if (log && log_plainly(service, log.call, request, sender, respond)) return;
-  auto params = Params::of(request, std::move(address.variables), sender);
+  auto params = Params::of(request, std::move(variables), sender);
   if (!params) return respond(error_reply(params.error()));
   if (auto allowed = check_access(service, *params, log ? log.rule : call.rule); !allowed)
     return respond(error_reply(allowed.error()));
   if (log) return log.call(service, *params, json_replier(respond));
   Result<std::string> body = call.call(service, *params);
-  if (service.login && user_routes().contains(address.route)) service.login->look_again();
   if (body && request.method == "GET") return respond(tagged_reply(request, std::move(*body)));
   json_replier(respond)(std::move(body));
+}
+
+void answer_call(Service& service, const HttpRequest& request, std::string_view name,
+                 const auth::Access* sender, const Respond& respond) {
+  Address address = address_of(name);
+  const Route* route = find_route(service, address.route);
+  if (!route) return respond(no_such_page());
+  if (!service.login || !user_routes().contains(address.route))
+    return answer_route(service, request, *route, std::move(address.variables), sender, respond);
+  answer_route(service, request, *route, std::move(address.variables), sender,
+               [&service, &respond](HttpResponse response) {
+                 service.login->look_again();
+                 respond(std::move(response));
+               });
 }
 
 void answer(Service& service, HttpRequest& request, const auth::Access* sender, const Respond& respond) {
   auto name = call_name(request.path);
   if (name) return answer_call(service, request, *name, sender, respond);
   auto page = page_routes().find(request.path);
-  if (page != page_routes().end()) return answer_file(service, request, page->second, {}, sender, respond);
+  if (page != page_routes().end()) return answer_route(service, request, page->second, {}, sender, respond);
   auto file = behind(request.path, kArtifacts);
   Result<HttpResponse> response = file ? proxy_artifacts(service, request, *file, sender) : no_such_page();
   respond(response ? std::move(*response) : error_reply(response.error()));
@@ -158,7 +167,10 @@ std::string_view route_label(std::string_view path) {
   if (behind(path, kArtifacts)) return "mlflow-artifacts";
   if (path == "/health") return "health";
   auto name = call_name(path);
-  if (!name) return "";
+  if (!name) {
+    auto page = page_routes().find(path);
+    return page == page_routes().end() ? "" : page->first.substr(1);
+  }
   for (const Routes* table : {&tracking_routes(), &user_routes()})
     if (auto route = table->find(address_of(*name).route); route != table->end()) return route->first;
   return "";
@@ -268,9 +280,9 @@ Respond Endpoint::State::observed(const HttpRequest& request, Respond respond) {
           start = std::chrono::steady_clock::now()](HttpResponse response) mutable {
     if (response.status >= 500) log_warning("{} answered {}", answered.route, response.status);
     add_headers(response, origin);
-    const auto* text = std::get_if<std::string>(&response.body);
     answered.status = response.status;
-    answered.bytes = text ? text->size() : std::get<FileBody>(response.body).size;
+    if (const auto* text = std::get_if<std::string>(&response.body)) answered.bytes = text->size();
+    if (const auto* file = std::get_if<FileBody>(&response.body)) answered.bytes = file->size;
     answered.time = std::chrono::steady_clock::now() - start;
     log->add(answered);
     respond(std::move(response));
@@ -404,6 +416,9 @@ Result<Endpoint> Endpoint::start(tracking::Store& store, EndpointOptions options
 
 uint16_t Endpoint::port() const { return state_->server->port(); }
 std::string Endpoint::url() const { return state_->server->url(); }
-void Endpoint::stop(std::chrono::milliseconds grace) { state_->server->stop(grace); }
+void Endpoint::stop(std::chrono::milliseconds grace) {
+  state_->service.events.stop();
+  state_->server->stop(grace);
+}
 
 }  // namespace tidemill::api

@@ -21,7 +21,7 @@ std::string histories_reply(std::string_view key, const std::vector<tracking::Ru
   return json.take();
 }
 
-Result<std::optional<tracking::StepRange>> range_of(const Params& params) {
+Result<std::optional<tracking::PointRange>> range_of(const Params& params) {
   std::optional<int64_t> start = TRY(params.integer("start_step"));
   std::optional<int64_t> end = TRY(params.integer("end_step"));
   if (start.has_value() != end.has_value())
@@ -31,7 +31,7 @@ Result<std::optional<tracking::StepRange>> range_of(const Params& params) {
     return fail(Code::kInvalid,
                 "end_step must be greater than start_step. Found start_step={} and end_step={}.", *start,
                 *end);
-  return tracking::StepRange{*start, *end};
+  return tracking::PointRange{*start, *end};
 }
 
 }  // namespace
@@ -87,7 +87,7 @@ Result<std::string> sampled_metric_histories(Service& service, const Params& par
                 "max_results must be between 1 and {}. See the API docs for more information about request "
                 "parameters.",
                 kMaxSampledPoints);
-  std::optional<tracking::StepRange> range = TRY(range_of(params));
+  std::optional<tracking::PointRange> range = TRY(range_of(params));
   tracking::MetricHistory history(service.store);
   return histories_reply(key, TRY(history.sampled(runs, key, static_cast<size_t>(max_results), range)));
 }

@@ -74,13 +74,21 @@ JsonWriter& JsonWriter::boolean(bool value) {
   return *this;
 }
 
+JsonWriter& JsonWriter::null() {
+  separate();
+  out_ += "null";
+  return *this;
+}
+
 JsonWriter& JsonWriter::number(double value) {
   if (std::isnan(value)) return text("NaN");
   if (std::isinf(value)) return text(value > 0 ? "Infinity" : "-Infinity");
   separate();
-  size_t start = out_.size();
-  fmt::format_to(std::back_inserter(out_), "{}", value);
-  bool looks_whole = out_.find_first_of(".e", start) == std::string::npos;
+  std::array<char, 64> digits;
+  char* end = fmt::format_to(digits.data(), "{}", value);
+  std::string_view text(digits.data(), static_cast<size_t>(end - digits.data()));
+  bool looks_whole = text.find_first_of(".e") == std::string_view::npos;
+  out_.append(text);
   if (looks_whole) out_ += ".0";
   return *this;
 }

@@ -17,6 +17,7 @@ class JsonWriter {
   JsonWriter& text(std::string_view value);
   JsonWriter& integer(int64_t value);
   JsonWriter& boolean(bool value);
+  JsonWriter& null();
   // The shortest text that reads back as the same number; NaN and infinities as the strings that MLflow uses.
   JsonWriter& number(double value);
 

@@ -133,6 +133,9 @@ const Routes& page_routes() {
   static const Routes table = {
       {"/get-artifact", {.file = {get_artifact, read(kRun)}}},
       {"/model-versions/get-artifact", {.file = {get_model_version_artifact, read(kModel)}}},
+      {"/ajax-api/tidemill/runs", {.post = {window_of_runs, read(kOwn)}}},
+      {"/ajax-api/tidemill/series", {.post = {series_of_metrics, read(kRuns)}}},
+      {"/ajax-api/tidemill/events", {.file = {watch_changes, read(kRunsAndExperiments)}}},
   };
   return table;
 }

@@ -38,7 +38,7 @@ using Routes = std::unordered_map<std::string_view, Route>;
 const Routes& tracking_routes();
 // Of users, roles and permissions: served where people have to log in.
 const Routes& user_routes();
-// Whole paths.
+// Whole paths: of what pages of a browser use.
 const Routes& page_routes();
 
 struct Address {

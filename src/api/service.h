@@ -5,6 +5,7 @@
 #include <string>
 
 #include "api/access.h"
+#include "api/change_events.h"
 #include "api/params.h"
 #include "artifacts/folder_repository.h"
 #include "auth/login.h"
@@ -26,6 +27,7 @@ struct Service {
   // nullptr: nobody has to log in.
   std::unique_ptr<auth::Login> login = {};
   RunOwners run_owners = {};
+  ChangeEvents events{store};
 };
 
 using Call = Result<std::string> (*)(Service&, const Params&);
@@ -60,6 +62,9 @@ Result<std::string> delete_tag(Service&, const Params&);
 Result<std::string> metric_history(Service&, const Params&);
 Result<std::string> metric_histories(Service&, const Params&);
 Result<std::string> sampled_metric_histories(Service&, const Params&);
+
+Result<std::string> window_of_runs(Service&, const Params&);
+Result<std::string> series_of_metrics(Service&, const Params&);
 
 Result<std::string> log_inputs(Service&, const Params&);
 Result<std::string> log_outputs(Service&, const Params&);
@@ -101,6 +106,8 @@ Result<std::string> delete_model_version_tag(Service&, const Params&);
 Result<std::string> list_artifacts(Service&, const Params&);
 Result<std::string> list_logged_model_artifacts(Service&, const Params&);
 
+// A stream of events that goes on, of the query's run_ids and experiment_ids.
+Result<HttpResponse> watch_changes(Service&, const HttpRequest&, const Params&);
 // A file of a run, by the query's run_uuid and path.
 Result<HttpResponse> get_artifact(Service&, const HttpRequest&, const Params&);
 // A file of a version of a registered model, by the query's name, version and path.
