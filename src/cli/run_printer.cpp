@@ -219,6 +219,8 @@ void RunPrinter::show(const engine::StepFinished& finished) {
 }
 
 void RunPrinter::show(const engine::AllReused& reused) {
+  counts_ = {.reused = reused.steps};
+  folded_ = false;  // there is nothing to be counted
   print(fmt::format("{} all {} steps  reused: nothing has changed since run {}\n",
                     mark_of(StepState::kReused, colour_), human_count(reused.steps), reused.steps_of));
 }
