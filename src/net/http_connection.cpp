@@ -215,7 +215,9 @@ HttpConnection::Next HttpConnection::receive_into_file() {
   }
   if (moved.bytes == 0) return on_end_of_input();
   set_deadline(shared_->options.read_timeout);
-  if (reader_.filed(moved.bytes) == RequestReader::Step::kDone) phase_ = Phase::kHandling;
+  // Others come first, before the next piece: the few threads that read from the network serve everybody.
+  if (reader_.filed(moved.bytes) != RequestReader::Step::kDone) return wait_for(Interest::kRead);
+  phase_ = Phase::kHandling;
   return Next::kContinue;
 }
 
