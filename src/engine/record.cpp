@@ -149,9 +149,10 @@ Result<StepRun> Record::begin_step(size_t index, const Decision& decision, int a
   return made;
 }
 
-// Whether a result is accepted is told by the run that reuses it.
+// Whether a result is accepted is told by the run that reuses it, and another server shows nothing but runs.
 bool Record::needs_own_run(const pipeline::PlannedStep& step) const {
-  return plan_.steps.size() < options_.many_steps || step.settings.gate || !step.settings.validate.empty();
+  return plan_.steps.size() < options_.many_steps || options_.tracking_server || step.settings.gate ||
+         !step.settings.validate.empty();
 }
 
 Result<std::string> Record::reuse_step(size_t index, const Decision& decision) {

@@ -16,6 +16,7 @@ namespace {
 
 constexpr int kFormat = 1;
 constexpr uint64_t kMostJsonBytes = 256ull << 20;
+constexpr size_t kMostMakerBytes = 500;
 constexpr size_t kBufferBytes = 1 << 18;
 
 std::string place_of_result(const std::string& key) {
@@ -29,9 +30,14 @@ bool is_sha256(std::string_view text) {
   return text.size() == 64 && text.find_first_not_of("0123456789abcdef") == std::string_view::npos;
 }
 
+// What is shown to people must not steer their terminals.
+bool is_plain(std::string_view text) {
+  return std::none_of(text.begin(), text.end(), [](unsigned char c) { return c < ' ' || c == 0x7f; });
+}
+
 Result<> check_file(const SharedFile& file, const SharedFile* before) {
   TRY(artifacts::check_path(file.path));
-  if (file.path.empty() || !is_sha256(file.sha256))
+  if (file.path.empty() || !is_plain(file.path) || !is_sha256(file.sha256))
     return fail(Code::kInvalid, "a file has no name or no hash");
   if (before != nullptr && before->path >= file.path)
     return fail(Code::kInvalid, "its files are not in order");
@@ -135,6 +141,8 @@ Result<SharedResult> parse_shared_result(std::string_view text, const std::strin
     if (json.at("key").get<std::string>() != key) return fail(Code::kInvalid, "it is that of another key");
     result.outputs = json.at("outputs").get<std::string>();
     result.maker = json.at("maker").get<std::string>();
+    if (!is_plain(result.maker) || result.maker.size() > kMostMakerBytes)
+      return fail(Code::kInvalid, "nobody is called as its maker is");
     for (const auto& file : json.at("files")) {
       result.files.push_back({file.at("path").get<std::string>(), file.at("size").get<uint64_t>(),
                               file.at("executable").get<bool>(), file.at("sha256").get<std::string>()});

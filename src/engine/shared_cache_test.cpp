@@ -128,6 +128,9 @@ TEST_F(Shared, AResultOfAnotherKeyOrWithOtherFilesIsRefused) {
   EXPECT_EQ(read->metrics[0].value, 0.5);
   EXPECT_EQ(read->params, result.params);
   EXPECT_FALSE(parse_shared_result(json, std::string(64, 'b')));
+  SharedResult loud = result;
+  loud.maker = "ada\x1b[2J";
+  EXPECT_FALSE(parse_shared_result(to_json(loud), result.key)) << "what is shown must not steer the terminal";
   result.files[0].executable = true;
   EXPECT_FALSE(parse_shared_result(to_json(result), result.key));
   for (size_t size = 0; size < json.size(); ++size)
