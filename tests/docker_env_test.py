@@ -54,6 +54,8 @@ entry_points:
   main:
     parameters: {{data: path}}
     command: "sh work.sh {{data}}"
+  built:
+    command: "{{{{ pwd; cat data/input; }}}} > $TIDEMILL_OUTPUT_DIR/here"
   wait:
     command: "echo waiting; sleep 600"
 """)
@@ -113,6 +115,23 @@ def check(project):
 
     again = tidemill("run", project, "--json")
     assert [e["state"] for e in events(again) if e["event"] == "step_finished"] == ["reused"], again.stdout
+
+    told = tidemill("run", project, "--json", "-A", "env=GIVEN=by hand", "-A", "hostname=elsewhere")
+    assert told.returncode == 0, told.stdout + told.stderr
+    step = next(e for e in events(told) if e["event"] == "step_started")
+    assert "environment" in step["reason"], step
+    assert "by hand, outside" in (pathlib.Path(step["artifacts"]) / "result").read_text()
+
+    built = tidemill("run", project, "-e", "built", "--build-image", "--json")
+    try:
+        assert built.returncode == 0, built.stdout + built.stderr
+        step = next(e for e in events(built) if e["event"] == "step_started")
+        assert (pathlib.Path(step["artifacts"]) / "here").read_text() == "/mlflow/projects/code\nread\n"
+        tags = json.loads(tidemill("runs", "show", step["run_id"], "--json").stdout)["tags"]
+        assert tags["mlflow.project.env"] == "docker" and tags["mlflow.docker.image.uri"] == "contained", tags
+        assert re.fullmatch("(sha256:)?[0-9a-f]{64}", tags["mlflow.docker.image.id"]), tags
+    finally:
+        subprocess.run(["podman", "rmi", "-f", "localhost/contained"], capture_output=True)
 
     waiting = subprocess.Popen([PROGRAMS / "tidemill", "run", project, "-e", "wait", "--json"],
                                stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)

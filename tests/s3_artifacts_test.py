@@ -258,6 +258,41 @@ class S3Artifacts(unittest.TestCase):
         self.assertEqual((back / "small.txt").read_text(), "SMALL")
         self.assertEqual((back / "large.bin").read_bytes(), (self.folder / "brought" / "large.bin").read_bytes())
 
+    def test_a_pipeline_takes_objects_and_all_below_a_prefix(self):
+        put = lambda key, body: self.s3.put_object(Bucket="bucket", Key=f"inputs/{key}", Body=body)  # noqa: E731
+        put("table.csv", b"a,b\n")
+        put("images/1.txt", b"one ")
+        put("images/deep/2.txt", b"two")
+        project = self.folder / "inputs"
+        project.mkdir()
+        (project / "pipeline.yaml").write_text("""
+inputs: {table: 's3://bucket/inputs/table.csv', images: {url: 's3://bucket/inputs/images'}}
+steps:
+  use:
+    command: cat {table} {images}/1.txt {images}/deep/2.txt > $TIDEMILL_OUTPUT_DIR/all
+    params: {table: '${inputs.table}', images: '${inputs.images}'}
+""")
+
+        def run():
+            events = [json.loads(line) for line in self.command("run", str(project), "--json").splitlines()]
+            ended = next(event for event in events if event["event"] == "step_finished")
+            uri = json.loads(self.command("runs", "show", ended["run_id"], "--json"))["artifact_uri"]
+            return ended["state"], (pathlib.Path(uri) / "all").read_text()
+
+        self.assertEqual(run(), ("finished", "a,b\none two"))
+        fetched = sorted(path.stat().st_ino for path in self.folder.glob("mlartifacts/.tidemill/inputs/*/**/*") if path.is_file())
+        self.assertEqual(len(fetched), 3)
+        self.assertEqual(run(), ("reused", "a,b\none two"))
+        self.assertEqual(sorted(path.stat().st_ino for path in self.folder.glob("mlartifacts/.tidemill/inputs/*/**/*")
+                                if path.is_file()), fetched, "nothing is fetched again")
+        put("images/deep/2.txt", b"three")
+        self.assertEqual(run(), ("finished", "a,b\none three"))
+        (project / "pipeline.yaml").write_text("inputs: {t: 's3://bucket/inputs/absent'}\nsteps: {use: {command: 'cat {t}', "
+                                               "params: {t: '${inputs.t}'}}}\n")
+        absent = subprocess.run([TIDEMILL, "run", project], capture_output=True, text=True, env=self.environment)
+        self.assertEqual(absent.returncode, 2)
+        self.assertIn("pipeline.yaml:1:10: input 't': s3://bucket/inputs/absent: ", absent.stderr)
+
     def test_what_is_wrong_is_said(self):
         for place, keys, text in (("s3://bucket/x", {"AWS_ACCESS_KEY_ID": "", "HOME": str(self.folder)}, "AWS_ACCESS_KEY_ID"),
                                   ("s3:///x", {}, "bucket"), ("s3://bucket/../x", {}, "Invalid path"), ("gs://b/x", {}, "gs://b/x")):

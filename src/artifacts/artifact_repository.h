@@ -20,6 +20,7 @@ struct FileInfo {
   bool is_folder = false;
   uint64_t size = 0;                               // of a file
   std::optional<fs::file_time_type> written = {};  // a file's; nothing: not known
+  std::string version = {};  // changes when the file does (S3's ETag); "" where nobody keeps one
 };
 
 // URLs under which others may send or fetch parts of a file themselves, for a while.

@@ -124,6 +124,8 @@ Result<S3Listing> read_listing(std::string_view xml) {
       sizes_good = sizes_good && error == std::errc() && end == text.data() + text.size();
     } else if (path == "ListBucketResult/Contents/LastModified" && !listing.objects.empty()) {
       listing.objects.back().written = time_from(text);
+    } else if (path == "ListBucketResult/Contents/ETag" && !listing.objects.empty()) {
+      listing.objects.back().etag = std::move(text);
     } else if (path == "ListBucketResult/CommonPrefixes/Prefix") {
       listing.prefixes.push_back(std::move(text));
     } else if (path == "ListBucketResult/NextContinuationToken") {

@@ -24,6 +24,7 @@ struct S3Listing {
     std::string key;
     uint64_t size = 0;
     std::optional<std::chrono::sys_seconds> written = {};
+    std::string etag = {};
   };
   std::vector<Object> objects;
   std::vector<std::string> prefixes;  // folders, each with a slash at its end

@@ -107,11 +107,12 @@ Result<std::vector<FileInfo>> S3Repository::list(std::string_view folder) const 
     for (const auto& object : page.objects)  // some programs put an empty object where a folder is
       if (object.key.size() > prefix.size()) {
         files.push_back({object.key.substr(prefix.size()), false, object.size});
+        files.back().version = object.etag;
         if (object.written) files.back().written = std::chrono::file_clock::from_sys(*object.written);
       }
     for (const std::string& inner : page.prefixes)
       if (inner.size() > prefix.size() + 1)
-        files.push_back({inner.substr(prefix.size(), inner.size() - prefix.size() - 1), true, 0});
+        files.push_back({inner.substr(prefix.size(), inner.size() - prefix.size() - 1), true, 0, ""});
     next = page.next;
   } while (!next.empty());
   std::sort(files.begin(), files.end(), [](const FileInfo& a, const FileInfo& b) { return a.name < b.name; });

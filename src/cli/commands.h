@@ -46,6 +46,8 @@ struct Context {
   // MLFLOW_ARTIFACTS_DESTINATION names.
   Result<std::unique_ptr<artifacts::ArtifactRepository>> artifacts_at(const std::string& artifact_uri) const;
   Result<std::unique_ptr<artifacts::ArtifactRepository>> artifacts_of(const tracking::RunInfo& run) const;
+  // What an artifact URI (s3://, runs:/, models:/, mlflow-artifacts:/) names.
+  Result<engine::ArtifactPlace> find_artifacts(const std::string& uri) const;
 };
 
 // Each adds its command with options, help and examples to the program.
@@ -85,10 +87,15 @@ void add_serve(CLI::App& app, Context& context);
 void add_common_options(CLI::App& command, Context& context);
 // Of -P NAME=VALUE.
 Result<config::Arguments> read_params(const std::vector<std::string>& texts);
-// The environments that the plan's projects ask for, into how.environments. manager: --env-manager, "" for
-// the projects' own choice. kFound: those that are not there are not made.
+// The environments that the plan's projects ask for, into how.environments. kFound: those that are not there
+// are not made.
+struct EnvironmentOptions {
+  std::string manager;                   // --env-manager; "": the projects' own choice
+  std::vector<std::string> docker_args;  // --docker-args, NAME=VALUE or NAME
+  bool build_image = false;              // --build-image
+};
 enum class Environments { kFound, kMade };
-Result<> add_environments(const pipeline::Plan& plan, const std::string& manager, Environments which,
+Result<> add_environments(const pipeline::Plan& plan, const EnvironmentOptions& options, Environments which,
                           engine::Options& how);
 // The pipeline's file, when the target is one or a folder with one.
 std::optional<fs::path> pipeline_file(const fs::path& target);

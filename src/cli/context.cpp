@@ -19,6 +19,7 @@ Result<engine::Options> Context::engine_options() const {
   options.artifact_root = TRY(artifact_root());
   options.state_dir = options.artifact_root / ".tidemill";
   options.program_dir = program.parent_path();
+  options.find_artifacts = [context = *this](const std::string& uri) { return context.find_artifacts(uri); };
   const char* runtime = std::getenv("XDG_RUNTIME_DIR");
   options.machine_file = runtime != nullptr && *runtime != '\0'
                              ? fs::path(runtime) / "tidemill.machine"

@@ -58,7 +58,7 @@ Result<> bring_inputs(const Json& record, const fs::path& folder, Reproduction& 
   const fs::path before = json_string(record["pipeline"], "folder");
   for (const auto& [name, input] : record["pipeline"]["inputs"].items()) {
     fs::path file = json_string(input, "file");
-    if (input.contains("url") || file.empty() || file.is_absolute()) continue;
+    if (input.contains("url") || input.contains("query") || file.empty() || file.is_absolute()) continue;
     std::error_code error;
     if (fs::exists(folder / file, error)) continue;
     TRY(make_dirs((folder / file).parent_path()));
@@ -129,6 +129,7 @@ Result<Reproduction> plan_reproduction(const Context& context, const ReproduceOp
                 run.info.id);
   Reproduction what{
       .original = run.info.id, .options = TRY(parse_request(*request)).options, .checkout = {}, .notes = {}};
+  what.options.experiment = TRY(store.experiment(run.info.experiment_id)).name;
   what.options.force = true;
   what.options.tags = {{std::string(kTag), run.info.id}};
   what.options.params.clear();

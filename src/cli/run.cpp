@@ -6,6 +6,8 @@
 #include "api/endpoint.h"
 #include "base/log.h"
 #include "base/text.h"
+#include "cli/backend.h"
+#include "cli/caller.h"
 #include "cli/commands.h"
 #include "cli/format.h"
 #include "cli/remote.h"
@@ -16,9 +18,11 @@
 #include "config/resources.h"
 #include "engine/earlier.h"
 #include "engine/engine.h"
+#include "engine/git.h"
 #include "engine/inputs.h"
 #include "engine/step_check.h"
 #include "pipeline/plan.h"
+#include "pipeline/resolve.h"
 #include "pipeline/selection.h"
 #include "projects/environment.h"
 #include "projects/source.h"
@@ -67,6 +71,14 @@ Result<> check_steps(const pipeline::Plan& plan) {
   return {};
 }
 
+// A project's paths are there, or never will be: no other step makes them.
+Result<> check_paths(const pipeline::PlannedStep& project) {
+  config::Arguments given = TRY(pipeline::resolve({}, project, {}, {}));
+  given = TRY(config::complete_arguments(project.entry, given));
+  return config::with_absolute_paths(project.entry, std::move(given), fs::current_path())
+      .map([](const config::Arguments&) {});
+}
+
 Result<engine::CachePolicy> cache_policy(const Work& work, const RunOptions& options) {
   const pipeline::Plan& plan = work.plan;
   engine::CachePolicy policy;
@@ -103,7 +115,7 @@ Result<std::vector<engine::Foreseen>> foresee(const Context& context, const Work
   auto store = context.open_store();
   if (!store && store.error().code != Code::kNotFound) return tl::unexpected<Error>(store.error());
   engine::Options how = TRY(context.engine_options());
-  TRY(add_environments(work.plan, options.env_manager, Environments::kFound, how));
+  TRY(add_environments(work.plan, options.environments, Environments::kFound, how));
   how.cache = TRY(cache_policy(work, options));
   if (work.kind == Kind::kProject) how.cache.read = engine::CachePolicy::Use::kNo;
   auto foreseen = TRY(engine::foresee(work.plan, store ? &*store : nullptr, how));
@@ -316,14 +328,17 @@ void describe_start(const RunOptions& options, engine::Options& how) {
 }
 
 // A run in which nothing can have changed, without reading the pipeline. nullopt: it has to be read.
-Result<std::optional<int>> run_unchanged(const Context& context, const RunOptions& options) {
+Result<std::optional<int>> run_unchanged(const Context& context, RunOptions& options) {
   if (!options.tracking_uri.empty()) return std::nullopt;  // recorded elsewhere, step by step
   engine::Options how = TRY(context.engine_options());
   describe_start(options, how);
   if (!engine::has_footing(how)) return std::nullopt;
   auto store = context.open_store();
   if (!store) return std::nullopt;
+  options.experiment = TRY(experiment_of(*store, options));
+  describe_start(options, how);
   how.experiment = options.experiment;
+  how.parent_run = TRY(calling_run(*store, false));
   how.run_name = options.run_name;
   how.source_uri = options.source.uri;
   how.tags = options.tags;
@@ -340,21 +355,28 @@ Result<std::optional<int>> run_unchanged(const Context& context, const RunOption
 
 Result<int> run(const Context& context, RunOptions& options, const std::optional<EarlierRun>& earlier) {
   if (!options.cache_quota.empty()) TRY_IN("--cache-quota", config::parse_size(options.cache_quota));
+  TRY(apply_backend(options));
   options.source = TRY(projects::fetch(options.uri, options.version));
   options.target = options.source.folder;
   if (!earlier && !options.dry_run)
     if (auto done = TRY(run_unchanged(context, options))) return *done;
   Work work = TRY(load_work(options));
-  if (!work.plan.inputs.empty()) TRY(engine::fetch_inputs(work.plan, TRY(context.engine_options())));
+  TRY(engine::fetch_inputs(work.plan, TRY(context.engine_options()), options.storage_dir));
   TRY(check_steps(work.plan));
+  if (work.kind == Kind::kProject) TRY(check_paths(work.plan.steps[0]));
   TRY(cache_policy(work, options));
   if (options.dry_run) return show_plan(context, work, options);
   if (!work.before.empty() && !earlier) TRY(foresee(context, work, options));
   engine::Options how = TRY(context.engine_options());
   // Before anything is recorded: one that cannot be made leaves no run behind.
-  TRY(add_environments(work.plan, options.env_manager, Environments::kMade, how));
+  TRY(add_environments(work.plan, options.environments, Environments::kMade, how));
+  how.extra_env.merge(TRY(variables_for_steps(context)));
   auto store = TRY(context.open_store(Create::yes));
   how.tracking_server = TRY(tracking_server(context, store, options.tracking_uri));
+  if (!earlier) {
+    options.experiment = TRY(experiment_of(store, options));
+    how.parent_run = TRY(calling_run(store, how.tracking_server.has_value()));
+  }
   describe_start(options, how);
   Teller teller(context, options, store, engine::attempts_folder(how.state_dir));
   auto outcome = TRY(execute(options, work, std::move(how), store, teller.listener(), earlier));
@@ -379,18 +401,28 @@ Result<config::Arguments> read_params(const std::vector<std::string>& texts) {
   return arguments;
 }
 
-Result<> add_environments(const pipeline::Plan& plan, const std::string& manager, Environments which,
+Result<> add_environments(const pipeline::Plan& plan, const EnvironmentOptions& options, Environments which,
                           engine::Options& how) {
-  const auto wanted = manager.empty() ? projects::Manager::kDeclared : TRY(projects::parse_manager(manager));
+  const auto wanted =
+      options.manager.empty() ? projects::Manager::kDeclared : TRY(projects::parse_manager(options.manager));
+  projects::ContainerWishes wishes{TRY(container_arguments(options.docker_args)), options.build_image, ""};
+  bool contained = false;
   for (const auto& step : plan.steps) {
     if (how.environments.count(step.project.folder) > 0) continue;
-    auto environment = TRY(which == Environments::kFound ? projects::find_environment(step.project, wanted)
-                                                         : projects::make_environment(step.project, wanted));
+    if (options.build_image)
+      if (auto git = engine::git_state(step.project.folder)) wishes.version = git->commit.substr(0, 7);
+    auto environment =
+        TRY(which == Environments::kFound ? projects::find_environment(step.project, wanted, wishes)
+                                          : projects::make_environment(step.project, wanted, wishes));
+    contained = contained || environment.container;
     if (environment.manager != projects::Manager::kLocal)
       how.environments.emplace(step.project.folder, std::move(environment));
   }
+  if (!contained && (!options.docker_args.empty() || options.build_image))
+    log_warning("{} is not used: no step runs in a container",
+                options.build_image ? "--build-image" : "--docker-args");
   // A `tidemill run` within a step does as its parent.
-  if (!manager.empty()) how.extra_env["TIDEMILL_ENV_MANAGER"] = manager;
+  if (!options.manager.empty()) how.extra_env["TIDEMILL_ENV_MANAGER"] = options.manager;
   return {};
 }
 
@@ -415,16 +447,39 @@ void add_run(CLI::App& app, Context& context) {
   command->add_option("-P,--param-list", options->params, "A parameter, NAME=VALUE; repeatable")
       ->allow_extra_args(false);
   command->add_option("-e,--entry-point", options->entry_point, "Of an MLproject (default: main)");
-  command->add_option("--experiment-name", options->experiment, "Record under this experiment")
-      ->envname("MLFLOW_EXPERIMENT_NAME");
+  CLI::Option* experiment = command->add_option("--experiment-name", options->experiment,
+                                                "Record under this experiment (also MLFLOW_EXPERIMENT_NAME)");
+  command
+      ->add_option("--experiment-id", options->experiment_id,
+                   "The same by its id (also MLFLOW_EXPERIMENT_ID)")
+      ->excludes(experiment);
   command->add_option("--run-name", options->run_name, "Name of the run");
   command
       ->add_option(
-          "--env-manager", options->env_manager,
+          "--env-manager", options->environments.manager,
           "Who makes the environments that projects ask for: virtualenv (for python_env), conda (for "
           "conda_env), uv; local: use what is installed on this machine")
       ->envname("TIDEMILL_ENV_MANAGER")
       ->check(CLI::IsMember({"local", "virtualenv", "uv", "conda"}));
+  command
+      ->add_option(
+          "-A,--docker-args", options->environments.docker_args,
+          "For the containers of docker_env: NAME=VALUE or NAME, as --NAME VALUE of docker or podman; "
+          "repeatable")
+      ->allow_extra_args(false);
+  command->add_flag("--build-image", options->environments.build_image,
+                    "Run docker_env projects in an image with the project's folder in it");
+  command->add_option("-b,--backend", options->backend, "Where steps run: local, on this machine")
+      ->capture_default_str();
+  command->add_option("-c,--backend-config", options->backend_config,
+                      "Of the backend: a .json file, or JSON with ENV_MANAGER, STORAGE_DIR, DOCKER_ARGS, "
+                      "BUILD_IMAGE");
+  command
+      ->add_option(
+          "--storage-dir", options->storage_dir,
+          "Where the files of `path` parameters that are URIs are put (default: they are kept beside "
+          "the store)")
+      ->envname("MLFLOW_TMP_DIR");
   command
       ->add_option("--max-parallel", options->max_parallel,
                    "Steps at a time (default: the pipeline's, or one a core)")

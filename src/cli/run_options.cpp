@@ -19,7 +19,10 @@ std::string to_request(const RunOptions& options, uint16_t port) {
                     {"version", source.commit.empty() ? options.version : source.commit},
                     {"params", options.params},
                     {"experiment", options.experiment},
-                    {"env_manager", options.env_manager},
+                    {"env_manager", options.environments.manager},
+                    {"docker_args", options.environments.docker_args},
+                    {"build_image", options.environments.build_image},
+                    {"storage_dir", options.storage_dir.string()},
                     {"max_parallel", options.max_parallel},
                     {"force", options.force},
                     {"no_cache", options.no_cache},
@@ -41,7 +44,10 @@ Result<Request> parse_request(std::string_view text) {
     options.version = json.at("version").get<std::string>();
     options.params = json.at("params").get<std::vector<std::string>>();
     options.experiment = json.at("experiment").get<std::string>();
-    options.env_manager = json.at("env_manager").get<std::string>();
+    options.environments.manager = json.at("env_manager").get<std::string>();
+    options.environments.docker_args = json.value("docker_args", options.environments.docker_args);
+    options.environments.build_image = json.value("build_image", false);
+    options.storage_dir = json.value("storage_dir", "");
     options.max_parallel = json.at("max_parallel").get<int>();
     options.force = json.at("force").get<bool>();
     options.no_cache = json.at("no_cache").get<bool>();

@@ -22,9 +22,12 @@ struct RunOptions {
   fs::path target;
   std::vector<std::string> params;  // NAME=VALUE
   std::string entry_point;
-  std::string experiment;
+  std::string experiment;     // name
+  std::string experiment_id;  // instead of the name
   std::string run_name;
-  std::string env_manager;
+  EnvironmentOptions environments;
+  std::string backend = "local", backend_config;
+  fs::path storage_dir;
   int max_parallel = 0;
   bool dry_run = false;
   bool force = false;

@@ -126,7 +126,7 @@ Result<int> tune(const Context& context, const TuneOptions& options) {
     fmt::print(stderr, "{} of {}: {}\n", trials.size() + 1, grid.size(), shown(values));
     RunOptions one{.uri = options.run.uri,
                    .params = options.run.params,
-                   .experiment = options.run.experiment,
+                   .experiment = experiment,
                    .max_parallel = options.run.max_parallel};
     for (const auto& [name, value] : values) one.params.push_back(name + "=" + value);
     one.tags = {{std::string(kTag), tune_id}};

@@ -55,7 +55,7 @@ Result<int> foretell(const Context& context, const WhyOptions& options) {
   TRY(engine::fetch_inputs(plan, TRY(context.engine_options())));
   auto store = TRY(context.open_store());
   engine::Options how = TRY(context.engine_options());
-  TRY(add_environments(plan, "", Environments::kFound, how));
+  TRY(add_environments(plan, {}, Environments::kFound, how));
   auto foreseen = TRY(engine::foresee(plan, &store, how));
   std::vector<Answer> answers;
   for (size_t step : steps)

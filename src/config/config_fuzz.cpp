@@ -14,7 +14,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   (void)parse_condition(text, {});
   if (auto project = parse_project(text, "MLproject"))
     for (const auto& entry : project->entry_points)
-      if (auto arguments = complete_arguments(entry, {}, "/")) (void)command_line(entry, *arguments);
+      if (auto arguments = complete_arguments(entry, {})) (void)command_line(entry, *arguments);
   if (auto node = parse_yaml(text, "pipeline.yaml")) {
     Problems problems;
     if (const Node* params = node->find("params"))

@@ -52,9 +52,10 @@ entry_points:
 std::string command_for(const Arguments& given) {
   Project project = parse_project(kProject, "MLproject").value();
   EntryPoint entry = entry_point(project, "main").value();
-  auto complete = complete_arguments(entry, given, "/");
+  auto complete = complete_arguments(entry, given);
   if (!complete) return complete.error().message;
-  return command_line(entry, *complete).value();
+  auto located = with_absolute_paths(entry, *complete, "/");
+  return located ? command_line(entry, *located).value() : located.error().message;
 }
 
 TEST(MLproject, BuildsTheCommandWithQuotesAndAppendsUndeclaredParameters) {

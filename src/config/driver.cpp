@@ -590,8 +590,22 @@ class Reader {
 
 }  // namespace
 
+// What people run the script with is in the entry points that run it; in any, where none does.
+static Project entry_points_of(const fs::path& script, const Project& project) {
+  Project own = project;
+  std::erase_if(own.entry_points, [&](const EntryPoint& entry) {
+    const std::vector<std::string> words = split(entry.command, ' ');
+    return std::none_of(words.begin(), words.end(), [&](const std::string& word) {
+      return fs::path(word).filename() == script.filename() || word == script.stem();
+    });
+  });
+  return own.entry_points.empty() ? project : own;
+}
+
 Result<Driver> read_driver(std::string_view text, const std::string& file_name, const Project& project) {
-  Driver driver = Reader(TRY(python_lines(text, file_name)), project).read();
+  const Project own = entry_points_of(file_name, project);
+  Driver driver = Reader(TRY(python_lines(text, file_name)), own).read();
+  if (!project.file.empty() && project.name != project.folder.filename()) driver.name = project.name;
   if (driver.steps.empty()) {
     std::string found = driver.left.empty() ? "" : "; " + driver.left[0].message;
     return fail(Code::kInvalid, "{}: no call of mlflow.run() that can be read{}", file_name, found);

@@ -25,6 +25,7 @@ struct DriverStep {
 };
 
 struct Driver {
+  std::string name;        // "": that of its folder
   std::string experiment;  // "" when it names none
   std::vector<Parameter>
       parameters;  // of argparse and click; and for each value that cannot be read one without a default

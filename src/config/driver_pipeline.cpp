@@ -58,6 +58,7 @@ void add_step(std::string& out, const DriverStep& step) {
 
 std::string pipeline_text(const Driver& driver, const std::string& driver_name) {
   std::string out = fmt::format("# The steps of {}: tidemill run .\n", driver_name);
+  if (!driver.name.empty()) out += "name: " + scalar(driver.name) + "\n";
   if (!driver.experiment.empty()) out += "experiment: " + scalar(driver.experiment) + "\n";
   if (!driver.parameters.empty()) out += "params:\n";
   for (const auto& parameter : driver.parameters) out += parameter_line(parameter);

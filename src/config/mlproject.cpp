@@ -77,11 +77,12 @@ Result<std::string> substitute(const EntryPoint& entry, const Arguments& argumen
 
 Result<std::string> checked_path(const Parameter& parameter, const std::string& value,
                                  const fs::path& caller_folder) {
-  bool has_scheme = value.find("://") != std::string::npos;
-  if (has_scheme && value.rfind("file://", 0) != 0)
-    return fail(Code::kInvalid, "parameter '{}': only local paths are supported for type path, not '{}'",
+  if (is_remote(value))
+    return fail(Code::kInvalid,
+                "parameter '{}': a URI for type path must be known before the run, so that it can be "
+                "fetched; '{}' is not",
                 parameter.name, value);
-  fs::path path = has_scheme ? value.substr(7) : value;
+  fs::path path = value.starts_with("file://") ? value.substr(7) : value;
   if (path.is_relative()) path = caller_folder / path;
   std::error_code ignored;
   if (!fs::exists(path, ignored))
@@ -148,8 +149,12 @@ Result<EntryPoint> entry_point(const Project& project, std::string_view name) {
               known.empty() ? "none" : join(known, ", "));
 }
 
-Result<Arguments> complete_arguments(const EntryPoint& entry, const Arguments& given,
-                                     const fs::path& caller_folder) {
+bool is_remote(std::string_view path) {
+  return (path.find("://") != std::string_view::npos && !path.starts_with("file://")) ||
+         path.starts_with("runs:/") || path.starts_with("models:/") || path.starts_with("mlflow-artifacts:/");
+}
+
+Result<Arguments> complete_arguments(const EntryPoint& entry, const Arguments& given) {
   auto given_value = [&](const std::string& name) -> const std::string* {
     for (const auto& [key, value] : given)
       if (key == name) return &value;
@@ -162,15 +167,19 @@ Result<Arguments> complete_arguments(const EntryPoint& entry, const Arguments& g
       return fail_at(parameter.place, "entry point '{}' needs a value for parameter '{}' (-P {}=...)",
                      entry.name, parameter.name, parameter.name);
     std::string text = value != nullptr ? *value : *parameter.default_value;
-    if (parameter.type == ParameterType::kPath) {
-      text = TRY_IN(parameter.place.to_string(), checked_path(parameter, text, caller_folder));
-    } else {
-      TRY_IN(parameter.place.to_string(), check_value(parameter, text));
-    }
+    TRY_IN(parameter.place.to_string(), check_value(parameter, text));
     complete.emplace_back(parameter.name, std::move(text));
   }
   for (const auto& argument : given)
     if (find_parameter(entry.parameters, argument.first) == nullptr) complete.push_back(argument);
+  return complete;
+}
+
+Result<Arguments> with_absolute_paths(const EntryPoint& entry, Arguments complete, const fs::path& folder) {
+  for (auto& [name, value] : complete)
+    if (const Parameter* parameter = find_parameter(entry.parameters, name);
+        parameter != nullptr && parameter->type == ParameterType::kPath)
+      value = TRY_IN(parameter->place.to_string(), checked_path(*parameter, value, folder));
   return complete;
 }
 

@@ -45,10 +45,13 @@ std::optional<Project> load_project(const fs::path& folder, Problems& problems);
 // kInvalid names the nearest declared one.
 Result<EntryPoint> entry_point(const Project& project, std::string_view name);
 
-// What each declared parameter gets (given, or its default), then the undeclared ones. Checks types, paths
-// (made absolute against `caller_folder`) and that nothing required is missing.
-Result<Arguments> complete_arguments(const EntryPoint& entry, const Arguments& given,
-                                     const fs::path& caller_folder);
+// What each declared parameter gets (given, or its default), then the undeclared ones. Checks types and that
+// nothing required is missing.
+Result<Arguments> complete_arguments(const EntryPoint& entry, const Arguments& given);
+// The same with those of type path absolute, against `folder`, for the command: they must be there.
+Result<Arguments> with_absolute_paths(const EntryPoint& entry, Arguments complete, const fs::path& folder);
+// Whether a value of type path is a URI of something that has to be fetched: s3://, runs:/, ...
+bool is_remote(std::string_view path);
 
 // The shell command: declared parameters substituted, shell-quoted; undeclared ones appended as --name value.
 Result<std::string> command_line(const EntryPoint& entry, const Arguments& complete);

@@ -17,6 +17,7 @@ struct StepArgument {
   std::string name;
   Template value;
   Place place;
+  std::string fetched_from = {};  // the URI of what lies at `value` now, as people may see it
 };
 
 // When in a run a step has its turn.

@@ -25,6 +25,7 @@ namespace tidemill::db {
   X(PQflush)                        \
   X(PQfreemem)                      \
   X(PQftype)                        \
+  X(PQgetCopyData)                  \
   X(PQgetResult)                    \
   X(PQgetisnull)                    \
   X(PQgetlength)                    \

@@ -228,6 +228,25 @@ Result<> Session::execute(const std::string& script) {
   return tl::unexpected<Error>(error_of(answer.result_.get()));
 }
 
+Result<> Session::copy_out(const std::string& command,
+                           const std::function<Result<>(std::string_view)>& take) {
+  if (!sent_.empty()) TRY(wait(0));
+  libpq_->PQexitPipelineMode(handle_.get());
+  Answer begun(*libpq_, libpq_->PQexec(handle_.get(), command.c_str()));
+  if (libpq_->PQresultStatus(begun.result_.get()) != PGRES_COPY_OUT)
+    return tl::unexpected<Error>(error_of(begun.result_.get()));
+  Result<> taken;
+  char* line = nullptr;
+  for (int size; (size = libpq_->PQgetCopyData(handle_.get(), &line, 0)) > 0; libpq_->PQfreemem(line))
+    if (taken) taken = take({line, static_cast<size_t>(size)});
+  Answer ended(*libpq_, libpq_->PQgetResult(handle_.get()));
+  const bool done = libpq_->PQresultStatus(ended.result_.get()) == PGRES_COMMAND_OK;
+  if (!done) return tl::unexpected<Error>(error_of(ended.result_.get()));
+  while (PGresult* more = libpq_->PQgetResult(handle_.get())) libpq_->PQclear(more);
+  libpq_->PQenterPipelineMode(handle_.get());
+  return taken;
+}
+
 Result<> Session::check_sent(int sent) {
   if (sent == 0) return tl::unexpected<Error>(error_of_connection());
   sent_.push_back(Sent::kCommand);

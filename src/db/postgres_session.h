@@ -6,6 +6,7 @@
 #include <chrono>
 #include <cstdint>
 #include <deque>
+#include <functional>
 #include <memory>
 #include <span>
 #include <string>
@@ -67,6 +68,9 @@ class Session {
 
   // Runs a script, outside the pipeline.
   Result<> execute(const std::string& script);
+
+  // Runs a COPY ... TO STDOUT, outside the pipeline; take gets its lines one after the other.
+  Result<> copy_out(const std::string& command, const std::function<Result<>(std::string_view)>& take);
 
   Result<> send(const char* command, std::span<const Parameter> parameters = {});
   Result<> send_prepare(const std::string& statement, const std::string& sql, const std::vector<Oid>& types);

@@ -101,10 +101,14 @@ Result<> CommandMaker::prepare(size_t index, Attempt& attempt) {
   attempt.id_for_steps = TRY(record_.id_for_steps(attempt.run.id));
   const pipeline::StepResult self = result_of(index, attempt.id_for_steps, attempt.run.artifacts);
   config::Arguments given = TRY(pipeline::resolve(plan_, step, self, scope()));
-  config::Arguments complete = TRY(config::complete_arguments(
-      step.entry, given, record_.is_pipeline() ? plan_.folder : fs::current_path()));
-  attempt.command = TRY(config::command_line(step.entry, complete));
-  attempt.paths = paths_in(complete);
+  config::Arguments complete = TRY(config::complete_arguments(step.entry, given));
+  const config::Arguments located = TRY(config::with_absolute_paths(
+      step.entry, complete, record_.is_pipeline() ? plan_.folder : fs::current_path()));
+  attempt.command = TRY(config::command_line(step.entry, located));
+  attempt.paths = paths_in(located);
+  for (const auto& argument : step.arguments)
+    for (auto& [name, value] : complete)
+      if (name == argument.name && !argument.fetched_from.empty()) value = argument.fetched_from;
   for (const auto& variable : step.settings.environment)
     if (variable.value)
       attempt.variables[variable.name] = TRY(pipeline::resolve(plan_, *variable.value, self, scope()));
@@ -123,11 +127,16 @@ ProcessOptions CommandMaker::process_of(size_t index, const Attempt& attempt) co
                          .working_dir = step.project.folder,
                          .output_file = attempt.log};
   auto& env = process.extra_env;
+  env = options_.extra_env;
   for (const auto& [name, value] : attempt.variables) env[name] = value;
   if (uses_gpus_) env["CUDA_VISIBLE_DEVICES"] = join(attempt.grant.gpus, ",");
   env["MLFLOW_TRACKING_URI"] = options_.tracking_uri;
   env["MLFLOW_RUN_ID"] = attempt.id_for_steps;
   env["MLFLOW_EXPERIMENT_ID"] = record_.experiment_id_for_steps();
+  // A client takes the name before the id, and refuses to join a run of another experiment.
+  if (std::getenv("MLFLOW_EXPERIMENT_NAME") != nullptr)
+    env["MLFLOW_EXPERIMENT_NAME"] = record_.experiment_name();
+  env["TIDEMILL_RUN_ID"] = attempt.run.id;  // stays when a client has joined the run and forgotten its name
   env["TIDEMILL_STEP"] = step.name;
   env["TIDEMILL_OUTPUT_DIR"] = attempt.run.artifacts.string();
   env["TIDEMILL_PROGRESS_FILE"] = attempt.progress_file.string();
@@ -156,11 +165,13 @@ std::vector<std::string> CommandMaker::clean_up_of(size_t index, const Attempt& 
 // The step's files are in the container where they are outside of it, so that paths mean the same.
 std::vector<std::string> CommandMaker::contained(const projects::Container& container, const Attempt& attempt,
                                                  const ProcessOptions& process) const {
+  const bool holds_code = !container.code.empty();
   projects::ContainedCommand inside{.name = container_name(attempt),
                                     .command = attempt.command,
-                                    .folder = process.working_dir,
-                                    .mounts = {process.working_dir, attempt.run.artifacts},
+                                    .folder = holds_code ? container.code : process.working_dir,
+                                    .mounts = {attempt.run.artifacts},
                                     .variables = {}};
+  if (!holds_code) inside.mounts.insert(process.working_dir);
   if (!attempt.progress_file.empty()) inside.mounts.insert(attempt.progress_file.parent_path());
   if (!attempt.checkpoints.empty()) inside.mounts.insert(attempt.checkpoints);
   for (const fs::path& path : attempt.paths)

@@ -12,6 +12,7 @@
 #include "base/files.h"
 #include "base/result.h"
 #include "engine/events.h"
+#include "engine/fetcher.h"
 #include "engine/machine.h"
 #include "exchange/mlflow_api.h"
 #include "pipeline/plan.h"
@@ -47,15 +48,17 @@ struct Options {
   fs::path program_dir;            // put first in the steps' PATH; "" for none
   std::string experiment;          // name; "": the plan's
   std::string run_name;            // "": the plan's name
+  std::string parent_run;          // the run within which this one was started; "" for none
   int max_parallel = 0;            // 0: the plan's, else one for each core
   AfterFailure after_failure = AfterFailure::kFinish;
   std::chrono::milliseconds kill_grace{10'000};  // between SIGTERM and SIGKILL
   // By folder of the project; the others run with what is on this machine.
   std::map<fs::path, projects::Environment> environments;
-  std::vector<tracking::KeyValue> tags;  // further ones of a pipeline's run
-  std::string source_uri;                // where the work was fetched from; "": a local folder
-  std::map<std::string, std::string> extra_env;
+  std::vector<tracking::KeyValue> tags;          // further ones of a pipeline's run
+  std::string source_uri;                        // where the work was fetched from; "": a local folder
+  std::map<std::string, std::string> extra_env;  // of every step
   CachePolicy cache;
+  FindArtifacts find_artifacts;  // for URIs other than http and https; null: refused
   std::string shared_cache;  // a folder or s3://bucket/prefix (shared_cache.h); "": nothing is shared
   std::string request;       // kept with a pipeline's run, for whoever resumes it
   // What decides which steps a pipeline has, beside what files hold: the file, the parameters; and the file

@@ -1,14 +1,15 @@
-// Brings the inputs of a pipeline to this machine.
+// Brings what a pipeline takes from outside to this machine.
 #pragma once
 
 #include "engine/engine.h"
 
 namespace tidemill::engine {
 
-// Fills in where each input lies. What a URL has is kept by its content: a run goes on reading what it began
-// with when another finds something new. A server that knows ETag or Last-Modified sends only what has
-// changed; one that cannot be reached leaves the copy that is there; with sha256 nothing is asked once it is
-// there. kInvalid at its place when an input is not to be had, or has another content than it must.
-Result<> fetch_inputs(pipeline::Plan& plan, const Options& options);
+// Fills in where each input lies, and puts what was fetched in place of the URIs that steps get for
+// parameters of type path, as far as they are known before the run. What is fetched is kept by its content: a
+// run goes on reading what it began with when another finds something new. kInvalid at its place when
+// something is not to be had, or has another content than it must. storage_dir: where the files of parameters
+// are put instead, in a new folder, as MLflow does; "": nowhere.
+Result<> fetch_inputs(pipeline::Plan& plan, const Options& options, const fs::path& storage_dir = {});
 
 }  // namespace tidemill::engine

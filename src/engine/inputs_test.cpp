@@ -4,12 +4,15 @@
 #include <mutex>
 
 #include "base/hash.h"
+#include "db/location.h"
 #include "engine/engine_fixture.h"
 #include "net/http_server.h"
+#include "pipeline/resolve.h"
 
 namespace tidemill::engine {
 namespace {
 
+using testing::AllOf;
 using testing::HasSubstr;
 
 class Inputs : public EngineTest {
@@ -119,8 +122,8 @@ TEST_F(Inputs, ADamagedCopyIsFetchedAgain) {
 }
 
 TEST_F(Inputs, WhatIsNotToBeHadIsToldWithItsPlace) {
-  EXPECT_THAT(error_of(yaml("/gone")),
-              HasSubstr("pipeline.yaml:1:10: input 'table': http://127.0.0.1/gone answers 404"));
+  EXPECT_THAT(error_of(yaml("/gone")), HasSubstr("pipeline.yaml:1:10: input 'table': " + server_->url() +
+                                                 "/gone: the server answers 404"));
   EXPECT_THAT(error_of(yaml("/loop")), HasSubstr("is moved more than 5 times"));
   EXPECT_THAT(
       error_of("inputs: {t: absent.csv}\nsteps: {a: {project: use, params: {data: '${inputs.t}'}}}\n"),
@@ -140,6 +143,59 @@ TEST_F(Inputs, FilesCountByTheirContent) {
   write("pipeline.yaml", "inputs: {t: raw}\nsteps: {a: {project: use, params: {data: '${inputs.x}'}}}\n");
   auto wrong = pipeline::make_plan(config::load_pipeline(dir_.path() / "pipeline.yaml").value(), {});
   EXPECT_THAT(wrong.error().message, HasSubstr("unknown reference ${inputs.x}"));
+}
+
+TEST_F(Inputs, TheRowsOfAQueryCountByTheirContent) {
+  auto database = db::open({.kind = db::Location::Kind::kSqlite, .file = dir_.path() / "app.db", .uri = {}});
+  ASSERT_TRUE(database) << database.error().message;
+  ASSERT_TRUE((*database)->execute("CREATE TABLE t (n INTEGER); INSERT INTO t VALUES (1), (2)"));
+  std::string text =
+      "inputs: {rows: {query: 'SELECT n FROM t WHERE n < 10 ORDER BY n', database: app.db}}\n"
+      "steps: {a: {project: use, params: {data: '${inputs.rows}'}}}\n";
+  auto first = fetch_and_run(text);
+  ASSERT_TRUE(first) << first.error().message;
+  EXPECT_EQ(text_of("got"), "n\n1\n2\n");
+  ASSERT_TRUE((*database)->execute("INSERT INTO t VALUES (11)"));
+  ASSERT_TRUE(fetch_and_run(text));
+  EXPECT_EQ(finished("a")->state, StepState::kReused) << "what it finds is the same";
+  ASSERT_TRUE((*database)->execute("INSERT INTO t VALUES (3)"));
+  ASSERT_TRUE(fetch_and_run(text));
+  EXPECT_EQ(text_of("got"), "n\n1\n2\n3\n");
+
+  EXPECT_THAT(error_of("inputs: {rows: {query: 'SELECT m FROM t', database: app.db}}\n"
+                       "steps: {a: {project: use, params: {data: '${inputs.rows}'}}}\n"),
+              AllOf(HasSubstr("pipeline.yaml:1:10: input 'rows'"), HasSubstr("no such column: m")));
+  EXPECT_THAT(error_of("inputs: {rows: {query: 'SELECT 1', database: {env: TIDEMILL_NO_SUCH}}}\n"
+                       "steps: {a: {project: use, params: {data: '${inputs.rows}'}}}\n"),
+              HasSubstr("the variable TIDEMILL_NO_SUCH is not set"));
+}
+
+TEST_F(Inputs, AUriForAPathIsFetchedAndRecordedAsItWasGiven) {
+  const std::string text = fmt::format(
+      "params: {{from: '{}/table.csv'}}\nsteps: {{a: {{project: use, params: {{data: "
+      "'${{params.from}}'}}}}}}\n",
+      server_->url());
+  auto first = fetch_and_run(text);
+  ASSERT_TRUE(first) << first.error().message;
+  EXPECT_EQ(text_of("got"), content_);
+  EXPECT_EQ(store_->run(first->steps[0].run_id)->param("data"), server_->url() + "/table.csv");
+  ASSERT_TRUE(fetch_and_run(text));
+  EXPECT_EQ(finished("a")->state, StepState::kReused);
+  content_ = "other";
+  ASSERT_TRUE(fetch_and_run(text));
+  EXPECT_EQ(text_of("got"), "other");
+
+  pipeline::Plan stored = plan(text);
+  ASSERT_TRUE(fetch_inputs(stored, options_, dir_.path() / "storage"));
+  auto where = pipeline::resolve(stored, stored.steps[0], {}, {}).value()[0].second;
+  EXPECT_THAT(where,
+              testing::MatchesRegex(dir_.path().string() + "/storage/tidemill-[0-9a-f]+/param_0/table.csv"));
+  EXPECT_EQ(read_file(where).value(), "other");
+}
+
+TEST_F(Inputs, AUriThatNobodyCanFetchIsRefusedBeforeTheRun) {
+  EXPECT_THAT(error_of("steps: {a: {project: use, params: {data: 'ftp://host/x'}}}\n"),
+              AllOf(HasSubstr("MLproject:"), HasSubstr("parameter 'data': ftp://host/x cannot be fetched")));
 }
 
 }  // namespace

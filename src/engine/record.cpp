@@ -33,6 +33,7 @@ Result<> Record::begin(std::vector<std::string> steps) {
   std::vector<KeyValue> tags = tags_of(plan_.folder);
   tags.emplace_back("mlflow.project.entryPoint", "main");
   tags.emplace_back("tidemill.pipeline", plan_.name);
+  if (!options_.parent_run.empty()) tags.emplace_back("mlflow.parentRunId", options_.parent_run);
   tags.insert(tags.end(), options_.tags.begin(), options_.tags.end());
   tracking::Run parent =
       TRY(make_run(options_.run_name.empty() ? plan_.name : options_.run_name, std::move(tags)));
@@ -127,10 +128,16 @@ Result<tracking::Run> Record::make_step_run(size_t index) {
   std::vector<KeyValue> tags = tags_of(step.project.folder);
   tags.emplace_back("mlflow.project.entryPoint", step.entry.name);
   tags.emplace_back("tidemill.step", step.name);
-  if (auto found = options_.environments.find(step.project.folder); found != options_.environments.end())
+  if (auto found = options_.environments.find(step.project.folder); found != options_.environments.end()) {
     tags.emplace_back("mlflow.project.env", to_string(found->second.manager));
+    if (const auto& container = found->second.container) {
+      tags.emplace_back("mlflow.docker.image.uri", container->image_name);
+      tags.emplace_back("mlflow.docker.image.id", container->image);
+    }
+  }
   if (!step.group.empty()) tags.emplace_back("tidemill.foreach", step.group);
-  if (is_pipeline()) tags.emplace_back("mlflow.parentRunId", run_id_);
+  const std::string& parent = is_pipeline() ? run_id_ : options_.parent_run;
+  if (!parent.empty()) tags.emplace_back("mlflow.parentRunId", parent);
   return make_run(is_pipeline() ? step.name : options_.run_name, std::move(tags));
 }
 

@@ -62,6 +62,7 @@ class Record {
   bool is_pipeline() const { return shape_ == Shape::kPipeline; }
   const std::string& run_id() const { return run_id_; }  // the parent's, or that of the project
   const std::string& experiment_id() const { return experiment_.id; }
+  const std::string& experiment_name() const { return experiment_.name; }
   const fs::path& artifacts() const { return artifacts_; }
 
  private:

@@ -5,6 +5,7 @@
 #include "base/hash.h"
 #include "base/text.h"
 #include "base/time.h"
+#include "engine/fetcher.h"
 #include "engine/git.h"
 
 namespace tidemill::engine {
@@ -92,7 +93,11 @@ Json describe_plan(const pipeline::Plan& plan) {
   Json inputs = Json::object();
   for (const auto& input : plan.inputs) {
     Json entry = Json::object();
-    if (!input.url.empty()) entry["url"] = input.url;
+    if (!input.url.empty()) entry["url"] = shown_url(input.url);
+    if (!input.query.empty()) {
+      entry["query"] = input.query;
+      entry["database"] = input.database.empty() ? "$" + input.database_variable : input.database;
+    }
     entry["file"] = input.file.string();
     inputs[input.name] = std::move(entry);
   }

@@ -37,7 +37,9 @@ bool can_be_recognised(const pipeline::PlannedStep& step) {
   if (step.entry.place.file.empty()) return false;
   auto is_plain = [](const config::Template& value) { return !asks_the_store(value); };
   return std::all_of(step.arguments.begin(), step.arguments.end(),
-                     [&](const auto& argument) { return is_plain(argument.value); }) &&
+                     [&](const auto& argument) {
+                       return argument.fetched_from.empty() && is_plain(argument.value);
+                     }) &&
          std::all_of(settings.inputs.begin(), settings.inputs.end(), is_plain) &&
          std::all_of(settings.environment.begin(), settings.environment.end(),
                      [&](const auto& variable) { return !variable.value || is_plain(*variable.value); });
@@ -108,7 +110,7 @@ bool can_be_recognised(const pipeline::Plan& plan, const Options& options) {
       !options.environments.empty())
     return false;
   return std::all_of(plan.inputs.begin(), plan.inputs.end(),
-                     [](const auto& input) { return input.url.empty(); }) &&
+                     [](const auto& input) { return !input.is_fetched(); }) &&
          std::all_of(plan.steps.begin(), plan.steps.end(),
                      [](const auto& step) { return can_be_recognised(step); });
 }

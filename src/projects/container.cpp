@@ -51,10 +51,32 @@ std::vector<std::string> absolute(const std::vector<std::string>& volumes, const
   return out;
 }
 
-Container container_of(const config::DockerEnvironment& wanted, const fs::path& folder, std::string engine,
-                       Image image) {
-  return {std::move(engine), std::move(image.id), std::move(image.digest), absolute(wanted.volumes, folder),
-          wanted.variables};
+// As MLflow calls it, so that paths in commands stay what they are.
+constexpr const char* kCode = "/mlflow/projects/code";
+
+Container container_of(const config::DockerEnvironment& wanted, const fs::path& folder,
+                       const ContainerOptions& options, std::string engine, Image image) {
+  return {.engine = std::move(engine),
+          .image = std::move(image.id),
+          .digest = std::move(image.digest),
+          .image_name = options.build ? options.name : wanted.image,
+          .volumes = absolute(wanted.volumes, folder),
+          .variables = wanted.variables,
+          .arguments = options.arguments,
+          .code = options.build ? kCode : ""};
+}
+
+// The image with the project's folder on top. What does not change is not built again.
+Result<Image> build_image(const std::string& engine, const std::string& base, const fs::path& folder,
+                          const std::string& name, const fs::path& kept) {
+  TempDir scratch = TRY(TempDir::create());
+  const fs::path file = scratch.path() / "Dockerfile";
+  TRY(write_file_atomic(file, fmt::format("FROM {}\nCOPY . {}/\nWORKDIR {}\n", base, kCode, kCode)));
+  log_info("image {}: building it of {} (log: {})", name, folder.string(), (kept / "build.log").string());
+  TRY_IN(
+      fmt::format("image {}", name),
+      run_long({{engine, "build", "--file", file.string(), "--tag", name, "."}, folder, kept / "build.log"}));
+  return find_image(engine, name);
 }
 
 fs::path settings_file(const fs::path& kept) { return kept / "containers.conf"; }
@@ -99,16 +121,17 @@ Result<fs::path> find_settings(const Container& container, const fs::path& kept)
 }  // namespace
 
 Result<FoundContainer> find_container(const config::DockerEnvironment& wanted, const fs::path& folder,
-                                      const fs::path& kept) {
+                                      const ContainerOptions& options, const fs::path& kept) {
   std::string engine = TRY(find_engine());
-  Image image = TRY(find_image(engine, wanted.image));
-  if (image.id.empty()) image.id = wanted.image;  // whatever it will be: no result was made with it
-  return FoundContainer{container_of(wanted, folder, std::move(engine), image),
-                        known_settings(kept, image.id).value_or(fs::path())};
+  // What is not there has its name for an id: whatever it will be, no result was made with it.
+  Image image = options.build ? Image{.id = options.name} : TRY(find_image(engine, wanted.image));
+  if (image.id.empty()) image.id = wanted.image;
+  const fs::path settings = known_settings(kept, image.id).value_or(fs::path());
+  return FoundContainer{container_of(wanted, folder, options, std::move(engine), std::move(image)), settings};
 }
 
 Result<FoundContainer> make_container(const config::DockerEnvironment& wanted, const fs::path& folder,
-                                      const fs::path& kept) {
+                                      const ContainerOptions& options, const fs::path& kept) {
   std::string engine = TRY(find_engine());
   Image image = TRY(find_image(engine, wanted.image));
   TRY(make_dirs(kept));
@@ -122,7 +145,8 @@ Result<FoundContainer> make_container(const config::DockerEnvironment& wanted, c
            run_long({{engine, "pull", wanted.image}, "/", kept / "pull.log"}));
     image = TRY(find_image(engine, wanted.image));
   }
-  Container container = container_of(wanted, folder, std::move(engine), image);
+  if (options.build) image = TRY(build_image(engine, image.id, folder, options.name, kept));
+  Container container = container_of(wanted, folder, options, std::move(engine), image);
   if (auto known = known_settings(kept, image.id)) return FoundContainer{std::move(container), *known};
   const fs::path settings = TRY_IN(fmt::format("image {}", wanted.image), find_settings(container, kept));
   TRY(write_file_atomic(mark_of(kept, image.id), dump_json(Json{{"settings", settings.string()}})));
@@ -134,14 +158,18 @@ std::vector<std::string> removal(const Container& container, const std::string& 
 }
 
 std::vector<std::string> command_line(const Container& container, const ContainedCommand& contained) {
-  std::vector<std::string> argv = {container.engine, "run",          "--rm",
-                                   "--name",         contained.name, "--network",
-                                   "host",           "--workdir",    contained.folder.string(),
-                                   "--label",        kLabel};
+  std::vector<std::string> argv = {
+      container.engine,          "run",     "--rm", "--name", contained.name, "--workdir",
+      contained.folder.string(), "--label", kLabel};
   auto add = [&argv](std::string option, std::string value) {
     argv.push_back(std::move(option));
     argv.push_back(std::move(value));
   };
+  auto names = [&](std::string_view option) {
+    return std::find(container.arguments.begin(), container.arguments.end(), option) !=
+           container.arguments.end();
+  };
+  if (!names("--network") && !names("--net")) add("--network", "host");  // the tracking server is on loopback
   if (is_podman(container.engine))
     // Output straight into our file: attaching can miss some.
     argv.insert(argv.end(), {"--log-driver", "passthrough", "--security-opt", "label=disable"});
@@ -153,6 +181,7 @@ std::vector<std::string> command_line(const Container& container, const Containe
     add("--env", value ? fmt::format("{}={}", name, *value) : name);
   // By name: values may be secrets, and others can read a command line.
   for (const std::string& name : contained.variables) add("--env", name);
+  argv.insert(argv.end(), container.arguments.begin(), container.arguments.end());
   argv.insert(argv.end(), {container.image, "sh", "-c", kFirstProcess, contained.command});
   return argv;
 }

@@ -13,12 +13,22 @@
 
 namespace tidemill::projects {
 
+// What whoever runs the project wants of its container.
+struct ContainerOptions {
+  std::vector<std::string> arguments;  // for the engine's `run`: "--gpus", "all"
+  bool build = false;  // an image with the project's folder in it, to be used instead of that folder
+  std::string name;    // of the image that is built
+};
+
 struct Container {
   std::string engine;                // the program that runs it
   std::string image;                 // its id: what the name means today
   std::string digest;                // NAME@sha256:... of the registry it came from; "": from none
+  std::string image_name;
   std::vector<std::string> volumes;  // HOST:CONTAINER[:OPTIONS]
   std::vector<std::pair<std::string, std::optional<std::string>>> variables;  // no value: the machine's own
+  std::vector<std::string> arguments;
+  fs::path code;  // where the project's folder is in the image; "": it is not
 };
 
 // Whether podman's own settings do not fit this machine, so that it needs $CONTAINERS_CONF.
@@ -29,10 +39,11 @@ struct FoundContainer {
 
 // kUnavailable without podman and docker. An image that is not on this machine yet has its name for an id.
 Result<FoundContainer> find_container(const config::DockerEnvironment& wanted, const fs::path& folder,
-                                      const fs::path& kept);
-// Pulls the image unless it is there, and sees once whether it runs; what it learns goes below `kept`.
+                                      const ContainerOptions& options, const fs::path& kept);
+// Pulls the image unless it is there, builds on it what is to be built, and sees once whether it runs; what
+// it learns goes below `kept`.
 Result<FoundContainer> make_container(const config::DockerEnvironment& wanted, const fs::path& folder,
-                                      const fs::path& kept);
+                                      const ContainerOptions& options, const fs::path& kept);
 
 // What runs in it.
 struct ContainedCommand {

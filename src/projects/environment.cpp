@@ -259,16 +259,35 @@ Result<Environment> make_with(Maker maker, Manager manager, Make make) {
   return describe(manager, id, folder);
 }
 
-Result<Environment> environment_of(const config::Project& project, Manager wanted, Make make) {
+// "churn:1a2b3c4", as engines allow it.
+std::string image_name(const std::string& project, const std::string& version) {
+  std::string name;
+  for (unsigned char c : to_lower(project))
+    name += std::isalnum(c) || c == '.' || c == '_' || c == '-' || c == '/' ? static_cast<char>(c) : '-';
+  return version.empty() ? name : name + ":" + version;
+}
+
+// What decides what a command does in it, beside the image.
+std::string container_id(const Container& container) {
+  return container.arguments.empty() ? container.image
+                                     : fmt::format("{} {}", container.image, join(container.arguments, " "));
+}
+
+Result<Environment> environment_of(const config::Project& project, Manager wanted,
+                                   const ContainerWishes& wishes, Make make) {
   const Manager manager = TRY(manager_for(project, wanted));
   const auto& asked = project.environment;
   if (manager == Manager::kLocal) return Environment{};
   if (manager == Manager::kContainer) {
     const fs::path root = TRY(environment_root());
+    const ContainerOptions options{wishes.arguments, wishes.build, image_name(project.name, wishes.version)};
     auto found = TRY_IN(asked.place.to_string(), (make == Make::kYes ? make_container : find_container)(
-                                                     asked.docker, project.folder, root));
-    Environment environment{
-        .manager = manager, .id = found.container.image, .folder = {}, .variables = {}, .container = {}};
+                                                     asked.docker, project.folder, options, root));
+    Environment environment{.manager = manager,
+                            .id = container_id(found.container),
+                            .folder = {},
+                            .variables = {},
+                            .container = {}};
     if (!found.settings.empty()) environment.variables["CONTAINERS_CONF"] = found.settings.string();
     environment.container = std::move(found.container);
     return environment;
@@ -287,7 +306,7 @@ Result<Environment> environment_of(const config::Project& project, Manager wante
 std::string_view to_string(Manager manager) {
   for (const auto& [name, named] : kNames)
     if (named == manager) return name;
-  return manager == Manager::kContainer ? "container" : "declared";
+  return manager == Manager::kContainer ? "docker" : "declared";
 }
 
 Result<Manager> parse_manager(std::string_view name) {
@@ -299,12 +318,14 @@ Result<Manager> parse_manager(std::string_view name) {
   return fail(Code::kInvalid, "unknown environment manager '{}': use {}", name, join(names, ", "));
 }
 
-Result<Environment> find_environment(const config::Project& project, Manager wanted) {
-  return environment_of(project, wanted, Make::kNo);
+Result<Environment> find_environment(const config::Project& project, Manager wanted,
+                                     const ContainerWishes& container) {
+  return environment_of(project, wanted, container, Make::kNo);
 }
 
-Result<Environment> make_environment(const config::Project& project, Manager wanted) {
-  return environment_of(project, wanted, Make::kYes);
+Result<Environment> make_environment(const config::Project& project, Manager wanted,
+                                     const ContainerWishes& container) {
+  return environment_of(project, wanted, container, Make::kYes);
 }
 
 }  // namespace tidemill::projects

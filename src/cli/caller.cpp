@@ -1,0 +1,55 @@
+#include "cli/caller.h"
+
+#include <cstdlib>
+
+#include "base/log.h"
+
+namespace tidemill::cli {
+namespace {
+
+constexpr const char* kStepRun = "TIDEMILL_RUN_ID";
+
+std::string variable(const char* name) {
+  const char* value = std::getenv(name);
+  return value != nullptr ? value : "";
+}
+
+}  // namespace
+
+bool called_by_a_step() { return !variable(kStepRun).empty(); }
+
+Result<std::string> calling_run(tracking::Store& store, bool has_tracking_server) {
+  const std::string given = variable("MLFLOW_RUN_ID");
+  for (const std::string& id : {given, variable(kStepRun)}) {
+    if (id.empty()) continue;
+    auto run = store.run(id);
+    if (run) return id;
+    if (run.error().code != Code::kNotFound) return tl::unexpected<Error>(run.error());
+  }
+  if (given.empty() || has_tracking_server) return given;
+  log_warning("MLFLOW_RUN_ID names run {}, which this store does not have: the run gets no parent", given);
+  return "";
+}
+
+Result<std::string> experiment_of(tracking::Store& store, const RunOptions& options) {
+  if (!options.experiment.empty()) return options.experiment;
+  std::string id = options.experiment_id;
+  if (id.empty()) id = variable("MLFLOW_EXPERIMENT_ID");
+  if (id.empty()) return variable("MLFLOW_EXPERIMENT_NAME");
+  auto experiment = TRY(store.experiment(id));
+  if (experiment.lifecycle != tracking::Lifecycle::kActive)
+    return fail(Code::kInvalid, "experiment {} ('{}') is deleted", id, experiment.name);
+  return experiment.name;
+}
+
+Result<std::map<std::string, std::string>> variables_for_steps(const Context& context) {
+  auto where = TRY(context.location());
+  if (where.kind == db::Location::Kind::kSqlite)
+    return std::map<std::string, std::string>{{"TIDEMILL_STORE", fs::absolute(where.file).string()}};
+  // What the caller has in its environment the steps have too. A password on the command line stays here.
+  if (context.store == variable("TIDEMILL_STORE") || context.store == variable("MLFLOW_BACKEND_STORE_URI"))
+    return std::map<std::string, std::string>{};
+  return std::map<std::string, std::string>{{"TIDEMILL_STORE", where.name()}};
+}
+
+}  // namespace tidemill::cli
