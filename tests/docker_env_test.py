@@ -24,9 +24,9 @@ def skip(reason):
     sys.exit(SKIPPED)
 
 
-def import_image(folder):
+def import_image(folder, marker=b"yes\n"):
     archive = folder / "image.tar"
-    small_image.write_archive(archive)
+    small_image.write_archive(archive, marker)
     done = subprocess.run(["podman", "import", "-q", str(archive), IMAGE], capture_output=True, text=True)
     if done.returncode != 0:
         skip("podman cannot import an image: " + done.stderr.strip())
@@ -115,6 +115,12 @@ def check(project):
 
     again = tidemill("run", project, "--json")
     assert [e["state"] for e in events(again) if e["event"] == "step_finished"] == ["reused"], again.stdout
+
+    import_image(project.parent, b"new\n")  # the same name, another image
+    retagged = tidemill("run", project, "--json")
+    step = next(e for e in events(retagged) if e["event"] == "step_started")
+    assert "environment" in step["reason"], step
+    assert (pathlib.Path(step["artifacts"]) / "result").read_text().startswith("new\n")
 
     told = tidemill("run", project, "--json", "-A", "env=GIVEN=by hand", "-A", "hostname=elsewhere")
     assert told.returncode == 0, told.stdout + told.stderr

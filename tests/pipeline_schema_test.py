@@ -35,11 +35,13 @@ RIGHT = [
     "steps: {a: {project: a}}\nfinally: {b: {project: a}}\non_failure: {c: {project: a}}\non_success: {d: {project: a}}",
     "inputs: {t: x.csv, u: 'https://x/y', v: {file: x}}\nsteps: {a: {project: a, params: {x: '${inputs.t}'}}}",
     "inputs: {t: 's3://b/x', u: {url: 'models:/m@champion'}, v: {query: select 1, database: x.db}}\nsteps: {a: {project: a}}",
-    "inputs: {v: {query: select 1, database: {env: DB}, sha256: %s}}\nsteps: {a: {project: a}}" % ("0" * 64),
+    "inputs: {v: {query: select 1, database: {env: DB}, sha256: %s}}\nsteps: {a: {project: a}}" % ("a" * 64),
     "inputs: {v: {query: select 1, database: 'postgresql://me@host:5432/db'}}\nsteps: {a: {project: a}}",
     "steps: {a: {project: a, resources: {cpus: 2, memory: 4GiB, gpus: 1, locks: [x]}}}",
     "secrets: {T: , U: {env: X}, V: {file: /k}}\nsteps: {a: {project: a, secrets: [T, U]}}",
     "steps: {a: {command: 'echo {x}', params: {x: 1}}, b: {project: a, command: ls, code: []}}",
+    "outputs: {x: '${steps.a.artifacts}/x', y: 3}\nsteps: {a: {project: a}}",
+    "steps: {a: {pipeline: inner.yaml, params: {x: 1}, needs: [b], when: true, foreach: {r: [1, 2]}}, b: {project: a}}",
     "steps: {a: {project: a, timeout: 5, cache: false, needs: b}, b: {project: a, code: [], environment: {N: 3, M: }}}",
     "steps: {a: {project: a, retry: 3}}",
     "steps: {a: {project: a, retry: {times: 3, after: [timeout, 75], not_after: [2], infrastructure: 0, delay: 0}}}",
@@ -68,6 +70,9 @@ WRONG = [
     "secrets: {T: hunter2}\nsteps: {a: {project: a}}",
     "secrets: {T: {env: X, file: y}}\nsteps: {a: {project: a}}",
     "steps: {a: {command: ''}}",
+    "steps: {a: {pipeline: inner.yaml, timeout: 5}}",
+    "steps: {a: {pipeline: inner.yaml, project: a}}",
+    "outputs: [x]\nsteps: {a: {project: a}}",
     "steps: {a: {project: a, command: ls, entry_point: main}}",
     "steps: {a: {project: a, foreach: {}}}",
     "steps: {a: {project: a, foreach: {r: []}}}",
@@ -95,6 +100,8 @@ class Schema(unittest.TestCase):
         (self.folder / "a").mkdir()
         (self.folder / "a" / "MLproject").write_text(
             "entry_points:\n  main:\n    parameters: {x: {default: ''}}\n    command: echo {x}\n")
+
+        (self.folder / "inner.yaml").write_text("params: {x: 0}\nsteps: {i: {project: a, params: {x: '${params.x}'}}}\n")
 
     def tearDown(self):
         self.temporary.cleanup()

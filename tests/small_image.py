@@ -15,7 +15,7 @@ def _files_of(program):
         yield library
 
 
-def write_archive(archive):
+def write_archive(archive, content=b"yes\n"):
     """Its root file system, as `podman import` and `docker import` take it; it has a file /inside."""
     with tarfile.open(archive, "w") as tar:
         seen = set()
@@ -25,5 +25,5 @@ def write_archive(archive):
                     seen.add(path)
                     tar.add(os.path.realpath(path), path)
         marker = tarfile.TarInfo("inside")
-        marker.size = 4
-        tar.addfile(marker, io.BytesIO(b"yes\n"))
+        marker.size = len(content)
+        tar.addfile(marker, io.BytesIO(content))

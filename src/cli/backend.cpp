@@ -26,10 +26,9 @@ Result<> check_backend(const std::string& backend) {
 }
 
 Result<Json> read_config(const std::string& given) {
-  const std::string text = fs::path(given).extension() == ".json"
-                               ? TRY_IN("--backend-config", read_file(given, kMostConfigBytes))
-                               : given;
-  auto json = parse_json(text);
+  auto text = fs::path(given).extension() == ".json" ? read_file(given, kMostConfigBytes) : given;
+  if (!text) return fail(Code::kInvalid, "--backend-config: {}", text.error().message);
+  auto json = parse_json(*text);
   if (!json)
     return fail(Code::kInvalid, "--backend-config: Invalid backend config JSON. Parse error: {}",
                 json.error().message);

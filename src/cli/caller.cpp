@@ -16,8 +16,6 @@ std::string variable(const char* name) {
 
 }  // namespace
 
-bool called_by_a_step() { return !variable(kStepRun).empty(); }
-
 Result<std::string> calling_run(tracking::Store& store, bool has_tracking_server) {
   const std::string given = variable("MLFLOW_RUN_ID");
   for (const std::string& id : {given, variable(kStepRun)}) {

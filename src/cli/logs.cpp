@@ -11,6 +11,7 @@
 #include "cli/commands.h"
 #include "engine/earlier.h"
 #include "engine/provenance.h"
+#include "engine/record.h"
 #include "sys/signals.h"
 
 #include <CLI/CLI.hpp>
@@ -69,7 +70,7 @@ class Logs {
   // The latest attempt of each step that is asked for; of a step's run, that attempt.
   Result<std::vector<Log>> logs() {
     auto run = TRY(store_.run(options_.run_id));
-    std::string step(run.tag("tidemill.step")), parent(run.tag("mlflow.parentRunId"));
+    std::string step(run.tag("tidemill.step")), parent = engine::pipeline_run_of(run);
     if (!step.empty()) {
       if (!options_.step.empty() && options_.step != step)
         return fail(Code::kInvalid, "run {} is one of step '{}', not of '{}'", run.info.id, step,

@@ -4,6 +4,7 @@
 
 #include "base/log.h"
 #include "base/text.h"
+#include "cli/caller.h"
 #include "exchange/open_source.h"
 
 namespace tidemill::cli {
@@ -33,6 +34,7 @@ exchange::ServerAddress server_at(const std::string& url) {
 Result<std::optional<exchange::ServerAddress>> tracking_server(const Context& context, tracking::Store& store,
                                                                const std::string& uri) {
   if (uri.empty()) return std::nullopt;
+  if (uri == env(kEndpointVariable)) return std::nullopt;
   if (std::string run = env("MLFLOW_RUN_ID"); !run.empty() && store.run(run)) return std::nullopt;
   if (exchange::is_server(uri)) return server_at(uri);
   log_warning("MLFLOW_TRACKING_URI {} is not the URL of a server: this run is recorded in {} alone",

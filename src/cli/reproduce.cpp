@@ -5,6 +5,7 @@
 #include "base/text.h"
 #include "cli/run_facts.h"
 #include "cli/run_options.h"
+#include "engine/record.h"
 #include "engine/snapshot.h"
 #include "projects/source.h"
 
@@ -120,7 +121,7 @@ void note_surroundings(const Json& record, std::vector<std::string>& notes) {
 Result<Reproduction> plan_reproduction(const Context& context, const ReproduceOptions& options) {
   auto store = TRY(context.open_store());
   auto run = TRY(store.run(options.run));
-  if (auto parent = run.tag("mlflow.parentRunId"); !parent.empty()) run = TRY(store.run(parent));
+  if (auto whole = engine::pipeline_run_of(run); !whole.empty()) run = TRY(store.run(whole));
   auto request = TRY(store.run_request(run.info.id));
   Json record = artifact_json(context, run.info, engine::kRecordFile);
   if (!request || !record.is_object() || !record.contains("pipeline") || !record.contains("projects"))

@@ -258,11 +258,13 @@ Result<engine::Outcome> execute(const RunOptions& options, const Work& work, eng
   } else {
     endpoint.emplace(TRY(start_endpoint(store, how.artifact_root, earlier ? earlier->port : 0)));
     how.tracking_uri = endpoint->url();
+    how.extra_env[kEndpointVariable] = how.tracking_uri;
   }
   how.experiment = options.experiment;
   how.run_name = options.run_name;
   how.max_parallel = options.max_parallel;
   how.source_uri = options.source.uri;
+  how.source_branch = options.source.branch;
   how.tags = options.tags;
   how.cache = TRY(cache_policy(work, options));
   how.shared_cache = options.cache_from;

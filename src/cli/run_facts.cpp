@@ -6,6 +6,7 @@
 
 #include "artifacts/artifact_repository.h"
 #include "cli/format.h"
+#include "engine/record.h"
 #include "engine/snapshot.h"
 
 namespace tidemill::cli {
@@ -67,6 +68,15 @@ void keep_first_of_each(std::vector<Fact>& facts) {
   std::erase_if(facts, [&](const Fact& fact) { return !seen.emplace(fact.kind, fact.name).second; });
 }
 
+void keep_latest(tracking::Run run, std::vector<tracking::Run>& latest) {
+  auto same = [&](const auto& other) { return other.tag("tidemill.step") == run.tag("tidemill.step"); };
+  auto before = std::find_if(latest.begin(), latest.end(), same);
+  if (before == latest.end() || run.tag("tidemill.step").empty())
+    latest.push_back(std::move(run));
+  else
+    *before = std::move(run);
+}
+
 }  // namespace
 
 std::string RunFacts::value(const Fact& like) const {
@@ -117,22 +127,19 @@ static Result<> add_reused(tracking::Store& store, const std::string& parent,
 
 Result<std::vector<tracking::Run>> step_runs(tracking::Store& store, const tracking::Run& parent) {
   std::vector<tracking::Run> latest;
-  tracking::SearchRuns search{.experiment_ids = {parent.info.experiment_id},
-                              .filter = fmt::format("tags.mlflow.parentRunId = '{}'", parent.info.id),
-                              .order_by = {"start_time ASC"},
-                              .page_token = {}};
-  do {
-    auto page = TRY(store.search_runs(search));
-    for (auto& run : page.items) {
-      auto same = [&](const auto& other) { return other.tag("tidemill.step") == run.tag("tidemill.step"); };
-      auto before = std::find_if(latest.begin(), latest.end(), same);
-      if (before == latest.end() || run.tag("tidemill.step").empty())
-        latest.push_back(std::move(run));
-      else
-        *before = std::move(run);
-    }
-    search.page_token = page.next_page_token;
-  } while (!search.page_token.empty());
+  // Those of a pipeline within it stand below a run between.
+  for (std::string_view tag : {std::string_view("mlflow.parentRunId"), engine::kPartOfTag}) {
+    tracking::SearchRuns search{.experiment_ids = {parent.info.experiment_id},
+                                .filter = fmt::format("tags.`{}` = '{}'", tag, parent.info.id),
+                                .order_by = {"start_time ASC"},
+                                .page_token = {}};
+    do {
+      auto page = TRY(store.search_runs(search));
+      for (auto& run : page.items)
+        if (run.tag(engine::kNestTag).empty()) keep_latest(std::move(run), latest);
+      search.page_token = page.next_page_token;
+    } while (!search.page_token.empty());
+  }
   TRY(add_reused(store, parent.info.id, latest));
   return latest;
 }

@@ -12,6 +12,7 @@
 #include "cli/run_view.h"
 #include "engine/earlier.h"
 #include "engine/provenance.h"
+#include "engine/record.h"
 #include "engine/snapshot.h"
 #include "sys/live_lines.h"
 #include "sys/signals.h"
@@ -260,7 +261,7 @@ Result<int> list_running(const Context& context) {
   Table table({"RUN", "NAME", "STARTED", "TIME", "RUNNER"});
   for (const auto& run : runs) {
     std::string parent(run.tag("mlflow.parentRunId")), runner = runner_of(run);
-    if (runner.empty()) runner = "none; tidemill resume " + parent;
+    if (runner.empty()) runner = "none; tidemill resume " + engine::pipeline_run_of(run);
     table.add({run.info.id, parent.empty() ? run.info.name : "  " + run.info.name,
                format_local(run.info.start_time), time_of(run.info), runner});
   }

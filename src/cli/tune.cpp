@@ -100,12 +100,17 @@ Result<> show(const Context& context, const std::vector<Trial>& trials, bool pas
   return print("\n" + table.to_string());
 }
 
+bool has_gate(const config::Pipeline& pipeline) {
+  return std::any_of(pipeline.steps.begin(), pipeline.steps.end(), [](const auto& step) {
+    return step.settings.gate || (step.inner != nullptr && has_gate(*step.inner));
+  });
+}
+
 Result<config::Pipeline> pipeline_with_gates(const RunOptions& options) {
   auto file = pipeline_file(options.uri);
   if (!file) return fail(Code::kInvalid, "{} is neither a pipeline.yaml nor a folder with one", options.uri);
   auto pipeline = TRY(config::load_pipeline(*file));
-  for (const auto& step : pipeline.steps)
-    if (step.settings.gate) return pipeline;
+  if (has_gate(pipeline)) return pipeline;
   return fail(Code::kInvalid, "{} has no step with a gate: nothing would say when to stop", file->string());
 }
 

@@ -37,13 +37,6 @@ std::vector<const Template*> Gate::templates() const {
   return found;
 }
 
-std::vector<Template*> Gate::templates() {
-  std::vector<Template*> found;
-  for (auto* value : {&least, &most, &over_champion, &model, &artifacts})
-    if (*value) found.push_back(&**value);
-  return found;
-}
-
 Result<Gate> read_gate(const Node& node) {
   Gate gate{.metric = "", .place = node.place};
   if (!node.is_map())

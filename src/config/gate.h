@@ -24,7 +24,6 @@ struct Gate {
   Place place;
 
   std::vector<const Template*> templates() const;
-  std::vector<Template*> templates();
 };
 
 Result<Gate> read_gate(const Node& node);

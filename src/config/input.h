@@ -17,6 +17,7 @@ struct Input {
   std::string database;           // of the query: a path, sqlite:///path or postgresql://user@host/db
   std::string database_variable;  // the variable of the environment that says so; "" with `database`
   std::string sha256;             // that what is fetched must have; "": any
+  fs::path folder;                // of the pipeline's file, that relative paths start from
   Place place;
 
   bool is_fetched() const { return !url.empty() || !query.empty(); }

@@ -16,18 +16,33 @@ bool is_step_name(std::string_view name) {
   return true;
 }
 
+// The files that are being read, one for the other, and those that have been.
+struct Files {
+  std::vector<fs::path> open;
+  std::map<fs::path, std::shared_ptr<const Pipeline>> done;  // null: not to be read
+};
+std::optional<Pipeline> load(const fs::path& file, Files& files, Problems& problems);
+
+// The keys of a step that is a pipeline: the rest belongs to the steps within.
+const std::vector<std::string> kInnerKeys = {"pipeline", "params", "needs", "foreach", "when"};
+
 // Reads the steps of one file.
 class StepReader {
  public:
-  StepReader(const fs::path& folder, Problems& problems) : folder_(folder), problems_(problems) {}
+  StepReader(const fs::path& folder, Files& files, Problems& problems)
+      : folder_(folder), files_(files), problems_(problems) {}
 
   Step read(const Node::Entry& entry) {
     if (!is_step_name(entry.key))
       problems_.keep(
           fail_at(entry.place, "'{}' cannot be a step's name: letters, digits, '_' and '-' only", entry.key));
-    Step step{.name = entry.key, .place = entry.place};
+    Step step{.name = entry.key, .place = entry.place, .folder = folder_};
     if (!entry.value.is_map()) {
       problems_.keep(fail_at(entry.place, "step '{}' must be a map with a project", entry.key));
+      return step;
+    }
+    if (const Node* inner = entry.value.find("pipeline")) {
+      read_inner(*inner, entry, step);
       return step;
     }
     check_keys(entry.value, step_keys(), fmt::format("step '{}'", entry.key), problems_);
@@ -48,6 +63,58 @@ class StepReader {
   }
 
  private:
+  // A step that is the pipeline of another file.
+  void read_inner(const Node& node, const Node::Entry& entry, Step& step) {
+    for (const auto& [key, place, value] : entry.value.entries)
+      if (std::find(kInnerKeys.begin(), kInnerKeys.end(), key) == kInnerKeys.end())
+        problems_.keep(fail_at(place,
+                               "step '{}' is a pipeline: '{}' belongs to the steps within it; here {} can be",
+                               step.name, key, join(kInnerKeys, ", ")));
+    auto where = problems_.keep(as_text(node, "pipeline"));
+    if (where) step.inner = load_inner(*where, node.place, step.name);
+    if (const Node* params = entry.value.find("params")) read_arguments(*params, step.inner != nullptr, step);
+    if (const Node* needs = entry.value.find("needs")) read_needs(*needs, step);
+    if (const Node* foreach = entry.value.find("foreach"))
+      step.foreach = problems_.keep(read_foreach(*foreach));
+    step.settings = read_settings(entry.value, problems_);
+    if (step.inner == nullptr) return;
+    for (const auto& parameter : step.inner->parameters) {
+      auto is_same = [&](const auto& argument) { return argument.name == parameter.name; };
+      if (!parameter.default_value && std::none_of(step.arguments.begin(), step.arguments.end(), is_same))
+        problems_.keep(fail_at(entry.place,
+                               "step '{}' does not pass parameter '{}', which has no default ({})", step.name,
+                               parameter.name, parameter.place.to_string()));
+    }
+  }
+
+  std::shared_ptr<const Pipeline> load_inner(const std::string& where, const Place& place,
+                                             const std::string& step) {
+    std::error_code ignored;
+    fs::path file = folder_ / where;
+    if (fs::is_directory(file, ignored))
+      file /= fs::exists(file / "pipeline.yml", ignored) ? "pipeline.yml" : "pipeline.yaml";
+    if (!fs::is_regular_file(file, ignored)) {
+      problems_.keep(fail_at(place, "step '{}': there is no pipeline {}", step, file.string()));
+      return nullptr;
+    }
+    file = fs::weakly_canonical(file, ignored);
+    if (auto again = std::find(files_.open.begin(), files_.open.end(), file); again != files_.open.end()) {
+      std::string circle;
+      for (; again != files_.open.end(); ++again) circle += again->string() + " -> ";
+      problems_.keep(fail_at(place, "pipelines contain each other in a circle: {}{}", circle, file.string()));
+      return nullptr;
+    }
+    if (files_.open.size() >= kDeepest) {
+      problems_.keep(fail_at(place, "pipelines are within each other more than {} deep", kDeepest));
+      return nullptr;
+    }
+    if (auto known = files_.done.find(file); known != files_.done.end()) return known->second;
+    auto loaded = load(file, files_, problems_);
+    auto inner = loaded ? std::make_shared<const Pipeline>(std::move(*loaded)) : nullptr;
+    files_.done.emplace(file, inner);
+    return inner;
+  }
+
   bool read_project(const Node::Entry& entry, Step& step) {
     const Node* project = entry.value.find("project");
     if (project == nullptr && entry.value.find("command") != nullptr) {
@@ -114,11 +181,13 @@ class StepReader {
     for (const auto& entry : map.entries) {
       // MLflow appends parameters that a project does not declare; in a pipeline that is nearly always a
       // typing error.
-      if (has_entry && find_parameter(step.entry.parameters, entry.key) == nullptr)
-        problems_.keep(fail_at(entry.place,
-                               "step '{}' passes '{}', which entry point '{}' of {} does not declare{}",
-                               step.name, entry.key, step.entry.name, step.project.file,
-                               did_you_mean(entry.key, names_of(step.entry.parameters))));
+      const auto& declared = step.inner ? step.inner->parameters : step.entry.parameters;
+      if (has_entry && find_parameter(declared, entry.key) == nullptr)
+        problems_.keep(
+            fail_at(entry.place, "step '{}' passes '{}', which {} does not declare{}", step.name, entry.key,
+                    step.inner ? fmt::format("pipeline {}", step.inner->file)
+                               : fmt::format("entry point '{}' of {}", step.entry.name, step.project.file),
+                    did_you_mean(entry.key, names_of(declared))));
       auto text = problems_.keep(as_text(entry.value, fmt::format("parameter '{}'", entry.key)));
       auto value = text ? problems_.keep(parse_template(*text, entry.value.place)) : std::nullopt;
       if (value) step.arguments.push_back({entry.key, std::move(*value), entry.place});
@@ -137,15 +206,18 @@ class StepReader {
     }
   }
 
+  static constexpr size_t kDeepest = 16;
+
   const fs::path& folder_;
+  Files& files_;
   std::map<std::string, std::optional<Project>> projects_;  // many steps share one
   Problems& problems_;
 };
 
-void read_steps(const Node& section, Phase phase, Pipeline& pipeline, Problems& problems) {
+void read_steps(const Node& section, Phase phase, Pipeline& pipeline, Files& files, Problems& problems) {
   if (section.kind != Node::Kind::kNull && !section.is_map())
     problems.keep(fail_at(section.place, "{} must be a map of steps", to_string(phase)));
-  StepReader reader(pipeline.folder, problems);
+  StepReader reader(pipeline.folder, files, problems);
   std::map<std::string, Place> before;  // steps of other sections: within one, keys are unique
   for (const auto& step : pipeline.steps) before.emplace(step.name, step.place);
   pipeline.steps.reserve(pipeline.steps.size() + section.entries.size());
@@ -156,6 +228,66 @@ void read_steps(const Node& section, Phase phase, Pipeline& pipeline, Problems& 
     pipeline.steps.push_back(reader.read(entry));
     pipeline.steps.back().phase = phase;
   }
+}
+
+void read_outputs(const Node& map, Pipeline& pipeline, Problems& problems) {
+  if (map.kind != Node::Kind::kNull && !map.is_map())
+    problems.keep(fail_at(map.place, "outputs must be a map of names"));
+  for (const auto& entry : map.entries) {
+    if (!is_step_name(entry.key))
+      problems.keep(fail_at(entry.place, "'{}' cannot be an output's name: letters, digits, '_' and '-' only",
+                            entry.key));
+    auto text = problems.keep(as_text(entry.value, fmt::format("output '{}'", entry.key)));
+    auto value = text ? problems.keep(parse_template(*text, entry.value.place)) : std::nullopt;
+    if (value) pipeline.outputs.push_back({entry.key, std::move(*value)});
+  }
+}
+
+std::optional<Pipeline> load(const fs::path& file, Files& files, Problems& problems) {
+  auto text = problems.keep(read_file(file, kMaxYamlBytes + 1));
+  auto root = text ? problems.keep(parse_yaml(*text, file.string())) : std::nullopt;
+  if (!root) return std::nullopt;
+  if (!root->is_map()) {
+    problems.keep(fail_at({file.string(), 1, 1}, "a pipeline is a map with name and steps"));
+    return std::nullopt;
+  }
+  check_keys(*root, pipeline_keys(), "the pipeline", problems);
+  Pipeline pipeline;
+  pipeline.file = file.string();
+  pipeline.sha256 = sha256_hex(*text);
+  std::error_code ignored;  // the file has just been read
+  pipeline.folder = fs::weakly_canonical(fs::absolute(file, ignored), ignored).parent_path();
+
+  auto text_of = [&](const char* key, const std::string& otherwise) {
+    const Node* node = root->find(key);
+    return node != nullptr ? problems.keep(as_text(*node, key)).value_or(otherwise) : otherwise;
+  };
+  pipeline.name = text_of("name", pipeline.folder.filename().string());
+  pipeline.experiment = text_of("experiment", pipeline.name);
+  if (const Node* params = root->find("params"))
+    pipeline.parameters = read_parameters(*params, Extras::kPipeline, problems);
+  if (const Node* limit = root->find("max_parallel"))
+    pipeline.max_parallel =
+        static_cast<int>(problems.keep(as_int(*limit, "max_parallel", 1, 1024)).value_or(0));
+
+  if (const Node* secrets = root->find("secrets")) pipeline.secrets = read_secrets(*secrets, problems);
+
+  if (const Node* inputs = root->find("inputs")) pipeline.inputs = read_inputs(*inputs, problems);
+  for (auto& input : pipeline.inputs) input.folder = pipeline.folder;
+  if (const Node* outputs = root->find("outputs")) read_outputs(*outputs, pipeline, problems);
+
+  const Node* steps = root->find("steps");
+  if (steps == nullptr || !steps->is_map() || steps->entries.empty()) {
+    problems.keep(
+        fail_at(steps != nullptr ? steps->place : root->place, "a pipeline needs steps: a map of names"));
+    return pipeline;
+  }
+  files.open.push_back(pipeline.folder / file.filename());
+  for (Phase phase : {Phase::kMain, Phase::kOnSuccess, Phase::kOnFailure, Phase::kFinally})
+    if (const Node* section = root->find(to_string(phase)))
+      read_steps(*section, phase, pipeline, files, problems);
+  files.open.pop_back();
+  return pipeline;
 }
 
 }  // namespace
@@ -188,16 +320,37 @@ std::string_view to_string(Phase phase) {
   return "";
 }
 
+std::vector<const Template*> templates_of(const Step& step) {
+  std::vector<const Template*> found;
+  for (const auto& argument : step.arguments) found.push_back(&argument.value);
+  for (const auto& input : step.settings.inputs) found.push_back(&input);
+  for (const auto& variable : step.settings.environment)
+    if (variable.value) found.push_back(&*variable.value);
+  if (step.settings.gate)
+    for (const Template* value : step.settings.gate->templates()) found.push_back(value);
+  if (step.settings.when)
+    for (const Template* value : step.settings.when->templates()) found.push_back(value);
+  return found;
+}
+
+std::vector<Template*> templates_of(Step& step) {
+  std::vector<Template*> found;
+  for (const Template* value : templates_of(std::as_const(step)))
+    found.push_back(const_cast<Template*>(value));
+  return found;
+}
+
 const std::vector<std::string>& pipeline_keys() {
   static const std::vector<std::string> keys = {"name",         "experiment",  "params",     "steps",
                                                 "max_parallel", "description", "on_success", "on_failure",
-                                                "finally",      "secrets",     "inputs"};
+                                                "finally",      "secrets",     "inputs",     "outputs"};
   return keys;
 }
 
 const std::vector<std::string>& step_keys() {
   static const std::vector<std::string> all = [] {
-    std::vector<std::string> keys = {"project", "entry_point", "params", "needs", "foreach", "command"};
+    std::vector<std::string> keys = {"project", "entry_point", "params",  "needs",
+                                     "foreach", "command",     "pipeline"};
     keys.insert(keys.end(), setting_names().begin(), setting_names().end());
     return keys;
   }();
@@ -205,45 +358,8 @@ const std::vector<std::string>& step_keys() {
 }
 
 std::optional<Pipeline> load_pipeline(const fs::path& file, Problems& problems) {
-  auto text = problems.keep(read_file(file, kMaxYamlBytes + 1));
-  auto root = text ? problems.keep(parse_yaml(*text, file.string())) : std::nullopt;
-  if (!root) return std::nullopt;
-  if (!root->is_map()) {
-    problems.keep(fail_at({file.string(), 1, 1}, "a pipeline is a map with name and steps"));
-    return std::nullopt;
-  }
-  check_keys(*root, pipeline_keys(), "the pipeline", problems);
-  Pipeline pipeline;
-  pipeline.file = file.string();
-  pipeline.sha256 = sha256_hex(*text);
-  std::error_code ignored;  // the file has just been read
-  pipeline.folder = fs::weakly_canonical(fs::absolute(file, ignored), ignored).parent_path();
-
-  auto text_of = [&](const char* key, const std::string& otherwise) {
-    const Node* node = root->find(key);
-    return node != nullptr ? problems.keep(as_text(*node, key)).value_or(otherwise) : otherwise;
-  };
-  pipeline.name = text_of("name", pipeline.folder.filename().string());
-  pipeline.experiment = text_of("experiment", pipeline.name);
-  if (const Node* params = root->find("params"))
-    pipeline.parameters = read_parameters(*params, Extras::kPipeline, problems);
-  if (const Node* limit = root->find("max_parallel"))
-    pipeline.max_parallel =
-        static_cast<int>(problems.keep(as_int(*limit, "max_parallel", 1, 1024)).value_or(0));
-
-  if (const Node* secrets = root->find("secrets")) pipeline.secrets = read_secrets(*secrets, problems);
-
-  if (const Node* inputs = root->find("inputs")) pipeline.inputs = read_inputs(*inputs, problems);
-
-  const Node* steps = root->find("steps");
-  if (steps == nullptr || !steps->is_map() || steps->entries.empty()) {
-    problems.keep(
-        fail_at(steps != nullptr ? steps->place : root->place, "a pipeline needs steps: a map of names"));
-    return pipeline;
-  }
-  for (Phase phase : {Phase::kMain, Phase::kOnSuccess, Phase::kOnFailure, Phase::kFinally})
-    if (const Node* section = root->find(to_string(phase))) read_steps(*section, phase, pipeline, problems);
-  return pipeline;
+  Files files;
+  return load(file, files, problems);
 }
 
 Result<Pipeline> load_pipeline(const fs::path& file) {

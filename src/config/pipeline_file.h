@@ -1,6 +1,7 @@
 // pipeline.yaml: a name, parameters, and steps that are MLflow Projects (docs/pipeline.md).
 #pragma once
 
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -25,6 +26,8 @@ enum class Phase { kMain, kOnSuccess, kOnFailure, kFinally };
 std::string_view to_string(
     Phase phase);  // the key of the file: "steps", "on_success", "on_failure", "finally"
 
+struct Pipeline;
+
 struct Step {
   std::string name;
   Project project;
@@ -35,6 +38,20 @@ struct Step {
   Phase phase = Phase::kMain;
   StepSettings settings;
   Place place;
+  fs::path folder;  // of the file, that relative paths start from
+  // What the step stands for, when that is a pipeline of another file; it has no project then.
+  std::shared_ptr<const Pipeline> inner;
+  std::string within;  // once pipelines are put in place of such steps: the one that it comes from, "a/b"
+};
+
+// Everything of a step that may hold references, but what its foreach stands for.
+std::vector<const Template*> templates_of(const Step& step);
+std::vector<Template*> templates_of(Step& step);
+
+// What a pipeline shows of itself to one that it is a step of.
+struct Output {
+  std::string name;
+  Template value;
 };
 
 struct Pipeline {
@@ -43,6 +60,7 @@ struct Pipeline {
   std::vector<Parameter> parameters;
   std::vector<Secret> secrets;
   std::vector<Input> inputs;
+  std::vector<Output> outputs;
   std::vector<Step> steps;  // in the order of the file, those of the end behind the others
   int max_parallel = 0;     // 0: as many as there are cores
   fs::path folder;          // of the file, absolute
@@ -59,7 +77,8 @@ const std::vector<std::string>& step_keys();
 // The JSON Schema of the file, for editors.
 std::string_view pipeline_schema();
 
-// Reads the file and the MLproject of every step. Checks what can be seen in one place; the graph is
+// Reads the file, the MLproject of every step, and the pipelines that steps stand for; one that comes to
+// contain itself is refused. Checks what can be seen in one place; the graph is
 // pipeline::make_plan's business.
 Result<Pipeline> load_pipeline(const fs::path& file);
 // The same as far as it can be read, for more to be checked: nothing when there is no pipeline to be seen.

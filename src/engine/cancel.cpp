@@ -8,6 +8,7 @@
 #include "base/time.h"
 #include "engine/earlier.h"
 #include "engine/provenance.h"
+#include "engine/record.h"
 #include "sys/minded_process.h"
 
 namespace tidemill::engine {
@@ -48,6 +49,8 @@ Result<std::string> cancel(tracking::Store& store, const std::string& run_id, co
   if (stopped.empty() && run.info.status != RunStatus::kRunning)
     return fail(Code::kConflict, "run {} is not running: it is {}", run_id,
                 tracking::to_string(run.info.status));
+  for (const auto& nest : TRY(nest_runs(store, run)))
+    if (nest.info.status != RunStatus::kFinished) TRY(mark_killed(store, nest.info.id));
   TRY(mark_killed(store, run_id));
   std::string what = stopped.empty() ? "no process of it was left" : "stopped " + join(stopped, ", ");
   return fmt::format("run {}, whose runner is no more: {}", run_id, what);

@@ -103,7 +103,7 @@ Result<> CommandMaker::prepare(size_t index, Attempt& attempt) {
   config::Arguments given = TRY(pipeline::resolve(plan_, step, self, scope()));
   config::Arguments complete = TRY(config::complete_arguments(step.entry, given));
   const config::Arguments located = TRY(config::with_absolute_paths(
-      step.entry, complete, record_.is_pipeline() ? plan_.folder : fs::current_path()));
+      step.entry, complete, record_.is_pipeline() ? step.folder : fs::current_path()));
   attempt.command = TRY(config::command_line(step.entry, located));
   attempt.paths = paths_in(located);
   for (const auto& argument : step.arguments)

@@ -56,6 +56,7 @@ struct Options {
   std::map<fs::path, projects::Environment> environments;
   std::vector<tracking::KeyValue> tags;          // further ones of a pipeline's run
   std::string source_uri;                        // where the work was fetched from; "": a local folder
+  std::string source_branch;                     // of git, when one was asked for
   std::map<std::string, std::string> extra_env;  // of every step
   CachePolicy cache;
   FindArtifacts find_artifacts;  // for URIs other than http and https; null: refused

@@ -259,6 +259,7 @@ void Execution::abandon() {
         {.run_id = run_id, .status = RunStatus::kFailed, .end_time = now_ms(), .name = {}});
   };
   for (const auto& [step, attempt] : attempts_) mark_failed(attempt.run.id);
+  for (const auto& run : record_.open_nests()) mark_failed(run);
   if (record_.is_pipeline()) mark_failed(record_.run_id());
 }
 

@@ -93,6 +93,8 @@ class Execution {
   void skip_what_is_blocked();
   void skip_the_rest(config::Phase phase, const std::string& reason);
   void skip(size_t step, std::string reason);
+  // For good.
+  void settle_step(size_t step, StepState state);
 
   // --- settling.cpp ---
   Result<> finish_step(const Ended& ended);

@@ -16,7 +16,7 @@ fs::path fetch_folder(const Options& options) {
   return (options.state_dir.empty() ? fs::temp_directory_path() : options.state_dir) / "inputs";
 }
 
-Result<Query> query_of(const Input& input, const fs::path& folder) {
+Result<Query> query_of(const Input& input) {
   std::string database = input.database;
   if (database.empty()) {
     const char* value = std::getenv(input.database_variable.c_str());
@@ -26,16 +26,17 @@ Result<Query> query_of(const Input& input, const fs::path& folder) {
     database = value;
   }
   Query query{.database = TRY(db::parse_location(database)), .sql = input.query};
-  if (query.database.kind == db::Location::Kind::kSqlite) query.database.file = folder / query.database.file;
+  if (query.database.kind == db::Location::Kind::kSqlite)
+    query.database.file = input.folder / query.database.file;
   return query;
 }
 
-Result<> fetch_input(Input& input, const fs::path& folder, Fetcher& fetcher) {
+Result<> fetch_input(Input& input, Fetcher& fetcher) {
   const std::string label = fmt::format("input '{}'", input.name);
   if (!input.url.empty()) {
     input.file = TRY(fetcher.fetch(label, input.url, input.sha256));
   } else if (!input.query.empty()) {
-    const Query query = TRY_IN(label, query_of(input, folder));
+    const Query query = TRY_IN(label, query_of(input));
     input.file = TRY(fetcher.fetch(label, query, input.sha256));
   } else if (std::error_code ignored; !fs::exists(input.file, ignored)) {
     return fail(Code::kInvalid, "{}: there is no {}", label, input.file.string());
@@ -102,7 +103,7 @@ class Parameters {
 
 Result<> fetch_inputs(pipeline::Plan& plan, const Options& options, const fs::path& storage_dir) {
   Fetcher fetcher(fetch_folder(options), options.hash_folder(), options.find_artifacts);
-  for (auto& input : plan.inputs) TRY_IN(input.place.to_string(), fetch_input(input, plan.folder, fetcher));
+  for (auto& input : plan.inputs) TRY_IN(input.place.to_string(), fetch_input(input, fetcher));
   fs::path storage;
   if (!storage_dir.empty())
     storage = fs::absolute(storage_dir) / fmt::format("tidemill-{:016x}", random_u64());

@@ -49,7 +49,7 @@ std::string user_name() {
   return std::to_string(getuid());
 }
 
-std::vector<tracking::KeyValue> source_tags(const fs::path& folder, const std::string& fetched_from) {
+std::vector<tracking::KeyValue> source_tags(const fs::path& folder, const Options& options) {
   std::vector<tracking::KeyValue> tags = {{"mlflow.source.type", "PROJECT"},
                                           {"mlflow.project.backend", "local"},
                                           {"mlflow.user", user_name()},
@@ -60,7 +60,8 @@ std::vector<tracking::KeyValue> source_tags(const fs::path& folder, const std::s
     tags.emplace_back("mlflow.source.git.commit", git->commit);
     if (!git->remote.empty()) tags.emplace_back("mlflow.source.git.repoURL", git->remote);
   }
-  tags.emplace_back("mlflow.source.name", fetched_from.empty() ? source : fetched_from);
+  tags.emplace_back("mlflow.source.name", options.source_uri.empty() ? source : options.source_uri);
+  if (!options.source_branch.empty()) tags.emplace_back("mlflow.source.git.branch", options.source_branch);
   return tags;
 }
 

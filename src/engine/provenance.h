@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "pipeline/plan.h"
+#include "engine/engine.h"
 #include "tracking/store.h"
 
 namespace tidemill::engine {
@@ -24,6 +24,6 @@ std::string user_name();
 
 // Tags as MLflow sets them for runs of a project in this folder (mlflow.source.*, mlflow.project.backend,
 // mlflow.user), and our own.
-std::vector<tracking::KeyValue> source_tags(const fs::path& folder, const std::string& fetched_from);
+std::vector<tracking::KeyValue> source_tags(const fs::path& folder, const Options& options);
 
 }  // namespace tidemill::engine

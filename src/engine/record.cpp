@@ -10,9 +10,43 @@ namespace tidemill::engine {
 
 using tracking::KeyValue;
 
+namespace {
+
+// "a" of "a/b".
+std::string outer_of(const std::string& nest) {
+  const size_t slash = nest.rfind('/');
+  return slash == std::string::npos ? "" : nest.substr(0, slash);
+}
+
+}  // namespace
+
+std::string pipeline_run_of(const tracking::Run& step) {
+  if (!step.tag("tidemill.pipeline").empty()) return "";
+  const auto whole = step.tag(kPartOfTag);
+  return std::string(whole.empty() ? step.tag("mlflow.parentRunId") : whole);
+}
+
+Result<std::vector<tracking::Run>> nest_runs(tracking::Store& store, const tracking::Run& pipeline_run) {
+  tracking::SearchRuns search{.experiment_ids = {pipeline_run.info.experiment_id},
+                              .filter = fmt::format("tags.`{}` = '{}' AND tags.`{}` LIKE '%'", kPartOfTag,
+                                                    pipeline_run.info.id, kNestTag),
+                              .order_by = {},
+                              .page_token = {}};
+  std::vector<tracking::Run> runs;
+  do {
+    auto page = TRY(store.search_runs(search));
+    runs.insert(runs.end(), page.items.begin(), page.items.end());
+    search.page_token = page.next_page_token;
+  } while (!search.page_token.empty());
+  return runs;
+}
+
 Record::Record(const pipeline::Plan& plan, tracking::Store& store, const Options& options,
                const Listener& listener, Shape shape)
-    : plan_(plan), store_(store), options_(options), listener_(listener), shape_(shape), user_(user_name()) {}
+    : plan_(plan), store_(store), options_(options), listener_(listener), shape_(shape), user_(user_name()) {
+  for (const auto& step : plan.steps)
+    for (std::string nest = step.within; !nest.empty(); nest = outer_of(nest)) ++nests_[nest].unsettled;
+}
 
 RunStarted Record::started_event(const std::string& name, std::vector<std::string> steps) const {
   return {.run_id = run_id_,
@@ -61,6 +95,7 @@ Result<Before> Record::go_on(const std::string& run_id) {
   artifacts_ = TRY(folder_of(run));
   run_id_ = run_id;
   TRY(reopen(run));
+  TRY(find_nests(run));
   if (!options_.request.empty()) add(tracking::RunRequest{run_id_, options_.request});
   RunStarted event = started_event(run.info.name, plan_.step_names());
   event.resumed = true;
@@ -118,9 +153,56 @@ Result<fs::path> Record::folder_of(const tracking::Run& run) const {
 
 const std::vector<KeyValue>& Record::tags_of(const fs::path& folder) {
   auto found = source_tags_.find(folder);
-  if (found == source_tags_.end())
-    found = source_tags_.emplace(folder, source_tags(folder, options_.source_uri)).first;
+  if (found == source_tags_.end()) found = source_tags_.emplace(folder, source_tags(folder, options_)).first;
   return found->second;
+}
+
+// The run of the step that is this pipeline, or the pipeline's own.
+Result<std::string> Record::parent_of(const std::string& within) {
+  if (within.empty()) return run_id_;
+  Nest& nest = nests_[within];
+  if (!nest.run_id.empty()) return nest.run_id;
+  std::vector<KeyValue> tags = tags_of(plan_.folder);
+  tags.emplace_back("mlflow.parentRunId", TRY(parent_of(outer_of(within))));
+  tags.emplace_back(kNestTag, within);
+  tags.emplace_back(kPartOfTag, run_id_);
+  tracking::Run run = TRY(make_run(within, std::move(tags)));
+  nest.run_id = run.info.id;
+  add(tracking::NewRun{std::move(run)});
+  return nest.run_id;
+}
+
+// Those that an earlier runner has made.
+Result<> Record::find_nests(const tracking::Run& run) {
+  if (nests_.empty()) return {};
+  for (const auto& found : TRY(nest_runs(store_, run))) {
+    auto nest = nests_.find(std::string(found.tag(kNestTag)));
+    if (nest == nests_.end()) continue;
+    nest->second.run_id = found.info.id;
+    TRY(reopen(found));
+  }
+  return {};
+}
+
+void Record::settled(size_t step, StepState state) {
+  const bool matters = !plan_.steps[step].settings.allow_failure;
+  for (std::string name = plan_.steps[step].within; !name.empty(); name = outer_of(name)) {
+    Nest& nest = nests_[name];
+    nest.failed = nest.failed || (state == StepState::kFailed && matters);
+    nest.killed = nest.killed || state == StepState::kKilled;
+    if (--nest.unsettled > 0 || nest.run_id.empty()) continue;
+    const auto status = nest.failed   ? tracking::RunStatus::kFailed
+                        : nest.killed ? tracking::RunStatus::kKilled
+                                      : tracking::RunStatus::kFinished;
+    add(tracking::UpdateRun{.run_id = nest.run_id, .status = status, .end_time = now_ms(), .name = {}});
+  }
+}
+
+std::vector<std::string> Record::open_nests() const {
+  std::vector<std::string> runs;
+  for (const auto& [name, nest] : nests_)
+    if (nest.unsettled > 0 && !nest.run_id.empty()) runs.push_back(nest.run_id);
+  return runs;
 }
 
 Result<tracking::Run> Record::make_step_run(size_t index) {
@@ -136,8 +218,9 @@ Result<tracking::Run> Record::make_step_run(size_t index) {
     }
   }
   if (!step.group.empty()) tags.emplace_back("tidemill.foreach", step.group);
-  const std::string& parent = is_pipeline() ? run_id_ : options_.parent_run;
+  const std::string parent = is_pipeline() ? TRY(parent_of(step.within)) : options_.parent_run;
   if (!parent.empty()) tags.emplace_back("mlflow.parentRunId", parent);
+  if (!step.within.empty()) tags.emplace_back(kPartOfTag, run_id_);
   return make_run(is_pipeline() ? step.name : options_.run_name, std::move(tags));
 }
 

@@ -15,6 +15,15 @@
 
 namespace tidemill::engine {
 
+// Of the run of a step that is a pipeline: its name, "a" or "a/b".
+inline constexpr std::string_view kNestTag = "tidemill.nest";
+// Of such runs and of those below them: the run of the whole pipeline.
+inline constexpr std::string_view kPartOfTag = "tidemill.part_of";
+// The pipeline's run that a step's run belongs to; "" for that of a pipeline itself.
+std::string pipeline_run_of(const tracking::Run& step);
+// Those of its steps that are pipelines.
+Result<std::vector<tracking::Run>> nest_runs(tracking::Store& store, const tracking::Run& pipeline_run);
+
 enum class Shape { kPipeline, kProject };  // a project is recorded as one run, without a parent
 
 // The run of one attempt of a step.
@@ -46,6 +55,8 @@ class Record {
   // itself. Returns its id.
   Result<std::string> reuse_step(size_t step, const Decision& decision);
   void set_state(size_t step, StepState state, const StepRun& run, const Decision& decision);
+  // The step has ended, or will not run: what it is within ends with its last step.
+  void settled(size_t step, StepState state);
   void add(tracking::Change change) { changes_.push_back(std::move(change)); }
   // Told to the listener once what has been added is on disk.
   void tell(Event event) { events_.push_back(std::move(event)); }
@@ -64,12 +75,22 @@ class Record {
   const std::string& experiment_id() const { return experiment_.id; }
   const std::string& experiment_name() const { return experiment_.name; }
   const fs::path& artifacts() const { return artifacts_; }
+  // Of steps that are pipelines: those that have not ended.
+  std::vector<std::string> open_nests() const;
 
  private:
   Result<> open_mirror(const std::string& experiment);
   // There is none to be kept on a server over the same store. run: has been committed.
   Result<> drop_needless_mirror(const std::string& run);
   bool needs_own_run(const pipeline::PlannedStep& step) const;
+  // A step that is a pipeline: its run, made with the first of its steps, is the parent of theirs.
+  struct Nest {
+    std::string run_id;  // "" so far
+    size_t unsettled = 0;
+    bool failed = false, killed = false;
+  };
+  Result<std::string> parent_of(const std::string& within);
+  Result<> find_nests(const tracking::Run& run);
   Result<> reopen(const tracking::Run& run);
   RunStarted started_event(const std::string& name, std::vector<std::string> steps) const;
   Result<fs::path> folder_of(const tracking::Run& run) const;
@@ -88,6 +109,7 @@ class Record {
   std::map<fs::path, std::vector<tracking::KeyValue>> source_tags_;  // by folder: asking git takes time
   std::unique_ptr<Mirror> mirror_;
   bool mirror_is_needed_ = false;  // that is known
+  std::map<std::string, Nest> nests_;
   std::vector<tracking::Change> changes_;
   std::vector<Event> events_;
 };

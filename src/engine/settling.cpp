@@ -105,7 +105,7 @@ void Execution::settle(size_t index, const Attempt& attempt, StepFinished event,
 }
 
 void Execution::conclude(size_t index, StepFinished event) {
-  scheduler_.settle(index, event.state);
+  settle_step(index, event.state);
   bool matters = event.state == StepState::kFailed && !plan_.steps[index].settings.allow_failure;
   if (matters && options_.after_failure == AfterFailure::kFinish) scheduler_.wind_down();
   if (!succeeded(event.state)) commands_.note(index, event.state);
@@ -185,7 +185,7 @@ void Execution::give_up_retries() {
   for (size_t step : retries_.take_all()) {
     const PastAttempt& failed = past_.at(step);
     record_.set_state(step, StepState::kFailed, failed.run, failed.decision);
-    scheduler_.settle(step, StepState::kFailed);
+    settle_step(step, StepState::kFailed);
     commands_.note(step, StepState::kFailed);
     record_.tell(
         StepFinished{.step = plan_.steps[step].name,

@@ -212,8 +212,13 @@ void Execution::skip_the_rest(config::Phase phase, const std::string& reason) {
     }
 }
 
+void Execution::settle_step(size_t index, StepState state) {
+  scheduler_.settle(index, state);
+  record_.settled(index, state);
+}
+
 void Execution::skip(size_t index, std::string reason) {
-  scheduler_.settle(index, StepState::kSkipped);
+  settle_step(index, StepState::kSkipped);
   commands_.note(index, StepState::kSkipped);
   supervisor_.stop(index);
   // What an earlier runner has done of it may still be of use when the run goes on once more.

@@ -67,6 +67,7 @@ struct StepCache::Source {
   bool is_input = false;
   bool own_folder = false;  // somewhere in the text stands a place that is the step's own
   std::string text;
+  fs::path base;  // of a relative path
 };
 
 StepCache::StepCache(const pipeline::Plan& plan, tracking::Store& store, const FileHashes& hashes,
@@ -203,7 +204,7 @@ Result<Ingredients> StepCache::ingredients(const PlannedStep& step) {
     all.push_back({IngredientKind::kVariable, secret.name, "(a secret)"});
   for (const auto& input : step.settings.inputs) {
     std::string name = fmt::format("#{}", &input - step.settings.inputs.data() + 1);
-    all.push_back(TRY(ingredient_of(name, input, ParameterType::kPath)));
+    all.push_back(TRY(ingredient_of(name, input, ParameterType::kPath, step.folder)));
   }
   return all;
 }
@@ -211,15 +212,16 @@ Result<Ingredients> StepCache::ingredients(const PlannedStep& step) {
 Result<> StepCache::add_arguments(const PlannedStep& step, Ingredients& to) {
   for (const auto& argument : step.arguments) {
     const auto* declared = config::find_parameter(step.entry.parameters, argument.name);
-    to.push_back(TRY(ingredient_of(argument.name, argument.value,
-                                   declared != nullptr ? declared->type : ParameterType::kString)));
+    to.push_back(
+        TRY(ingredient_of(argument.name, argument.value,
+                          declared != nullptr ? declared->type : ParameterType::kString, step.folder)));
   }
   for (const auto& parameter : step.entry.parameters) {
     auto passed = [&](const auto& argument) { return argument.name == parameter.name; };
     if (!parameter.default_value || std::any_of(step.arguments.begin(), step.arguments.end(), passed))
       continue;
-    to.push_back(
-        TRY(ingredient_of(parameter.name, config::Template{{*parameter.default_value}, {}}, parameter.type)));
+    to.push_back(TRY(ingredient_of(parameter.name, config::Template{{*parameter.default_value}, {}},
+                                   parameter.type, step.folder)));
   }
   return {};
 }
@@ -277,7 +279,7 @@ Result<StepCache::Source> StepCache::expand(const config::Template& value) {
 Result<std::string> StepCache::content_of(const Source& source) {
   std::string below = source.text.starts_with('/') ? source.text.substr(1) : source.text;
   if (!source.step) {
-    fs::path path = source.pipeline_folder ? plan_.folder / below : plan_.folder / source.text;
+    fs::path path = source.pipeline_folder ? plan_.folder / below : source.base / source.text;
     FileTree tree = TRY(look(path, below.empty() ? is_not_code : nullptr));
     std::error_code ignored;
     return fs::exists(path, ignored) ? content_value(tree.digest) : std::string(kNothingThere);
@@ -290,12 +292,12 @@ Result<std::string> StepCache::content_of(const Source& source) {
 }
 
 Result<Ingredient> StepCache::ingredient_of(const std::string& name, const config::Template& value,
-                                            ParameterType type) {
+                                            ParameterType type, const fs::path& folder) {
   // What is collected from many steps is the list of what each gives.
   if (auto members = pipeline::members_of(plan_, value); !members.empty()) {
     Ingredient all{IngredientKind::kParameter, name, ""};
     for (const auto& member : members) {
-      Ingredient one = TRY(ingredient_of(name, member, type));
+      Ingredient one = TRY(ingredient_of(name, member, type, folder));
       all.value += (all.value.empty() ? "" : ", ") + one.value;
       if (one.kind == IngredientKind::kInput) all.kind = IngredientKind::kInput;
     }
@@ -303,6 +305,7 @@ Result<Ingredient> StepCache::ingredient_of(const std::string& name, const confi
     return all;
   }
   Source source = TRY(expand(value));
+  source.base = folder;
   bool is_content = source.step || source.pipeline_folder || source.is_input ||
                     (type == ParameterType::kPath && !source.own_folder && !source.text.empty());
   if (is_content) return Ingredient{IngredientKind::kInput, name, TRY(content_of(source))};
@@ -352,7 +355,8 @@ Result<> StepCache::add_programs(const PlannedStep& step, Ingredients& to) {
 Result<> StepCache::add_variables(const PlannedStep& step, Ingredients& to) {
   for (const auto& variable : step.settings.environment) {
     if (variable.value) {
-      Ingredient value = TRY(ingredient_of(variable.name, *variable.value, ParameterType::kString));
+      Ingredient value =
+          TRY(ingredient_of(variable.name, *variable.value, ParameterType::kString, step.folder));
       value.kind = IngredientKind::kVariable;
       to.push_back(std::move(value));
     } else {

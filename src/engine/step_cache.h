@@ -77,7 +77,7 @@ class StepCache {
   Result<> add_programs(const pipeline::PlannedStep& step, pipeline::Ingredients& to);
   Result<> add_variables(const pipeline::PlannedStep& step, pipeline::Ingredients& to);
   Result<pipeline::Ingredient> ingredient_of(const std::string& name, const config::Template& value,
-                                             config::ParameterType type);
+                                             config::ParameterType type, const fs::path& folder);
   Result<Source> expand(const config::Template& value);
   Result<std::string> content_of(const Source& source);
 

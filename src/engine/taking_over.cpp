@@ -84,7 +84,7 @@ Result<bool> Execution::keep_done(size_t index, const StepRecord& record, const 
   outcome_.steps[index].run_id = record.step_run;
   learn(index, {maker, made->artifacts, run->info.artifact_uri, std::move(now.digest)});
   snapshot_->note(index, decision);
-  scheduler_.settle(index, StepState::kReused);
+  settle_step(index, StepState::kReused);
   record_.tell(StepFinished{.step = plan_.steps[index].name,
                             .run_id = record.step_run,
                             .state = StepState::kReused,

@@ -32,6 +32,7 @@ bool can_be_recognised(const pipeline::PlannedStep& step) {
   if (step.phase != config::Phase::kMain || settings.cache == config::Caching::kOff || settings.when ||
       settings.gate || !settings.validate.empty() || !step.secrets.empty())
     return false;
+  if (!step.within.empty()) return false;  // the file that it stands in is not looked at
   if (step.project.environment.kind != config::EnvironmentKind::kNone) return false;
   // One made up for a script: it depends on the caller's shell.
   if (step.entry.place.file.empty()) return false;

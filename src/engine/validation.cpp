@@ -4,6 +4,7 @@
 #include "base/hash.h"
 #include "base/text.h"
 #include "checks/check.h"
+#include "engine/record.h"
 
 namespace tidemill::engine {
 namespace {
@@ -95,7 +96,7 @@ Result<std::map<std::string, checks::Distributions>> Validation::accepted_before
                           .order_by = {"start_time DESC"},
                           .page_token = {}}));
   for (const auto& run : runs.items) {
-    auto parent = store_.run(run.tag("mlflow.parentRunId"));
+    auto parent = store_.run(pipeline_run_of(run));
     if (!parent || parent->tag("tidemill.pipeline") != plan_.name) continue;
     auto folder = artifacts::local_folder(parent->info.artifact_uri, options_.artifact_root);
     auto text = folder ? read_file(*folder / "validation" / (step.name + ".json"), 64 << 20)

@@ -105,11 +105,6 @@ class Substitution {
     value.parts = std::move(parts);
   }
 
-  void apply(config::Expression& expression) const {
-    apply(expression.value);
-    for (auto& part : expression.parts) apply(part);
-  }
-
  private:
   const Combination& values_;
   const std::function<std::string(const std::string&)>& rename_;
@@ -146,13 +141,7 @@ config::Step instance_of(const config::Step& step, const Combination& values,
   config::Step instance = step;
   Substitution substitution(values, rename);
   instance.name = instance_name(step.name, values);
-  for (auto& argument : instance.arguments) substitution.apply(argument.value);
-  for (auto& input : instance.settings.inputs) substitution.apply(input);
-  if (instance.settings.gate)
-    for (Template* value : instance.settings.gate->templates()) substitution.apply(*value);
-  for (auto& variable : instance.settings.environment)
-    if (variable.value) substitution.apply(*variable.value);
-  if (instance.settings.when) substitution.apply(instance.settings.when->root);
+  for (Template* value : config::templates_of(instance)) substitution.apply(*value);
   return instance;
 }
 

@@ -25,23 +25,10 @@ Result<> check_words(const Reference& reference, size_t word, const std::vector<
   return {};
 }
 
-// Everything of a step that may hold references.
-std::vector<const config::Template*> templates_of(const Step& step) {
-  std::vector<const config::Template*> found;
-  for (const auto& argument : step.arguments) found.push_back(&argument.value);
-  for (const auto& input : step.settings.inputs) found.push_back(&input);
-  for (const auto& variable : step.settings.environment)
-    if (variable.value) found.push_back(&*variable.value);
-  if (step.settings.gate)
-    for (const config::Template* value : step.settings.gate->templates()) found.push_back(value);
-  if (step.settings.when)
-    for (const config::Template* value : step.settings.when->templates()) found.push_back(value);
-  return found;
-}
-
 class Builder {
  public:
-  Builder(const Pipeline& pipeline, Problems& problems) : pipeline_(pipeline), problems_(problems) {}
+  Builder(const Pipeline& pipeline, Problems& problems, const std::vector<Nest>& nests)
+      : pipeline_(pipeline), problems_(problems), nests_(nests) {}
 
   Graph build() {
     for (const Step& step : pipeline_.steps) {
@@ -51,6 +38,7 @@ class Builder {
     }
     for (size_t i = 0; i < pipeline_.steps.size(); ++i) find_model(i);
     for (const Step& step : pipeline_.steps) add(step);
+    for (const auto& output : pipeline_.outputs) check_output(output);
     return std::move(graph_);
   }
 
@@ -77,8 +65,8 @@ class Builder {
     std::set<size_t>& needs = graph_.needs.emplace_back();
     std::set<size_t>& tolerated = graph_.tolerated.emplace_back();
     for (const auto& need : step.needs) {
-      if (auto index = graph_.index(need.name)) {
-        needs.insert(*index);
+      if (auto steps = find(need.name); !steps.empty()) {
+        needs.insert(steps.begin(), steps.end());
       } else {
         problems_.keep(fail_at(need.place, "step '{}' needs '{}', which is not a step{}", step.name,
                                need.name, did_you_mean(need.name, graph_.names)));
@@ -88,9 +76,9 @@ class Builder {
       if (auto index = graph_.index(step.foreach->like)) needs.insert(*index);
     for (const config::Template* value : templates_of(step))
       for (const auto& reference : value->references())
-        if (auto found = problems_.keep(check(reference, step, value->place)); found && *found) {
-          needs.insert(**found);
-          if (reference[2] == "state") tolerated.insert(**found);
+        if (auto found = problems_.keep(check(reference, step, value->place))) {
+          needs.insert(found->begin(), found->end());
+          if (!found->empty() && reference[2] == "state") tolerated.insert(found->begin(), found->end());
         }
     check_phases(step, needs, tolerated);
     check_secrets(step);
@@ -118,9 +106,30 @@ class Builder {
     }
   }
 
-  // The step that a reference waits for, if any.
-  Result<std::optional<size_t>> check(const Reference& reference, const Step& step,
-                                      const config::Place& place) {
+  // The step of this name, or those that stand in its place.
+  std::vector<size_t> find(const std::string& name) const {
+    if (auto index = graph_.index(name)) return {*index};
+    std::vector<size_t> steps;
+    for (const auto& nest : nests_)
+      if (nest.name == name)
+        for (const auto& step : nest.steps) steps.push_back(*graph_.index(step));
+    return steps;
+  }
+
+  void check_output(const config::Output& output) {
+    for (const auto& reference : output.value.references()) {
+      if (reference[0] == "self") {
+        problems_.keep(fail_at(output.value.place, "unknown reference {}: an output belongs to no step",
+                               config::to_string(reference)));
+      } else {
+        problems_.keep(check(reference, {}, output.value.place));
+      }
+    }
+  }
+
+  // The steps that a reference waits for.
+  Result<std::vector<size_t>> check(const Reference& reference, const Step& step,
+                                    const config::Place& place) {
     std::vector<std::string> roots = {"params", "steps", "self", "run", "experiment", "pipeline", "inputs"};
     if (step.foreach) roots.emplace_back("each");
     TRY(check_words(reference, 0, roots, 0, place));
@@ -134,15 +143,27 @@ class Builder {
     if (root == "pipeline") TRY(check_words(reference, 1, {"name", "folder"}, 2, place));
     if (root == "inputs") TRY(check_words(reference, 1, input_names(), 2, place));
     if (root == "each") TRY(check_words(reference, 1, values_of(*graph_.index(step.name)), 2, place));
-    if (root != "steps") return std::nullopt;
+    if (root != "steps") return std::vector<size_t>{};
+    if (reference.size() == 3 && reference[2] == "state" && !graph_.index(reference[1]))
+      if (auto steps = find(reference[1]); !steps.empty()) return steps;
     TRY(check_words(reference, 1, graph_.names, 0, place));
     size_t index = *graph_.index(reference[1]);
+    const Step& step_of = pipeline_.steps[index];
     std::vector<std::string> known = {"run_id", "artifacts", "metrics", "state"};
-    if (pipeline_.steps[index].foreach) known.emplace_back("each");
-    bool named = reference.size() > 2 && (reference[2] == "metrics" || reference[2] == "each");
+    if (step_of.inner) known = {"outputs", "state"};
+    if (step_of.foreach) known.emplace_back("each");
+    bool named = reference.size() > 2 &&
+                 (reference[2] == "metrics" || reference[2] == "each" || reference[2] == "outputs");
     TRY(check_words(reference, 2, known, named ? 4 : 3, place));
     if (reference[2] == "each") TRY(check_words(reference, 3, values_of(index), 4, place));
-    return index;
+    if (reference[2] == "outputs") TRY(check_words(reference, 3, outputs_of(*step_of.inner), 4, place));
+    return std::vector{index};
+  }
+
+  static std::vector<std::string> outputs_of(const Pipeline& pipeline) {
+    std::vector<std::string> names;
+    for (const auto& output : pipeline.outputs) names.push_back(output.name);
+    return names;
   }
 
   std::vector<std::string> input_names() const {
@@ -159,6 +180,7 @@ class Builder {
 
   const Pipeline& pipeline_;
   Problems& problems_;
+  const std::vector<Nest>& nests_;
   Graph graph_;
 };
 
@@ -224,7 +246,9 @@ std::optional<size_t> Graph::index(const std::string& name) const {
   return at != positions.end() ? std::optional(at->second) : std::nullopt;
 }
 
-Graph make_graph(const Pipeline& pipeline, Problems& problems) { return Builder(pipeline, problems).build(); }
+Graph make_graph(const Pipeline& pipeline, Problems& problems, const std::vector<Nest>& nests) {
+  return Builder(pipeline, problems, nests).build();
+}
 
 Result<std::vector<size_t>> sorted(const Graph& graph, const Pipeline& pipeline) {
   return Sorter(graph, pipeline).sort();

@@ -22,8 +22,15 @@ struct Graph {
   std::optional<size_t> index(const std::string& name) const;
 };
 
+// A step that was a pipeline, once the steps of that stand in its place.
+struct Nest {
+  std::string name;                // "a", "a/b"
+  std::vector<std::string> steps;  // what it stands for, by their new names; without those of a run's end
+};
+
 // Checks needs and references: unknown steps, things that a step or the run does not have.
-Graph make_graph(const config::Pipeline& pipeline, config::Problems& problems);
+Graph make_graph(const config::Pipeline& pipeline, config::Problems& problems,
+                 const std::vector<Nest>& nests = {});
 
 // The steps in an order in which they can run one after another, that of the file as far as their needs
 // allow. kInvalid when there is none, with the circle.

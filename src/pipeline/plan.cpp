@@ -5,6 +5,7 @@
 #include "base/text.h"
 #include "pipeline/expansion.h"
 #include "pipeline/graph.h"
+#include "pipeline/nesting.h"
 
 namespace tidemill::pipeline {
 namespace {
@@ -81,6 +82,16 @@ class Planner {
     return {};
   }
 
+  // Its steps are there already.
+  void add(const Nest& nest) {
+    std::vector<size_t>& group = plan_.groups[nest.name];
+    for (const auto& name : nest.steps) {
+      const auto& steps = at_[*graph_.index(name)];
+      group.insert(group.end(), steps.begin(), steps.end());
+    }
+    std::sort(group.begin(), group.end());
+  }
+
  private:
   // Whether instances of one step belong to those of the other with the same values.
   bool follows(size_t step, size_t other) const {
@@ -94,7 +105,9 @@ class Planner {
                         .entry = step.entry,
                         .arguments = step.arguments,
                         .settings = step.settings,
-                        .phase = step.phase};
+                        .phase = step.phase,
+                        .folder = step.folder,
+                        .within = step.within};
     for (const auto& wanted : step.settings.secrets)
       for (const auto& secret : pipeline_.secrets)
         if (secret.name == wanted.name) planned.secrets.push_back(secret);
@@ -125,6 +138,21 @@ class Planner {
   size_t edges_ = 0;
 };
 
+std::optional<Plan> put_steps(const Pipeline& pipeline, const std::vector<Nest>& nests, Plan plan,
+                              Problems& problems) {
+  plan.inputs = pipeline.inputs;
+  for (auto& input : plan.inputs)
+    if (!input.file.empty()) input.file = (pipeline.folder / input.file).lexically_normal();
+  Graph graph = make_graph(pipeline, problems, nests);
+  auto order = problems.keep(sorted(graph, pipeline));
+  if (!problems.empty()) return std::nullopt;
+  Planner planner(pipeline, graph, plan);
+  for (size_t index : *order)
+    if (!problems.keep(planner.add(index))) return std::nullopt;
+  for (const auto& nest : nests) planner.add(nest);
+  return plan;
+}
+
 }  // namespace
 
 std::optional<Plan> make_plan(const Pipeline& pipeline, const Arguments& given, Missing missing,
@@ -133,22 +161,17 @@ std::optional<Plan> make_plan(const Pipeline& pipeline, const Arguments& given, 
             .experiment = pipeline.experiment,
             .params = pipeline_params(pipeline, given, missing, problems),
             .steps = {},
-            .inputs = pipeline.inputs,
+            .inputs = {},
             .max_parallel = pipeline.max_parallel,
             .folder = pipeline.folder,
             .file = pipeline.file,
             .sha256 = pipeline.sha256,
             .positions = {},
             .groups = {}};
-  for (auto& input : plan.inputs)
-    if (!input.file.empty()) input.file = (pipeline.folder / input.file).lexically_normal();
-  Graph graph = make_graph(pipeline, problems);
-  auto order = problems.keep(sorted(graph, pipeline));
+  if (!has_nests(pipeline)) return put_steps(pipeline, {}, std::move(plan), problems);
+  const Flat flat = flatten(pipeline, plan.params, problems);
   if (!problems.empty()) return std::nullopt;
-  Planner planner(pipeline, graph, plan);
-  for (size_t index : *order)
-    if (!problems.keep(planner.add(index))) return std::nullopt;
-  return plan;
+  return put_steps(flat.pipeline, flat.nests, std::move(plan), problems);
 }
 
 Result<Plan> make_plan(const Pipeline& pipeline, const Arguments& given) {

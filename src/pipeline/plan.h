@@ -22,6 +22,8 @@ struct PlannedStep {
   std::string group;       // the name of the step whose foreach made it; "" for a step without
   config::Arguments each;  // its values
   std::vector<config::Secret> secrets;
+  fs::path folder;     // of the pipeline's file that it stands in: relative paths start there
+  std::string within;  // the step whose pipeline it is part of, "a/b"; "" for none
 
   bool tolerates(size_t need) const;
 };
@@ -35,12 +37,13 @@ struct Plan {
   int max_parallel = 0;
   fs::path folder;
   std::string file;
-  std::string sha256;                                           // of what the file held when it was read
-  std::unordered_map<std::string, size_t> positions;            // of the steps, by name
-  std::unordered_map<std::string, std::vector<size_t>> groups;  // what a step with foreach stands for
+  std::string sha256;                                 // of what the file held when it was read
+  std::unordered_map<std::string, size_t> positions;  // of the steps, by name
+  // What a step with foreach, or one that is a pipeline, stands for.
+  std::unordered_map<std::string, std::vector<size_t>> groups;
 
   std::optional<size_t> index(const std::string& step) const;
-  // The step, or all that a step with foreach stands for; empty when there is none of this name.
+  // The step, or all that it stands for; empty when there is none of this name.
   std::vector<size_t> instances(const std::string& step) const;
   std::vector<std::string> step_names() const;  // in their order
   // What one can call the steps: a step with foreach goes by its own name.

@@ -42,9 +42,11 @@ Plan part_of(const Plan& plan, const Marks& kept) {
     for (size_t& need : step.needs) need = position[need];
     for (size_t& need : step.tolerated) need = position[need];
     part.positions.emplace(step.name, part.steps.size());
-    if (!step.group.empty()) part.groups[step.group].push_back(part.steps.size());
     part.steps.push_back(std::move(step));
   }
+  for (const auto& [name, steps] : plan.groups)
+    for (size_t step : steps)
+      if (kept[step]) part.groups[name].push_back(position[step]);
   return part;
 }
 

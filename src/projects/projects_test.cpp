@@ -81,6 +81,8 @@ TEST_F(ProjectsTest, AGitProjectIsFetchedAtAVersion) {
   const std::string repository = make_repository();
   EXPECT_EQ(name_of(fetch(repository, "v1").value()), "one");
   EXPECT_EQ(name_of(fetch("file://" + repository, "main").value()), "two");
+  EXPECT_EQ(fetch(repository, "main")->branch, "main");
+  EXPECT_EQ(fetch(repository, "v1")->branch, "");
   const std::string first = shell("git -C " + repository + " rev-parse v1");
   auto source = fetch(repository, first).value();
   EXPECT_EQ(source.commit, first);

@@ -79,6 +79,7 @@ class GitCheckout {
     if (!fs::exists(checkout / ".git", ignored)) TRY(check_out(commit, checkout));
     Source source{.folder = checkout,
                   .commit = commit,
+                  .branch = is_branch() ? version_ : "",
                   .in_use = TRY(open_file(folder_ / (commit + ".use"), O_RDWR | O_CREAT))};
     if (flock(source.in_use.get(), LOCK_EX | LOCK_NB) == 0) TRY(clean(checkout));
     flock(source.in_use.get(), LOCK_SH);
@@ -97,6 +98,17 @@ class GitCheckout {
                            std::chrono::seconds(30));
     if (!run || !run->exit.ok()) return std::nullopt;
     return std::string(trim(run->output));
+  }
+
+  bool is_branch() const {
+    static const std::regex kHash("[0-9a-f]{7,40}");
+    if (version_.empty() || std::regex_match(version_, kHash)) return false;
+    std::vector<std::string> argv = {"env"};
+    for (const auto& [name, value] : kGitVariables) argv.push_back(name + "=" + value);
+    argv.insert(argv.end(),
+                {"git", "ls-remote", "--exit-code", "--heads", "--", remote_, "refs/heads/" + version_});
+    auto run = run_command(argv, std::chrono::seconds(30));
+    return run && run->exit.ok();
   }
 
   // A full hash that is here needs no network. Servers may refuse to give a single commit by a hash, or a

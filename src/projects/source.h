@@ -14,6 +14,7 @@ struct Source {
   fs::path folder;     // on this machine
   std::string uri;     // as given, with "#subdir"; "" for a folder that is used in place
   std::string commit;  // of git; else ""
+  std::string branch;  // the version, when it is the name of one
   Fd in_use;           // while it is open, nobody else cleans the checkout
 };
 
