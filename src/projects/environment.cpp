@@ -267,10 +267,10 @@ std::string image_name(const std::string& project, const std::string& version) {
   return version.empty() ? name : name + ":" + version;
 }
 
-// What decides what a command does in it, beside the image.
+// Arguments decide what a command does, too. They may hold what nobody is to see.
 std::string container_id(const Container& container) {
-  return container.arguments.empty() ? container.image
-                                     : fmt::format("{} {}", container.image, join(container.arguments, " "));
+  if (container.arguments.empty()) return container.image;
+  return fmt::format("{} {}", container.image, sha256_hex(join(container.arguments, "\n")).substr(0, 16));
 }
 
 Result<Environment> environment_of(const config::Project& project, Manager wanted,
