@@ -112,7 +112,7 @@ Result<std::vector<FileInfo>> S3Repository::list(std::string_view folder) const 
       }
     for (const std::string& inner : page.prefixes)
       if (inner.size() > prefix.size() + 1)
-        files.push_back({inner.substr(prefix.size(), inner.size() - prefix.size() - 1), true, 0, ""});
+        files.push_back({inner.substr(prefix.size(), inner.size() - prefix.size() - 1), true, 0});
     next = page.next;
   } while (!next.empty());
   std::sort(files.begin(), files.end(), [](const FileInfo& a, const FileInfo& b) { return a.name < b.name; });
