@@ -113,6 +113,18 @@ class SearchRuns(ConformanceTest):
                 else:
                     self.assertEqual(self.found(text), names)
 
+    def test_lowest_and_highest_values(self):
+        for text, order, names in (("min(metrics.acc) > 0.6", [], "cb"),
+                                   ("MAX(metrics.acc) < 0.8 AND last(metrics.acc) IS NOT NULL", [], "ca"),
+                                   ("min(metrics.acc) IS NULL", [], "d"),
+                                   ("", ["max(metrics.acc) DESC"], "bcad")):
+            with self.subTest(filter=text, order=order):
+                if self.on_mlflow("`min(metrics.m)`, `max(metrics.m)`, `last(metrics.m)` in filters and `order_by` of runs"):
+                    body = {"experiment_ids": [self.experiment], "filter": text, "order_by": order}
+                    self.refused(400, INVALID, None, "POST", "runs/search", body)
+                else:
+                    self.assertEqual(self.found(text, order_by=order), names)
+
     def test_filters_that_are_none(self):
         for text in ("params.lr > '0.05'", "metrics.acc = 'x'", "metrics.acc > abc", "params.lr = 5", "params.lr = abc",
                      "foo.bar = 'x'", "lifecycle_stage = 'active'", "status > 'A'", "metrics.acc LIKE '5'", "metrics", "= 5",
