@@ -191,6 +191,29 @@ class Recorded(Case):
         self.assertEqual({run.info.status for run in runs}, {"FINISHED"})
         self.assertFalse([run for run in runs if "tidemill.pushed_from" in run.data.tags])
 
+    def test_a_run_within_a_step_is_its_child_there(self):
+        (self.folder / "inner").mkdir()
+        (self.folder / "inner" / "MLproject").write_text("entry_points: {main: {command: 'true'}}\n")
+        self.write(pipeline_yaml="name: outer\nsteps:\n  call: {command: 'tidemill run ../inner'}\n")
+        server = self.tidemill_server()
+        done = self.tidemill(server.url, "run", self.pipeline)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        runs = self.runs(self.client(server.url), "outer")
+        step = [run for run in runs if run.info.run_name == "call"][0]
+        (inner,) = [run for run in runs if run.data.tags.get("mlflow.parentRunId") == step.info.run_id]
+        self.assertEqual(inner.info.status, "FINISHED")
+
+    def test_an_experiments_id_is_one_of_the_server(self):
+        self.write(pipeline_yaml="name: p\nsteps:\n  a: {command: 'true'}\n")
+        server = self.tidemill_server()
+        client = self.client(server.url)
+        for name in "one", "two", "three":
+            last = client.create_experiment(name)
+        environment = self.environment(server.url) | {"MLFLOW_EXPERIMENT_ID": last}
+        done = subprocess.run([TIDEMILL, "run", self.pipeline], env=environment, capture_output=True, text=True)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertEqual(len(self.runs(client, "three")), 2)
+
     def test_a_project_alone(self):
         self.write(MLproject="entry_points: {main: {command: 'exit 3'}}\n")
         server = self.tidemill_server()

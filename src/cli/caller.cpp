@@ -3,6 +3,7 @@
 #include <cstdlib>
 
 #include "base/log.h"
+#include "exchange/mlflow_json.h"
 
 namespace tidemill::cli {
 namespace {
@@ -12,6 +13,12 @@ constexpr const char* kStepRun = "TIDEMILL_RUN_ID";
 std::string variable(const char* name) {
   const char* value = std::getenv(name);
   return value != nullptr ? value : "";
+}
+
+Result<tracking::Experiment> experiment_there(const exchange::ServerAddress& server, const std::string& id) {
+  auto api = TRY(exchange::MlflowApi::connect(server));
+  Json reply = TRY(api.get("experiments/get", {{"experiment_id", id}}));
+  return exchange::experiment_from(reply.value("experiment", Json::object()));
 }
 
 }  // namespace
@@ -29,12 +36,13 @@ Result<std::string> calling_run(tracking::Store& store, bool has_tracking_server
   return "";
 }
 
-Result<std::string> experiment_of(tracking::Store& store, const RunOptions& options) {
+Result<std::string> experiment_of(tracking::Store& store, const RunOptions& options,
+                                  const std::optional<exchange::ServerAddress>& tracking_server) {
   if (!options.experiment.empty()) return options.experiment;
   std::string id = options.experiment_id;
   if (id.empty()) id = variable("MLFLOW_EXPERIMENT_ID");
   if (id.empty()) return variable("MLFLOW_EXPERIMENT_NAME");
-  auto experiment = TRY(store.experiment(id));
+  auto experiment = TRY(tracking_server ? experiment_there(*tracking_server, id) : store.experiment(id));
   if (experiment.lifecycle != tracking::Lifecycle::kActive)
     return fail(Code::kInvalid, "experiment {} ('{}') is deleted", id, experiment.name);
   return experiment.name;

@@ -2,10 +2,12 @@
 #pragma once
 
 #include <map>
+#include <optional>
 #include <string>
 
 #include "cli/commands.h"
 #include "cli/run_options.h"
+#include "exchange/mlflow_api.h"
 
 namespace tidemill::cli {
 
@@ -17,8 +19,10 @@ inline constexpr const char* kEndpointVariable = "TIDEMILL_ENDPOINT";
 Result<std::string> calling_run(tracking::Store& store, bool has_tracking_server);
 
 // The name of the experiment that is asked for: by the options, MLFLOW_EXPERIMENT_ID, or
-// MLFLOW_EXPERIMENT_NAME; "" when nothing is. kNotFound: there is no such id; kInvalid: it is deleted.
-Result<std::string> experiment_of(tracking::Store& store, const RunOptions& options);
+// MLFLOW_EXPERIMENT_NAME; "" when nothing is. With a tracking server an id is one there. kNotFound: there is
+// no such id; kInvalid: it is deleted.
+Result<std::string> experiment_of(tracking::Store& store, const RunOptions& options,
+                                  const std::optional<exchange::ServerAddress>& tracking_server);
 
 // What every step is told, so that it can call this program for the same store.
 Result<std::map<std::string, std::string>> variables_for_steps(const Context& context);

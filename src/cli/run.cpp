@@ -337,7 +337,7 @@ Result<std::optional<int>> run_unchanged(const Context& context, RunOptions& opt
   if (!engine::has_footing(how)) return std::nullopt;
   auto store = context.open_store();
   if (!store) return std::nullopt;
-  options.experiment = TRY(experiment_of(*store, options));
+  options.experiment = TRY(experiment_of(*store, options, std::nullopt));
   describe_start(options, how);
   how.experiment = options.experiment;
   how.parent_run = TRY(calling_run(*store, false));
@@ -376,7 +376,7 @@ Result<int> run(const Context& context, RunOptions& options, const std::optional
   auto store = TRY(context.open_store(Create::yes));
   how.tracking_server = TRY(tracking_server(context, store, options.tracking_uri));
   if (!earlier) {
-    options.experiment = TRY(experiment_of(store, options));
+    options.experiment = TRY(experiment_of(store, options, how.tracking_server));
     how.parent_run = TRY(calling_run(store, how.tracking_server.has_value()));
   }
   describe_start(options, how);
