@@ -2,6 +2,7 @@
 
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <sys/epoll.h>
 #include <sys/sendfile.h>
 #include <sys/socket.h>
@@ -23,7 +24,9 @@ using std::chrono::milliseconds;
 
 constexpr size_t kReceiveBytes = 256 << 10;
 constexpr size_t kSpliceBytes = 1 << 20;
-constexpr size_t kKeptBytes = 16 << 10;  // of buffer, while a connection is idle
+constexpr uint64_t kMostAtOnce = 16 << 20;  // of an upload
+constexpr size_t kSlowBytes = 16 << 10;     // a sender whose pieces are smaller is not waited for
+constexpr size_t kKeptBytes = 16 << 10;     // of buffer, while a connection is idle
 // After an early refusal the rest of the request is read and dropped up to here: a client that is still
 // sending would otherwise see a reset instead of the answer.
 constexpr uint64_t kLingerBytes = 256u << 20;
@@ -48,6 +51,12 @@ void append_field(std::string& head, std::string_view name, std::string_view val
   head.append(name).append(": ");
   for (char c : value) head += c == '\r' || c == '\n' || c == '\0' ? ' ' : c;
   head += "\r\n";
+}
+
+// Within a millisecond.
+bool comes_soon(int socket) {
+  pollfd entry{socket, POLLIN | POLLRDHUP, 0};
+  return ::poll(&entry, 1, 1) > 0;
 }
 
 bool has_body(int status) { return status >= 200 && status != 204 && status != 304; }
@@ -209,16 +218,25 @@ HttpConnection::Next HttpConnection::receive_into_file() {
     case EINTR:
       return Next::kContinue;
     case EAGAIN:
+      // Handing over to the next free thread takes longer than a fast sender's next piece.
+      if (filed_at_once_ > 0 && comes_soon(socket_.get())) return Next::kContinue;
+      filed_at_once_ = 0;
       return wait_for(Interest::kRead);
     default:
       return Next::kClosed;
   }
   if (moved.bytes == 0) return on_end_of_input();
   set_deadline(shared_->options.read_timeout);
-  // Others come first, before the next piece: the few threads that read from the network serve everybody.
-  if (reader_.filed(moved.bytes) != RequestReader::Step::kDone) return wait_for(Interest::kRead);
-  phase_ = Phase::kHandling;
-  return Next::kContinue;
+  if (reader_.filed(moved.bytes) == RequestReader::Step::kDone) {
+    phase_ = Phase::kHandling;
+    return Next::kContinue;
+  }
+  // Now and then others come first: the few threads that read from the network serve everybody.
+  bool is_slow = moved.bytes < kSlowBytes;
+  filed_at_once_ = is_slow ? 0 : filed_at_once_ + moved.bytes;
+  if (filed_at_once_ < kMostAtOnce) return Next::kContinue;
+  filed_at_once_ = 0;
+  return wait_for(Interest::kRead);
 }
 
 HttpConnection::Next HttpConnection::decrypt() {

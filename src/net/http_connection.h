@@ -107,6 +107,7 @@ class HttpConnection : public std::enable_shared_from_this<HttpConnection> {
   size_t consumed_ = 0;   // of pending_
   bool starved_ = false;  // what is left in pending_ is of no use without more
   bool in_body_ = false;
+  uint64_t filed_at_once_ = 0;  // bytes of a body that others have had to wait for
   bool keep_alive_ = true;
   bool head_only_ = false;
   fs::path body_file_;
