@@ -15,17 +15,20 @@ std::string model_reply(const tracking::LoggedModel& model) {
 }
 
 Result<tracking::DatasetFilter> dataset_of(const Params& params) {
-  return tracking::DatasetFilter{.name = TRY(params.text("dataset_name")),
-                                 .digest = TRY(params.text("dataset_digest"))};
+  tracking::DatasetFilter filter;
+  filter.name = TRY(params.text("dataset_name"));
+  filter.digest = TRY(params.text("dataset_digest"));
+  return filter;
 }
 
 Result<tracking::DatasetInput> input_of(const Params& params) {
   Params dataset = TRY(params.object("dataset"));
-  tracking::DatasetInput input{.dataset = {.name = TRY(dataset.required_text("name")),
-                                           .digest = TRY(dataset.required_text("digest")),
-                                           .source_type = TRY(dataset.required_text("source_type")),
-                                           .source = TRY(dataset.required_text("source"))},
-                               .tags = TRY(params.pairs("tags"))};
+  tracking::DatasetInput input;
+  input.dataset.name = TRY(dataset.required_text("name"));
+  input.dataset.digest = TRY(dataset.required_text("digest"));
+  input.dataset.source_type = TRY(dataset.required_text("source_type"));
+  input.dataset.source = TRY(dataset.required_text("source"));
+  input.tags = TRY(params.pairs("tags"));
   if (std::string schema = TRY(dataset.text("schema")); !schema.empty()) input.dataset.schema = schema;
   if (std::string profile = TRY(dataset.text("profile")); !profile.empty()) input.dataset.profile = profile;
   return input;
@@ -84,10 +87,12 @@ Result<std::string> search_logged_models(Service& service, const Params& params)
   for (const Params& dataset : TRY(params.objects("datasets")))
     search.datasets.push_back(TRY(dataset_of(dataset)));
   search.max_results = TRY(params.integer("max_results")).value_or(0);
-  for (const Params& order : TRY(params.objects("order_by")))
-    search.order_by.push_back({.field = TRY(order.text("field_name")),
-                               .ascending = TRY(order.boolean("ascending")).value_or(true),
-                               .dataset = TRY(dataset_of(order))});
+  for (const Params& order : TRY(params.objects("order_by"))) {
+    auto& by = search.order_by.emplace_back();
+    by.field = TRY(order.text("field_name"));
+    by.ascending = TRY(order.boolean("ascending")).value_or(true);
+    by.dataset = TRY(dataset_of(order));
+  }
   search.page_token = TRY(params.text("page_token"));
   auto page = TRY(tracking::LoggedModels(service.store).search(search));
   JsonWriter json;
@@ -134,8 +139,11 @@ Result<std::string> log_inputs(Service& service, const Params& params) {
 Result<std::string> log_outputs(Service& service, const Params& params) {
   std::string run_id = TRY(params.required_text("run_id"));
   std::vector<tracking::ModelOutput> models;
-  for (const Params& model : TRY(params.objects("models")))
-    models.push_back({TRY(model.required_text("model_id")), TRY(model.integer("step")).value_or(0)});
+  for (const Params& model : TRY(params.objects("models"))) {
+    auto& output = models.emplace_back();
+    output.model_id = TRY(model.required_text("model_id"));
+    output.step = TRY(model.integer("step")).value_or(0);
+  }
   TRY(tracking::Lineage(service.store).log_outputs(run_id, models));
   return "{}";
 }

@@ -48,9 +48,10 @@ Result<std::string> create_model_version(Service& service, const Params& params)
   create.tags = TRY(params.pairs("tags"));
   create.run_link = TRY(params.text("run_link"));
   create.description = TRY(params.text("description"));
-  SourceRequest request{.source = TRY(params.required_text("source")),
-                        .run_id = TRY(optional_text(params, "run_id")),
-                        .model_id = TRY(optional_text(params, "model_id"))};
+  SourceRequest request;
+  request.source = TRY(params.required_text("source"));
+  request.run_id = TRY(optional_text(params, "run_id"));
+  request.model_id = TRY(optional_text(params, "model_id"));
   ModelSource source{.source = request.source,
                      .storage_location = request.source,
                      .run_id = request.run_id.value_or(""),

@@ -35,9 +35,10 @@ Result<tracking::SearchRegistry> registry_search(const Params& params, int64_t d
 }
 
 Result<std::string> create_registered_model(Service& service, const Params& params) {
-  tracking::CreateModel create{.name = TRY(params.required_text("name")),
-                               .description = TRY(params.text("description")),
-                               .tags = TRY(params.pairs("tags"))};
+  tracking::CreateModel create;
+  create.name = TRY(params.required_text("name"));
+  create.description = TRY(params.text("description"));
+  create.tags = TRY(params.pairs("tags"));
   auto model = TRY(Registry(service.store).create_model(create));
   TRY(grant_to_creator(service, params, auth::Kind::kModel, model.name));
   return model_reply(model);

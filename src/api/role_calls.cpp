@@ -69,8 +69,9 @@ void write(JsonWriter& json, const Role& role) {
 }
 
 Result<Thing> read_thing(const Params& params, std::string_view key) {
-  Thing thing{.kind = TRY(auth::parse_kind(TRY(params.required_text("resource_type")))),
-              .pattern = TRY(params.required_text(key))};
+  Thing thing;
+  thing.kind = TRY(auth::parse_kind(TRY(params.required_text("resource_type"))));
+  thing.pattern = TRY(params.required_text(key));
   if (thing.pattern == "*") {
     thing.pattern.clear();
   } else if (thing.kind == auth::Kind::kExperiment) {

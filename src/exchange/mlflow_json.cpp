@@ -105,8 +105,9 @@ Result<tracking::Run> run_from(const Json& json) {
   for (const Json& metric : member(data, "metrics")) run.metrics.push_back(TRY(metric_from(metric)));
   for (const Json& input : member(member(json, "inputs"), "dataset_inputs")) {
     const Json& dataset = member(input, "dataset");
-    run.datasets.push_back({.dataset = {.name = TRY(needed(dataset, "name")),
-                                        .digest = TRY(needed(dataset, "digest")),
+    std::string name = TRY(needed(dataset, "name")), digest = TRY(needed(dataset, "digest"));
+    run.datasets.push_back({.dataset = {.name = std::move(name),
+                                        .digest = std::move(digest),
                                         .source_type = text(dataset, "source_type"),
                                         .source = text(dataset, "source"),
                                         .schema = optional_text(dataset, "schema"),

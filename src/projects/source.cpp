@@ -77,10 +77,11 @@ class GitCheckout {
     const std::string commit = TRY(fetched_commit());
     const fs::path checkout = folder_ / commit;
     if (!fs::exists(checkout / ".git", ignored)) TRY(check_out(commit, checkout));
+    Fd in_use = TRY(open_file(folder_ / (commit + ".use"), O_RDWR | O_CREAT));
     Source source{.folder = checkout,
                   .commit = commit,
                   .branch = is_branch() ? version_ : "",
-                  .in_use = TRY(open_file(folder_ / (commit + ".use"), O_RDWR | O_CREAT))};
+                  .in_use = std::move(in_use)};
     if (flock(source.in_use.get(), LOCK_EX | LOCK_NB) == 0) TRY(clean(checkout));
     flock(source.in_use.get(), LOCK_SH);
     return source;

@@ -135,7 +135,7 @@ Result<> load_run_data(Reader& reader, std::vector<RowOf> runs) {
 }
 
 Result<std::vector<Run>> RunRows::load(Store::State& state, Reader& reader) {
-  constexpr size_t kMany = 200;
+  constexpr size_t kMany = 64;
   std::vector<RowOf> first, second;
   const size_t alone = runs_.size() < kMany ? runs_.size() : runs_.size() / 2;
   for (size_t i = 0; i < runs_.size(); ++i) (i < alone ? first : second).push_back({rows_[i], &runs_[i]});

@@ -246,9 +246,10 @@ Result<Run> Store::make_run(const CreateRun& create) {
   for (size_t i = 0; i < create.tags.size(); ++i)
     TRY(check_tag_key(create.tags[i].first, fmt::format("tags[{}]", i)));
   std::string name = TRY(name_of_new_run(create));
+  int64_t experiment = TRY(parse_experiment_id(create.experiment_id));
   Run run{.info = {.id = new_run_id(),
                    .name = name,
-                   .experiment_id = std::to_string(TRY(parse_experiment_id(create.experiment_id))),
+                   .experiment_id = std::to_string(experiment),
                    .user = create.user,
                    .status = RunStatus::kRunning,
                    .start_time = create.start_time == 0 ? now_ms() : create.start_time,
