@@ -1,16 +1,24 @@
 #include "engine/engine.h"
 
+#include <malloc.h>
+
 #include "engine/execution.h"
 
 namespace tidemill::engine {
 
+// Each step's process begins as a copy of this one's page tables: what reading the pipeline took goes back
+// first.
+static void give_free_memory_back() { malloc_trim(0); }
+
 Result<Outcome> execute(const pipeline::Plan& plan, tracking::Store& store, const Options& options,
                         const Listener& listener) {
+  give_free_memory_back();
   return Execution(plan, store, options, listener, Shape::kPipeline).run("");
 }
 
 Result<Outcome> resume(const std::string& run_id, const pipeline::Plan& plan, tracking::Store& store,
                        const Options& options, const Listener& listener) {
+  give_free_memory_back();
   return Execution(plan, store, options, listener, Shape::kPipeline).run(run_id);
 }
 
