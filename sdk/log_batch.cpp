@@ -1,9 +1,9 @@
 #include "log_batch.h"
 
 #include <algorithm>
-#include <cmath>
-#include <limits>
 #include <unordered_map>
+
+#include "base/json_numbers.h"
 
 namespace tidemill::sdk {
 namespace {
@@ -48,20 +48,6 @@ void split_list(const std::vector<T>& list, std::vector<T>& first, std::vector<T
   auto middle = list.begin() + static_cast<ptrdiff_t>(list.size() / 2);
   first.assign(list.begin(), middle);
   second.assign(middle, list.end());
-}
-
-Json number(double value) {
-  if (std::isnan(value)) return "NaN";
-  if (std::isinf(value)) return value > 0 ? "Infinity" : "-Infinity";
-  return value;
-}
-
-double number_from(const Json& value) {
-  if (value.is_number()) return value.get<double>();
-  const auto& text = value.get_ref<const std::string&>();
-  constexpr double kInfinity = std::numeric_limits<double>::infinity();
-  if (text == "NaN") return std::numeric_limits<double>::quiet_NaN();
-  return text == "-Infinity" ? -kInfinity : kInfinity;
 }
 
 std::vector<KeyValue> pairs_from(const Json& list) {
@@ -112,7 +98,7 @@ Json pairs_to_json(const std::vector<KeyValue>& items) {
 
 Json to_json(const QueuedMetric& metric) {
   return {{"key", metric.key},
-          {"value", number(metric.value)},
+          {"value", json_of_real(metric.value)},
           {"timestamp", metric.timestamp},
           {"step", metric.step}};
 }
@@ -130,9 +116,13 @@ Json to_json(const LogBatch& batch) {
 Result<LogBatch> batch_from_json(const Json& json) {
   try {
     LogBatch batch;
-    for (const Json& item : json.at("metrics"))
-      batch.metrics.push_back({item.at("key"), number_from(item.at("value")),
-                               item.at("timestamp").get<int64_t>(), item.at("step").get<int64_t>()});
+    for (const Json& item : json.at("metrics")) {
+      auto value = json_real(item.at("value"));
+      if (!value)
+        return fail(Code::kInvalid, "not a batch of a run's log: a value is {}", dump_json(item.at("value")));
+      batch.metrics.push_back(
+          {item.at("key"), *value, item.at("timestamp").get<int64_t>(), item.at("step").get<int64_t>()});
+    }
     batch.params = pairs_from(json.at("params"));
     batch.tags = pairs_from(json.at("tags"));
     if (auto end = json.find("end"); end != json.end())

@@ -2,9 +2,8 @@
 
 #include <algorithm>
 #include <array>
-#include <charconv>
-#include <limits>
 
+#include "base/json_numbers.h"
 #include "base/result.h"
 
 namespace tidemill::sdk {
@@ -17,26 +16,8 @@ constexpr std::array<std::pair<RunStatus, std::string_view>, 5> kStatuses{
      {RunStatus::kFailed, "FAILED"},
      {RunStatus::kKilled, "KILLED"}}};
 
-// Numbers of 64 bits also come as strings.
 std::optional<int64_t> integer(const Json& object, std::string_view key) {
-  const Json& value = member(object, key);
-  if (value.is_number_integer()) return value.get<int64_t>();
-  if (!value.is_string()) return std::nullopt;
-  const auto& text = value.get_ref<const std::string&>();
-  int64_t number = 0;
-  auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
-  return error == std::errc() && end == text.data() + text.size() ? std::optional(number) : std::nullopt;
-}
-
-std::optional<double> real(const Json& value) {
-  if (value.is_number()) return value.get<double>();
-  if (!value.is_string()) return std::nullopt;
-  const auto& text = value.get_ref<const std::string&>();
-  constexpr double kInfinity = std::numeric_limits<double>::infinity();
-  if (text == "NaN") return std::numeric_limits<double>::quiet_NaN();
-  if (text == "Infinity") return kInfinity;
-  if (text == "-Infinity") return -kInfinity;
-  return std::nullopt;
+  return json_integer(member(object, key));
 }
 
 tidemill::Result<std::string> needed(const Json& object, std::string_view key) {
@@ -85,7 +66,7 @@ tidemill::Result<Experiment> experiment_from(const Json& json) {
 }
 
 tidemill::Result<Metric> metric_from(const Json& json) {
-  auto value = real(member(json, "value"));
+  auto value = json_real(member(json, "value"));
   if (!value) return fail(Code::kInternal, "the server's reply has a metric without a value");
   Metric metric;
   metric.key = TRY(needed(json, "key"));

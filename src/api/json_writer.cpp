@@ -4,7 +4,7 @@
 #include <charconv>
 #include <cmath>
 
-#include "base/json.h"
+#include "base/json_numbers.h"
 #include "base/text.h"
 
 namespace tidemill::api {
@@ -81,8 +81,7 @@ JsonWriter& JsonWriter::null() {
 }
 
 JsonWriter& JsonWriter::number(double value) {
-  if (std::isnan(value)) return text("NaN");
-  if (std::isinf(value)) return text(value > 0 ? "Infinity" : "-Infinity");
+  if (!std::isfinite(value)) return text(word_of_real(value));
   separate();
   std::array<char, 64> digits;
   char* end = fmt::format_to(digits.data(), "{}", value);

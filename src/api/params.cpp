@@ -1,9 +1,8 @@
 #include "api/params.h"
 
 #include <charconv>
-#include <cmath>
-#include <limits>
 
+#include "base/json_numbers.h"
 #include "base/text.h"
 
 namespace tidemill::api {
@@ -37,24 +36,12 @@ std::optional<Number> parse_whole(std::string_view text) {
   return value;
 }
 
-std::optional<int64_t> integer_of(const Json& value) {
-  if (value.is_number_unsigned() && value.get<uint64_t>() > uint64_t{INT64_MAX}) return std::nullopt;
-  if (value.is_number_integer()) return value.get<int64_t>();
-  if (value.is_string()) return parse_whole<int64_t>(value.get_ref<const std::string&>());
-  if (!value.is_number_float()) return std::nullopt;
-  double number = value.get<double>();
-  bool fits = std::floor(number) == number && std::abs(number) < 9.2e18;
-  return fits ? std::optional<int64_t>(static_cast<int64_t>(number)) : std::nullopt;
-}
-
 std::optional<double> number_of(const Json& value) {
   if (value.is_number()) return value.get<double>();
   if (!value.is_string()) return std::nullopt;
   const auto& text = value.get_ref<const std::string&>();
-  if (text == "NaN") return std::numeric_limits<double>::quiet_NaN();
-  if (text == "Infinity") return std::numeric_limits<double>::infinity();
-  if (text == "-Infinity") return -std::numeric_limits<double>::infinity();
-  return parse_whole<double>(text);
+  auto word = real_of_word(text);
+  return word ? word : parse_whole<double>(text);
 }
 
 // An empty body, or one that is not JSON, counts as {} for MLflow. A string that holds JSON comes from old
@@ -133,7 +120,7 @@ Result<std::optional<int64_t>> Params::integer(std::string_view key) const {
     value = member(key);
   }
   if (!value) return std::nullopt;
-  std::optional<int64_t> number = integer_of(*value);
+  std::optional<int64_t> number = json_integer(*value);
   if (!number) return wrong_type(key, *value);
   return number;
 }

@@ -1,12 +1,15 @@
 #include <gmock/gmock.h>
 
+#include <cmath>
 #include <fstream>
+#include <limits>
 
 #include "base/base64.h"
 #include "base/files.h"
 #include "base/hash.h"
 #include "base/id.h"
 #include "base/json.h"
+#include "base/json_numbers.h"
 #include "base/text.h"
 #include "base/time.h"
 
@@ -146,6 +149,22 @@ TEST(Files, PathInsideRefusesEveryWayOut) {
     EXPECT_FALSE(path_inside(root, bad)) << bad;
   EXPECT_FALSE(path_inside(root, std::string_view("a\0b", 3)));
   EXPECT_EQ(path_inside(root, "sub/new.txt").value(), root / "sub/new.txt");
+}
+
+TEST(JsonNumbers, integers_come_as_strings_too_and_must_be_whole) {
+  EXPECT_EQ(json_integer(Json("9223372036854775807")), INT64_MAX);
+  EXPECT_EQ(json_integer(Json(17.0)), 17);
+  for (const Json& bad :
+       {Json(17.5), Json(1e300), Json(uint64_t{1} << 63), Json("17x"), Json(""), Json(true), Json()})
+    EXPECT_FALSE(json_integer(bad)) << bad;
+}
+
+TEST(JsonNumbers, what_json_has_no_word_for_is_a_string_and_comes_back) {
+  constexpr double kInfinity = std::numeric_limits<double>::infinity();
+  EXPECT_EQ(json_of_real(-kInfinity), "-Infinity");
+  EXPECT_TRUE(std::isnan(json_real(json_of_real(std::nan(""))).value()));
+  for (double value : {kInfinity, -kInfinity, 0.1}) EXPECT_EQ(json_real(json_of_real(value)), value);
+  for (const Json& bad : {Json("nan"), Json("0.1"), Json(), Json(true)}) EXPECT_FALSE(json_real(bad)) << bad;
 }
 
 }  // namespace

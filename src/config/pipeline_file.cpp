@@ -124,7 +124,8 @@ class StepReader {
     }
     if (project == nullptr)
       return problems_.keep(fail_at(
-          entry.place, "step '{}' needs a project, the folder of its MLproject, or a command", entry.key));
+          entry.place, "step '{}' needs a project (the folder of its MLproject), a command or a pipeline",
+          entry.key));
     auto where = problems_.keep(as_text(*project, "project"));
     if (!where) return false;
     std::error_code ignored;

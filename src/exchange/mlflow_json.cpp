@@ -1,8 +1,6 @@
 #include "exchange/mlflow_json.h"
 
-#include <charconv>
-#include <cmath>
-#include <limits>
+#include "base/json_numbers.h"
 
 namespace tidemill::exchange {
 namespace {
@@ -14,28 +12,8 @@ const Json& member(const Json& object, std::string_view key) {
   return found == object.end() ? kNone : *found;
 }
 
-// Numbers of 64 bits also come as strings.
 std::optional<int64_t> integer(const Json& object, std::string_view key) {
-  const Json& value = member(object, key);
-  if (value.is_number_integer()) return value.get<int64_t>();
-  constexpr double kEnd = 0x1p63;
-  if (value.is_number_float() && std::abs(value.get<double>()) < kEnd)
-    return static_cast<int64_t>(value.get<double>());
-  if (!value.is_string()) return std::nullopt;
-  const auto& text = value.get_ref<const std::string&>();
-  int64_t number = 0;
-  auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
-  return error == std::errc() && end == text.data() + text.size() ? std::optional(number) : std::nullopt;
-}
-
-std::optional<double> real(const Json& value) {
-  if (value.is_number()) return value.get<double>();
-  if (!value.is_string()) return std::nullopt;
-  const auto& text = value.get_ref<const std::string&>();
-  if (text == "NaN") return std::numeric_limits<double>::quiet_NaN();
-  if (text == "Infinity") return std::numeric_limits<double>::infinity();
-  if (text == "-Infinity") return -std::numeric_limits<double>::infinity();
-  return std::nullopt;
+  return json_integer(member(object, key));
 }
 
 Result<std::string> needed(const Json& object, std::string_view key) {
@@ -67,6 +45,12 @@ tracking::Lifecycle lifecycle(const Json& object) {
 
 }  // namespace
 
+Json json_of(std::span<const tracking::KeyValue> pairs) {
+  Json list = Json::array();
+  for (const auto& [key, value] : pairs) list.push_back(Json{{"key", key}, {"value", value}});
+  return list;
+}
+
 Result<tracking::Experiment> experiment_from(const Json& json) {
   tracking::Experiment experiment;
   experiment.id = TRY(needed(json, "experiment_id"));
@@ -80,7 +64,7 @@ Result<tracking::Experiment> experiment_from(const Json& json) {
 }
 
 Result<tracking::Metric> metric_from(const Json& json) {
-  std::optional<double> value = real(member(json, "value"));
+  std::optional<double> value = json_real(member(json, "value"));
   if (!value) return fail(Code::kInvalid, "the server's reply has a metric without a value");
   return tracking::Metric{TRY(needed(json, "key")), *value, integer(json, "timestamp").value_or(0),
                           integer(json, "step").value_or(0)};

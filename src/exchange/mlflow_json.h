@@ -2,10 +2,15 @@
 // must be there for the entity to make sense is kInvalid when it is not.
 #pragma once
 
+#include <span>
+
 #include "base/json.h"
 #include "tracking/transfer.h"
 
 namespace tidemill::exchange {
+
+// Parameters and tags as calls carry them.
+Json json_of(std::span<const tracking::KeyValue> pairs);
 
 Result<tracking::Experiment> experiment_from(const Json& json);
 // With the latest point of each metric.

@@ -1,7 +1,9 @@
 #include "exchange/pushed.h"
 
-#include <cmath>
 #include <span>
+
+#include "base/json_numbers.h"
+#include "exchange/mlflow_json.h"
 
 namespace tidemill::exchange {
 namespace {
@@ -10,23 +12,11 @@ using tracking::KeyValue;
 
 constexpr size_t kMostPairs = 100, kMostMetrics = 1000;  // in a batch
 
-Json json_of(std::span<const KeyValue> pairs) {
-  Json list = Json::array();
-  for (const auto& [key, value] : pairs) list.push_back(Json{{"key", key}, {"value", value}});
-  return list;
-}
-
-Json json_of(double value) {
-  if (std::isnan(value)) return "NaN";
-  if (std::isinf(value)) return value > 0 ? "Infinity" : "-Infinity";
-  return value;
-}
-
 Json json_of(std::span<const tracking::Metric> metrics) {
   Json list = Json::array();
   for (const auto& metric : metrics)
     list.push_back(Json{{"key", metric.key},
-                        {"value", json_of(metric.value)},
+                        {"value", json_of_real(metric.value)},
                         {"timestamp", metric.timestamp},
                         {"step", metric.step}});
   return list;

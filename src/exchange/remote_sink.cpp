@@ -1,10 +1,11 @@
 #include "exchange/remote_sink.h"
 
 #include <algorithm>
-#include <cmath>
 
 #include "artifacts/artifact_repository.h"
+#include "base/json_numbers.h"
 #include "base/text.h"
+#include "exchange/mlflow_json.h"
 #include "exchange/pushed.h"
 
 namespace tidemill::exchange {
@@ -16,18 +17,6 @@ using tracking::Transferred;
 
 constexpr std::string_view kFrom = kPushedFromTag;
 constexpr std::string_view kParent = "mlflow.parentRunId";
-
-Json json_of(const std::vector<KeyValue>& pairs) {
-  Json list = Json::array();
-  for (const auto& [key, value] : pairs) list.push_back(Json{{"key", key}, {"value", value}});
-  return list;
-}
-
-Json json_of(double value) {
-  if (std::isnan(value)) return "NaN";
-  if (std::isinf(value)) return value > 0 ? "Infinity" : "-Infinity";
-  return value;
-}
 
 Json first_of(const Json& reply, std::string_view list) {
   auto found = reply.find(list);
@@ -180,7 +169,7 @@ Result<> RemoteSink::log_model_metrics(const tracking::LoggedModel& model, const
     if (run == runs_.end()) continue;
     Json metric{{"run_id", run->second},
                 {"key", point.metric.key},
-                {"value", json_of(point.metric.value)},
+                {"value", json_of_real(point.metric.value)},
                 {"timestamp", point.metric.timestamp},
                 {"step", point.metric.step},
                 {"model_id", id}};
