@@ -301,11 +301,12 @@ template <class T>
 typename Winograd<T>::Space Conv<T>::space_for(const BlockPlan& plan, int batch) {
   if (plan.winograd) return Winograd<T>::space_for(plan, batch);
   if (!plan.tiny) return {};
-  const size_t pairs = (images_at_a_time<T>(plan, batch) + kValuesPerWord<T> - 1) / kValuesPerWord<T>;
+  const int pairs = (images_at_a_time<T>(plan, batch) + kValuesPerWord<T> - 1) / kValuesPerWord<T>;
+  const size_t depth = static_cast<size_t>(panel_steps(pairs)) * kPanelStep;
   const size_t groups = (batch + kTinyConvImages - 1) / kTinyConvImages;
   const size_t widest = std::max(plan.padded_in, plan.padded_out);
-  return {4 * std::max(plan.padded_in * pairs, groups * kTinyConvImages * widest / kValuesPerWord<T>),
-          4 * plan.padded_out * pairs};
+  return {4 * std::max(plan.padded_in * depth, groups * kTinyConvImages * widest / kValuesPerWord<T>),
+          4 * plan.padded_out * depth};
 }
 
 template class Conv<float>;

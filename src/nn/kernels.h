@@ -43,8 +43,15 @@ struct AdamStep {
   static constexpr float kBeta1 = 0.9F, kBeta2 = 0.999F, kEpsilon = 1e-8F;
 };
 
+// The products take panels: a left operand's group of 16 rows as [depth / 16][16 rows][16 words], a right
+// one's group of 32 columns as [depth][32 words], the depth filled up with words of zero to a multiple of 16.
+// (A step of 16 words is what a matrix unit's tiles hold.)
+inline constexpr int kPanelRows = 16, kPanelColumns = 32, kPanelStep = 16;
+// Static, as all that kernels call: the linker must not choose a copy compiled for another processor.
+static constexpr int panel_steps(int words) { return (words + kPanelStep - 1) / kPanelStep; }
+
 // Operands of the backward-weights product of a 3x3 convolution with padding 1: images paired (bf16) or
-// single (f32) in 32-bit elements. x: [in / 8][position][pair][8]; dy: [out / 32][position][pair][32].
+// single (f32) are the depth of panels [in / 16][position] of x and [out / 32][position] of dy.
 struct WeightGrad {
   uint32_t *x = nullptr, *dy = nullptr;
   float* dw = nullptr;
@@ -78,13 +85,12 @@ inline constexpr int kTinyConvImages = 8;
 // convolution is 36 products of matrices, one for each element of the tile: 36 multiplications for an output
 // tile instead of 144.
 //
-// Their operands lie in panels of words (one f32 or two neighbouring bf16): [group][element][depth][lanes], a
-// group being 8 rows of the left or 32 columns of the right operand, elements winograd_part() words apart.
+// Their operands lie in panels [group][element], elements winograd_part() words apart.
 inline constexpr int kWinogradElements = 36;
-// Static, as all that kernels call: the linker must not choose a copy compiled for another processor.
-static constexpr size_t winograd_part(size_t depth, int lanes) {
+// lanes: kPanelRows or kPanelColumns.
+static constexpr size_t winograd_part(int words, int lanes) {
   // 16 more: parts a multiple of 4 KiB apart would share the sets of the cache.
-  return depth * lanes + 16;
+  return static_cast<size_t>(panel_steps(words)) * kPanelStep * lanes + 16;
 }
 
 // Words that hold one value of each tile.
@@ -149,8 +155,7 @@ struct Kernels {
   // 32 output channels (index pair) of one of the four output positions, all images.
   void (*tiny_conv)(const TinyConv<T>&, int pair, int position) = nullptr;
 
-  // 16 channels (index block) as left operand of a product: rows are tiles, depth is channels. Within a part:
-  // [channel / 16][tile][channel % 16].
+  // 16 channels (index block) as left operand of a product: rows are tiles, depth is channels.
   void (*winograd_tiles)(const WinogradTiles<T>&, int block) = nullptr;
   // 16 channels as left operand of the gradient: rows are channels, depth is tiles.
   void (*winograd_grad_x)(const WinogradTiles<T>&, int block) = nullptr;
@@ -165,7 +170,7 @@ struct Kernels {
                            const AdamStep* step) = nullptr;
 };
 
-enum class Isa { kPortable, kAvx512, kAvx512Bf16 };
+enum class Isa { kPortable, kAvx512, kAvx512Bf16, kAmx };
 Isa best_isa();  // of this processor
 
 // The best table at or below isa.

@@ -5,7 +5,9 @@
 namespace tidemill::nn {
 namespace {
 #include "nn/simd_avx512.h"
-// After the lanes it is written over.
+// After the lanes.
+#include "nn/products_lanes.h"
+// After the products.
 #include "nn/kernels_table.h"
 }  // namespace
 

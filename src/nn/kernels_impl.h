@@ -259,31 +259,23 @@ void adam_publish(float* p, float* m, float* v, const float* g, T* fwd, T* bwd, 
 
 template <class T>
 void pack(const WeightGrad& w, const T* source, Operand operand, int block, int first, int count) {
-  const int positions = w.size * w.size;
+  const int positions = w.size * w.size, depth = panel_steps(w.pairs) * kPanelStep;
   const size_t stride = static_cast<size_t>(operand == Operand::kX ? w.in : w.out) * positions;
-  for (int p = 0; p < positions; ++p)
-    for (int k = 0; k < w.pairs; ++k) {
+  for (int p = 0; p < positions; ++p) {
+    const T* from = source + first * stride + (static_cast<size_t>(block) * positions + p) * 16;
+    auto element = [&](int k) {
       const int n = kValuesPerWord<T> * k;
-      const T* a = source + (first + n) * stride + (static_cast<size_t>(block) * positions + p) * 16;
-      const Bits element = load_element(a, n + 1 < count ? a + stride : nullptr);
-      const size_t row = static_cast<size_t>(p) * w.pairs + k;
-      const size_t group = static_cast<size_t>(positions) * w.pairs;
-      if (operand == Operand::kX)
-        store_halves(w.x + (2 * block * group + row) * 8, w.x + ((2 * block + 1) * group + row) * 8, element);
-      else
-        store_bits(w.dy + (block / 2 * group + row) * 32 + (block % 2) * 16, element);
-    }
-}
-
-// 8 input by 32 output channels over `rows` packed elements.
-template <class T>
-inline void accumulate(const uint32_t* a, const uint32_t* d, int rows, Vec (&sum)[16]) {
-  for (int k = 0; k < rows; ++k) {
-    const Bits d0 = load_bits(d + k * 32), d1 = load_bits(d + k * 32 + 16);
-#pragma GCC unroll 8
-    for (int r = 0; r < 8; ++r) {
-      sum[2 * r] = dot<T>(sum[2 * r], a[k * 8 + r], d0);
-      sum[2 * r + 1] = dot<T>(sum[2 * r + 1], a[k * 8 + r], d1);
+      if (k >= w.pairs) return zero_bits();
+      return load_element(from + n * stride, n + 1 < count ? from + (n + 1) * stride : nullptr);
+    };
+    if (operand == Operand::kX) {
+      uint32_t* to = w.x + (static_cast<size_t>(block) * positions + p) * depth * kPanelRows;
+      for (int k = 0; k < depth; ++k) store_bits(to + k * kPanelRows, element(k));
+      turn_words(to, depth / kPanelStep);
+    } else {
+      uint32_t* to =
+          w.dy + (static_cast<size_t>(block / 2) * positions + p) * depth * kPanelColumns + (block % 2) * 16;
+      for (int k = 0; k < depth; ++k) store_bits(to + k * kPanelColumns, element(k));
     }
   }
 }
@@ -291,76 +283,57 @@ inline void accumulate(const uint32_t* a, const uint32_t* d, int rows, Vec (&sum
 inline int first_valid(int tap) { return tap == 0 ? 1 : 0; }
 inline int end_valid(int tap, int size) { return tap == 2 ? size - 1 : size; }
 
+// One tap of 16 input by 32 output channels: sums over the positions that it joins.
 template <class T>
-void weight_grad_tile(const WeightGrad& w, int j, int i, int kh, int kw) {
-  const int positions = w.size * w.size;
-  float* low =
-      w.dw + ((static_cast<size_t>(2 * j) * (w.in / 16) + i / 2) * 9 + kh * 3 + kw) * 256 + (i % 2) * 128;
+void weight_grad_tile(const PanelUnit<T>& unit, const WeightGrad& w, int j, int i, int kh, int kw) {
+  const int positions = w.size * w.size, steps = panel_steps(w.pairs);
+  float* low = w.dw + ((static_cast<size_t>(2 * j) * (w.in / 16) + i) * 9 + kh * 3 + kw) * 256;
   float* high = low + static_cast<size_t>(w.in / 16) * 9 * 256;
-  Vec sum[16];
-#pragma GCC unroll 8
-  for (int r = 0; r < 8; ++r) {
-    sum[2 * r] = w.add ? load(low + r * 16) : set1(0);
-    sum[2 * r + 1] = w.add ? load(high + r * 16) : set1(0);
+  alignas(64) float sums[kSums];
+  for (int r = 0; r < kPanelRows && w.add; ++r) {
+    store(sums + r * kPanelColumns, load(low + r * 16));
+    store(sums + r * kPanelColumns + 16, load(high + r * 16));
   }
   const int from = first_valid(kw), length = end_valid(kw, w.size) - from;
   for (int row = first_valid(kh); row < end_valid(kh, w.size); ++row) {
     const size_t x_at = static_cast<size_t>(i) * positions + (row + kh - 1) * w.size + from + kw - 1;
     const size_t d_at = static_cast<size_t>(j) * positions + row * w.size + from;
-    accumulate<T>(w.x + x_at * w.pairs * 8, w.dy + d_at * w.pairs * 32, w.pairs * length, sum);
+    unit.multiply(w.x + x_at * steps * kPanelStep * kPanelRows,
+                  w.dy + d_at * steps * kPanelStep * kPanelColumns, steps * length, sums,
+                  w.add || row > first_valid(kh));
   }
-#pragma GCC unroll 8
-  for (int r = 0; r < 8; ++r) {
-    store(low + r * 16, sum[2 * r]);
-    store(high + r * 16, sum[2 * r + 1]);
+  for (int r = 0; r < kPanelRows; ++r) {
+    store(low + r * 16, load(sums + r * kPanelColumns));
+    store(high + r * 16, load(sums + r * kPanelColumns + 16));
   }
 }
 
 template <class T>
 void weight_grad(const WeightGrad& w, int out_block) {
-  for (int i = 0; i < w.in / 8; ++i)
+  const PanelUnit<T> unit;
+  for (int i = 0; i < w.in / kPanelRows; ++i)
     for (int kh = 0; kh < 3; ++kh)
-      for (int kw = 0; kw < 3; ++kw) weight_grad_tile<T>(w, out_block, i, kh, kw);
-}
-
-// 8 images by 32 output channels, over the input channels of one block. Neighbouring input channels share a
-// word (bf16).
-template <class T>
-inline void tiny_block(const uint32_t* from, const uint32_t* w0, const uint32_t* w1, Vec (&sum)[16]) {
-  constexpr int kWords = 16 / kValuesPerWord<T>;
-#pragma GCC unroll 16
-  for (int k = 0; k < kWords; ++k) {
-    const Bits b0 = load_bits(w0 + k * 16), b1 = load_bits(w1 + k * 16);
-#pragma GCC unroll 8
-    for (int r = 0; r < kTinyConvImages; ++r) {
-      sum[2 * r] = dot<T>(sum[2 * r], from[r * kWords + k], b0);
-      sum[2 * r + 1] = dot<T>(sum[2 * r + 1], from[r * kWords + k], b1);
-    }
-  }
+      for (int kw = 0; kw < 3; ++kw) weight_grad_tile(unit, w, out_block, i, kh, kw);
 }
 
 template <class T>
 void tiny_conv(const TinyConv<T>& c, int pair, int position) {
+  const TinyUnit<T> unit;
   const int blocks = c.from_channels / 16;
   const T* weights = c.weights + static_cast<size_t>(2 * pair) * c.to_stride * 256;
   for (int first = 0; first < c.batch; first += kTinyConvImages) {
     const T* group = c.from + static_cast<size_t>(first) * c.from_channels * 4;
-    Vec sum[2 * kTinyConvImages];
-    for (Vec& s : sum) s = set1(0);
+    alignas(64) float sums[kTinyConvImages * 32];
     for (int source = 0; source < 4; ++source) {
       const int down = source / 2 - position / 2, right = source % 2 - position % 2;
       const int tap = c.backward ? (1 - down) * 3 + 1 - right : (1 + down) * 3 + 1 + right;
-      for (int block = 0; block < blocks; ++block) {
-        const T* w = weights + (block * c.from_stride + tap) * 256;
-        const T* x = group + (source * blocks + block) * kTinyConvImages * 16;
-        tiny_block<T>(reinterpret_cast<const uint32_t*>(x), reinterpret_cast<const uint32_t*>(w),
-                      reinterpret_cast<const uint32_t*>(w + c.to_stride * 256), sum);
-      }
+      const T* x = group + source * blocks * kTinyConvImages * 16;
+      unit.multiply(x, weights + tap * 256, c.from_stride * 256, c.to_stride * 256, blocks, sums, source > 0);
     }
     for (int r = 0; r < kTinyConvImages && first + r < c.batch; ++r) {
       T* y = c.to + (static_cast<size_t>(first + r) * c.to_channels + 32 * pair) * 4 + position * 16;
-      store(y, sum[2 * r]);
-      store(y + 64, sum[2 * r + 1]);
+      store(y, load(sums + r * 32));
+      store(y + 64, load(sums + r * 32 + 16));
     }
   }
 }

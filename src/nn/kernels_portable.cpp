@@ -3,7 +3,9 @@
 namespace tidemill::nn {
 namespace {
 #include "nn/simd_portable.h"
-// After the lanes it is written over.
+// After the lanes.
+#include "nn/products_lanes.h"
+// After the products.
 #include "nn/kernels_table.h"
 }  // namespace
 

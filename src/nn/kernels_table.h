@@ -1,4 +1,5 @@
-// The kernels of one instruction set and their table. Included inside an unnamed namespace, after the lanes.
+// The kernels of one instruction set and their table. Included inside an unnamed namespace, after the lanes
+// and the products.
 #include "nn/kernels_impl.h"
 #include "nn/winograd_impl.h"
 

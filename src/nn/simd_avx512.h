@@ -46,10 +46,7 @@ inline Bits load_element(const Bf16* first, const Bf16* second) {
   return second ? _mm512_or_si512(low, _mm512_slli_epi32(load_halves(second), 16)) : low;
 }
 inline void store_bits(uint32_t* to, Bits b) { _mm512_storeu_si512(to, b); }
-inline void store_halves(uint32_t* low, uint32_t* high, Bits b) {
-  _mm256_storeu_si256(reinterpret_cast<__m256i*>(low), _mm512_castsi512_si256(b));
-  _mm256_storeu_si256(reinterpret_cast<__m256i*>(high), _mm512_extracti64x4_epi64(b, 1));
-}
+inline Bits zero_bits() { return _mm512_setzero_si512(); }
 inline Bits load_bits(const uint32_t* p) { return _mm512_loadu_si512(p); }
 
 template <class T>
@@ -78,6 +75,17 @@ inline void transpose_lanes(__m512i (&v)[kVectors]) {
     }
 #pragma GCC unroll 16
     for (int i = 0; i < kVectors; ++i) v[i] = next[i];
+  }
+}
+
+inline void turn_words(uint32_t* m, int count) {
+  for (int i = 0; i < count; ++i, m += 256) {
+    __m512i rows[16];
+#pragma GCC unroll 16
+    for (int r = 0; r < 16; ++r) rows[r] = _mm512_loadu_si512(m + r * 16);
+    transpose_lanes<16, 4>(rows);
+#pragma GCC unroll 16
+    for (int r = 0; r < 16; ++r) _mm512_storeu_si512(m + r * 16, rows[r]);
   }
 }
 

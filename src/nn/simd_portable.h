@@ -121,8 +121,16 @@ inline Bits load_element(const Bf16* first, const Bf16* second) {
 inline void store_bits(uint32_t* to, const Bits& b) {
   for (int i = 0; i < 16; ++i) to[i] = b.lane[i];
 }
-inline void store_halves(uint32_t* low, uint32_t* high, const Bits& b) {
-  for (int i = 0; i < 8; ++i) low[i] = b.lane[i], high[i] = b.lane[i + 8];
+inline Bits zero_bits() { return {}; }
+// `count` matrices of 16x16, one behind the other, each to its transpose.
+inline void turn_words(uint32_t* m, int count) {
+  for (int i = 0; i < count; ++i, m += 256)
+    for (int r = 0; r < 16; ++r)
+      for (int c = 0; c < r; ++c) {
+        const uint32_t above = m[c * 16 + r];
+        m[c * 16 + r] = m[r * 16 + c];
+        m[r * 16 + c] = above;
+      }
 }
 inline Bits load_bits(const uint32_t* p) {
   Bits r;

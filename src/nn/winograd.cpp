@@ -15,7 +15,8 @@ int images_of_chunk(const BlockPlan& plan, int batch) {
 
 template <class T>
 size_t weight_words(int from, int to) {
-  return static_cast<size_t>(to / 32) * kWinogradElements * winograd_part(from / kValuesPerWord<T>, 32);
+  return static_cast<size_t>(to / kPanelColumns) * kWinogradElements *
+         winograd_part(from / kValuesPerWord<T>, kPanelColumns);
 }
 
 }  // namespace
@@ -37,11 +38,12 @@ int Winograd<T>::images_at_a_time() const {
 template <class T>
 typename Winograd<T>::Space Winograd<T>::space_for(const BlockPlan& plan, int batch) {
   const size_t tiles = static_cast<size_t>(images_of_chunk(plan, batch)) * tiles_per_image(plan);
-  const size_t words = winograd_words<T>(static_cast<int>(tiles));
-  const size_t widest = std::max(plan.padded_in, plan.padded_out);
-  const size_t rows_of_tiles = (tiles + 7) / 8 * winograd_part(widest / kValuesPerWord<T>, 8);
-  const size_t rows_of_channels = widest / 8 * winograd_part(words, 8);
-  const size_t columns = plan.padded_out / 32 * winograd_part(words, 32);
+  const int words = winograd_words<T>(static_cast<int>(tiles));
+  const int widest = std::max(plan.padded_in, plan.padded_out);
+  const size_t rows_of_tiles =
+      (tiles + kPanelRows - 1) / kPanelRows * winograd_part(widest / kValuesPerWord<T>, kPanelRows);
+  const size_t rows_of_channels = widest / kPanelRows * winograd_part(words, kPanelRows);
+  const size_t columns = plan.padded_out / kPanelColumns * winograd_part(words, kPanelColumns);
   return {kWinogradElements * std::max(rows_of_tiles, rows_of_channels), kWinogradElements * columns};
 }
 

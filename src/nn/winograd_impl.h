@@ -117,14 +117,16 @@ template <class T>
 void winograd_tiles(const WinogradTiles<T>& w, int block) {
   constexpr int kWords = words_per_block<T>();
   const int side = w.size / 4;
-  const size_t part = winograd_part(static_cast<size_t>(w.channels) / kValuesPerWord<T>, 8);
+  const size_t part = winograd_part(w.channels / kValuesPerWord<T>, kPanelRows);
+  const int depth = block * kWords;  // of the first channel
   for (int n = 0; n < w.images; ++n)
     for (int row = 0; row < side; ++row) {
       const int first_tile = (n * side + row) * side;
       transform_tiles(picture_of(w, n, block), w.size, row, [&](int x, int element, const Vec& v) {
         const int tile = first_tile + x;
-        uint32_t* to = w.to + (static_cast<size_t>(tile / 8) * kWinogradElements + element) * part +
-                       (block * 8 + tile % 8) * kWords;
+        uint32_t* to = w.to + (static_cast<size_t>(tile / kPanelRows) * kWinogradElements + element) * part +
+                       (depth / kPanelStep * kPanelRows + tile % kPanelRows) * kPanelStep +
+                       depth % kPanelStep;
         store(reinterpret_cast<T*>(to), v);
       });
     }
@@ -135,8 +137,8 @@ inline int tile_words(const WinogradTiles<T>& w) {
   return winograd_words<T>(w.images * (w.size / 4) * (w.size / 4));
 }
 
-// Words of the gradient's operands: one tile (f32) or two neighbours (bf16) each, the last one filled up with
-// zeros. transform(image, row, emit) gives a row of tiles, put(word, element, bits) takes the words.
+// Words of the gradient's operands: one tile (f32) or two neighbours (bf16) each, filled up with zeros to
+// whole steps. transform(image, row, emit) gives a row of tiles, put(word, element, bits) takes the words.
 template <class T, class Transform, class Put>
 inline void gather_tile_words(const WinogradTiles<T>& w, Transform transform, Put put) {
   constexpr int kTiles = kValuesPerWord<T>;
@@ -158,24 +160,25 @@ inline void gather_tile_words(const WinogradTiles<T>& w, Transform transform, Pu
       });
     }
   if (w.images * side * side % kTiles != 0) put_word(tile_words(w) - 1, nullptr);
+  for (int word = tile_words(w); word < panel_steps(tile_words(w)) * kPanelStep; ++word)
+    for (int e = 0; e < kWinogradElements; ++e) put(word, e, zero_bits());
 }
 
 template <class T>
 void winograd_grad_x(const WinogradTiles<T>& w, int block) {
-  const size_t part = winograd_part(tile_words(w), 8);
-  uint32_t* low = w.to + static_cast<size_t>(2 * block) * kWinogradElements * part;
-  uint32_t* high = low + kWinogradElements * part;
+  const size_t part = winograd_part(tile_words(w), kPanelRows);
+  uint32_t* to = w.to + static_cast<size_t>(block) * kWinogradElements * part;
   gather_tile_words(
       w, [&](int n, int row, auto emit) { transform_tiles(picture_of(w, n, block), w.size, row, emit); },
       [&](int word, int element, const Bits& bits) {
-        const size_t at = element * part + static_cast<size_t>(word) * 8;
-        store_halves(low + at, high + at, bits);
+        store_bits(to + element * part + static_cast<size_t>(word) * kPanelRows, bits);
       });
+  for (int e = 0; e < kWinogradElements; ++e) turn_words(to + e * part, panel_steps(tile_words(w)));
 }
 
 template <class T>
 void winograd_grad_dy(const WinogradTiles<T>& w, int block) {
-  const size_t part = winograd_part(tile_words(w), 32);
+  const size_t part = winograd_part(tile_words(w), kPanelColumns);
   uint32_t* to = w.to + static_cast<size_t>(block / 2) * kWinogradElements * part + (block % 2) * 16;
   // A dy A^T.
   auto transform = [&](int n, int row, auto emit) {
@@ -196,33 +199,8 @@ void winograd_grad_dy(const WinogradTiles<T>& w, int block) {
     }
   };
   gather_tile_words(w, transform, [&](int word, int element, const Bits& bits) {
-    store_bits(to + element * part + static_cast<size_t>(word) * 32, bits);
+    store_bits(to + element * part + static_cast<size_t>(word) * kPanelColumns, bits);
   });
-}
-
-// 8 tiles by 32 output channels over all input channels.
-template <class T>
-inline void accumulate_channels(const uint32_t* a, const uint32_t* b, int blocks, Vec (&sum)[16]) {
-  constexpr int kWords = words_per_block<T>();
-  for (int block = 0; block < blocks; ++block, a += 8 * kWords, b += 32 * kWords) {
-#pragma GCC unroll 16
-    for (int k = 0; k < kWords; ++k) {
-      const Bits b0 = load_bits(b + k * 32), b1 = load_bits(b + k * 32 + 16);
-#pragma GCC unroll 8
-      for (int r = 0; r < 8; ++r) {
-        sum[2 * r] = dot<T>(sum[2 * r], a[r * kWords + k], b0);
-        sum[2 * r + 1] = dot<T>(sum[2 * r + 1], a[r * kWords + k], b1);
-      }
-    }
-  }
-}
-
-// Sums of one element of a tile: 8 rows of 32.
-constexpr int kSums = 8 * 32;
-
-inline void store_sums(float* to, const Vec (&sum)[16]) {
-#pragma GCC unroll 16
-  for (int i = 0; i < 16; ++i) store(to + i * 16, sum[i]);
 }
 
 // One row of products, transformed along it: `to` holds a row of kTo results for each row of the tile.
@@ -254,34 +232,32 @@ inline void store_outputs(const float (&rows)[6][4][kSums], int at, T* y, int si
 template <class T>
 void winograd_product(const WinogradProduct<T>& w, int pair) {
   // Row by row of the tile, a row's weights stay in the second cache for this many groups of tiles.
-  constexpr int kGroups = 8;
+  constexpr int kGroups = 4, kTiles = kGroups * kPanelRows;
+  const PanelUnit<T> unit;
   alignas(64) float rows[kGroups][6][4][kSums];
   alignas(64) float sums[6][kSums];
-  const size_t depth = static_cast<size_t>(w.from_channels) / kValuesPerWord<T>;
-  const size_t left_part = winograd_part(depth, 8), right_part = winograd_part(depth, 32);
+  const int depth = w.from_channels / kValuesPerWord<T>;
+  const size_t left_part = winograd_part(depth, kPanelRows), right_part = winograd_part(depth, kPanelColumns);
   const size_t positions = static_cast<size_t>(w.size) * w.size;
   const int side = w.size / 4, per_image = side * side, tiles = w.images * per_image;
   const uint32_t* weights = w.weights + pair * kWinogradElements * right_part;
-  for (int first = 0; first < tiles; first += 8 * kGroups) {
-    const int groups = tiles - first < 8 * kGroups ? (tiles - first + 7) / 8 : kGroups;
-    const uint32_t* left = w.tiles + static_cast<size_t>(first / 8) * kWinogradElements * left_part;
+  for (int first = 0; first < tiles; first += kTiles) {
+    const int count = tiles - first < kTiles ? tiles - first : kTiles;
+    const uint32_t* left = w.tiles + static_cast<size_t>(first / kPanelRows) * kWinogradElements * left_part;
     for (int i = 0; i < 6; ++i)
-      for (int g = 0; g < groups; ++g) {
-        for (int j = 0; j < 6; ++j) {
-          Vec sum[16];
-          for (Vec& s : sum) s = set1(0);
-          accumulate_channels<T>(left + (g * kWinogradElements + 6 * i + j) * left_part,
-                                 weights + (6 * i + j) * right_part, w.from_channels / 16, sum);
-          store_sums(sums[j], sum);
-        }
+      for (int g = 0; g * kPanelRows < count; ++g) {
+        for (int j = 0; j < 6; ++j)
+          unit.multiply(left + (g * kWinogradElements + 6 * i + j) * left_part,
+                        weights + (6 * i + j) * right_part, panel_steps(depth), sums[j], false);
         transform_sums(sums, rows[g][i], transform_outputs);
       }
-    for (int t = 0; t < 8 * groups && first + t < tiles; ++t) {
+    for (int t = 0; t < count; ++t) {
       const int image = (first + t) / per_image, tile = (first + t) % per_image;
       T* y = w.to + ((static_cast<size_t>(w.first + image) * w.to_channels + 32 * pair) * positions) +
              4 * ((tile / side) * w.size + tile % side) * 16;
-      store_outputs(rows[t / 8], t % 8 * 32, y, w.size);
-      store_outputs(rows[t / 8], t % 8 * 32 + 16, y + positions * 16, w.size);
+      const int at = t % kPanelRows * kPanelColumns;
+      store_outputs(rows[t / kPanelRows], at, y, w.size);
+      store_outputs(rows[t / kPanelRows], at + 16, y + positions * 16, w.size);
     }
   }
 }
@@ -304,26 +280,24 @@ inline void store_taps(const float (&rows)[6][3][kSums], int at, float* dw, bool
 template <class T>
 void winograd_weight_grad(const WinogradGrad& w, int pair) {
   const int depth = winograd_words<T>(w.tiles);
-  const size_t left_part = winograd_part(depth, 8), right_part = winograd_part(depth, 32);
+  const size_t left_part = winograd_part(depth, kPanelRows), right_part = winograd_part(depth, kPanelColumns);
   const uint32_t* dy = w.dy + pair * kWinogradElements * right_part;
   const size_t out_stride = static_cast<size_t>(w.in / 16) * 9 * 256;
+  const PanelUnit<T> unit;
   alignas(64) float rows[6][3][kSums];
   alignas(64) float sums[6][kSums];
-  for (int group = 0; group < w.in / 8; ++group) {
+  for (int group = 0; group < w.in / kPanelRows; ++group) {
     const uint32_t* x = w.x + static_cast<size_t>(group) * kWinogradElements * left_part;
     for (int i = 0; i < 6; ++i) {
-      for (int j = 0; j < 6; ++j) {
-        Vec sum[16];
-        for (Vec& s : sum) s = set1(0);
-        accumulate<T>(x + (6 * i + j) * left_part, dy + (6 * i + j) * right_part, depth, sum);
-        store_sums(sums[j], sum);
-      }
+      for (int j = 0; j < 6; ++j)
+        unit.multiply(x + (6 * i + j) * left_part, dy + (6 * i + j) * right_part, panel_steps(depth), sums[j],
+                      false);
       transform_sums(sums, rows[i], transform_taps);
     }
-    float* dw = w.dw + 2 * pair * out_stride + (group / 2) * 9 * 256 + (group % 2) * 128;
-    for (int r = 0; r < 8; ++r) {
-      store_taps(rows, r * 32, dw + r * 16, w.add);
-      store_taps(rows, r * 32 + 16, dw + out_stride + r * 16, w.add);
+    float* dw = w.dw + 2 * pair * out_stride + static_cast<size_t>(group) * 9 * 256;
+    for (int r = 0; r < kPanelRows; ++r) {
+      store_taps(rows, r * kPanelColumns, dw + r * 16, w.add);
+      store_taps(rows, r * kPanelColumns + 16, dw + out_stride + r * 16, w.add);
     }
   }
 }
@@ -343,8 +317,8 @@ inline void transform_weights(const Vec (&w)[9], Vec (&u)[kWinogradElements]) {
 template <class T>
 void winograd_publish(const WinogradWeights& w, int out_block, int in_block, const AdamStep* step) {
   const size_t at = (static_cast<size_t>(out_block) * (w.in / 16) + in_block) * 9 * 256;
-  const size_t forward_part = winograd_part(w.in / kValuesPerWord<T>, 32),
-               backward_part = winograd_part(w.out / kValuesPerWord<T>, 32);
+  const size_t forward_part = winograd_part(w.in / kValuesPerWord<T>, kPanelColumns),
+               backward_part = winograd_part(w.out / kValuesPerWord<T>, kPanelColumns);
   uint32_t* forward = w.forward + static_cast<size_t>(out_block / 2) * kWinogradElements * forward_part +
                       in_block * words_per_block<T>() * 32 + (out_block % 2) * 16;
   uint32_t* backward = w.backward + static_cast<size_t>(in_block / 2) * kWinogradElements * backward_part +
