@@ -10,6 +10,7 @@
 #include "base/id.h"
 #include "base/json.h"
 #include "base/json_numbers.h"
+#include "base/shared.h"
 #include "base/text.h"
 #include "base/time.h"
 
@@ -60,6 +61,18 @@ TEST(Json, RefusesANumberThatFitsNoDouble) {
 TEST(Json, PrintsKeysInTheOrderTheyWereSetAndSurvivesBadUtf8) {
   EXPECT_EQ(dump_json(Json{{"b", 1}, {"a", "x"}}), R"({"b":1,"a":"x"})");
   EXPECT_EQ(dump_json(Json("\xff")), "\"\xEF\xBF\xBD\"");
+}
+
+TEST(Shared, ACopyThatIsChangedLeavesTheOthersAlone) {
+  Shared<std::string> first("a"), second = first, none;
+  EXPECT_EQ(&*first, &*second) << "what is alike is there once";
+  second.edit() += "b";
+  EXPECT_EQ(*first, "a");
+  EXPECT_EQ(*second, "ab");
+  const std::string* place = &*second;
+  EXPECT_EQ(&second.edit(), place) << "what is one's own is changed in place";
+  none.edit() = "c";
+  EXPECT_EQ(*Shared<std::string>(), "") << "what begins as nothing is shared too";
 }
 
 TEST(Text, FindsTheNearestName) {

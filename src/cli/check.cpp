@@ -61,7 +61,7 @@ Json json_of(const Findings& findings) {
     Json json = Json::object();
     if (problem.place)
       json = {
-          {"file", problem.place->file}, {"line", problem.place->line}, {"column", problem.place->column}};
+          {"file", *problem.place->file}, {"line", problem.place->line}, {"column", problem.place->column}};
     json["message"] = problem.text;
     problems.push_back(std::move(json));
   }

@@ -42,12 +42,12 @@ Json to_json(const pipeline::Plan& plan, const pipeline::PlannedStep& step) {
   Json needs = Json::array();
   for (size_t need : step.needs) needs.push_back(plan.steps[need].name);
   Json json{{"step", step.name},
-            {"project", step.project.folder.string()},
-            {"entry_point", step.entry.name},
+            {"project", step.project->folder.string()},
+            {"entry_point", step.entry->name},
             {"needs", needs},
-            {"command", step.entry.command}};
+            {"command", step.entry->command}};
   for (const auto& [name, value] : step.each) json["each"][name] = value;
-  if (step.settings.when) json["when"] = step.settings.when->text;
+  if (step.settings->when) json["when"] = step.settings->when->text;
   if (step.phase != config::Phase::kMain) json["phase"] = config::to_string(step.phase);
   return json;
 }

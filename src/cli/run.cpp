@@ -46,7 +46,7 @@ Result<Work> load_work(const RunOptions& options) {
   auto file = pipeline_file(options.target);
   if (file && options.entry_point.empty()) {
     auto plan = TRY(pipeline::make_plan(TRY(config::load_pipeline(*file)), arguments));
-    auto selected = TRY(pipeline::select(plan, options.selection));
+    auto selected = TRY(pipeline::select(std::move(plan), options.selection));
     return Work{Kind::kPipeline, std::move(selected.plan), std::move(selected.again),
                 std::move(selected.before)};
   }
@@ -74,8 +74,8 @@ Result<> check_steps(const pipeline::Plan& plan) {
 // A project's paths are there, or never will be: no other step makes them.
 Result<> check_paths(const pipeline::PlannedStep& project) {
   config::Arguments given = TRY(pipeline::resolve({}, project, {}, {}));
-  given = TRY(config::complete_arguments(project.entry, given));
-  return config::with_absolute_paths(project.entry, std::move(given), fs::current_path())
+  given = TRY(config::complete_arguments(*project.entry, given));
+  return config::with_absolute_paths(*project.entry, std::move(given), fs::current_path())
       .map([](const config::Arguments&) {});
 }
 
@@ -151,7 +151,7 @@ Result<int> show_plan(const Context& context, const Work& work, const RunOptions
   }
   Table table({"STEP", "NEEDS", "ENTRY POINT", "WOULD", "BECAUSE"});
   for (size_t i = 0; i < plan.steps.size(); ++i)
-    table.add({plan.steps[i].name, needs_of(plan, plan.steps[i]), plan.steps[i].entry.name,
+    table.add({plan.steps[i].name, needs_of(plan, plan.steps[i]), plan.steps[i].entry->name,
                std::string(engine::to_string(foreseen[i].what)), foreseen[i].reason});
   TRY(print(table.to_string()));
   return 0;
@@ -193,7 +193,7 @@ Result<> print_table(tracking::Store& store, const pipeline::Plan& plan, const e
     if (leave_out && is_reused(step)) continue;
     std::string figures;
     if (!step.run_id.empty())
-      if (auto run = store.run(step.run_id)) figures = figures_of(*run, plan.steps[i].settings.figures);
+      if (auto run = store.run(step.run_id)) figures = figures_of(*run, plan.steps[i].settings->figures);
     bool ran = step.state != engine::StepState::kSkipped && step.state != engine::StepState::kReused;
     std::string time = ran ? human_duration(step.seconds) : "";
     std::string status(engine::to_string(step.state));
@@ -410,15 +410,15 @@ Result<> add_environments(const pipeline::Plan& plan, const EnvironmentOptions& 
   projects::ContainerWishes wishes{TRY(container_arguments(options.docker_args)), options.build_image, ""};
   bool contained = false;
   for (const auto& step : plan.steps) {
-    if (how.environments.count(step.project.folder) > 0) continue;
+    if (how.environments.count(step.project->folder) > 0) continue;
     if (options.build_image)
-      if (auto git = engine::git_state(step.project.folder)) wishes.version = git->commit.substr(0, 7);
+      if (auto git = engine::git_state(step.project->folder)) wishes.version = git->commit.substr(0, 7);
     auto environment =
-        TRY(which == Environments::kFound ? projects::find_environment(step.project, wanted, wishes)
-                                          : projects::make_environment(step.project, wanted, wishes));
+        TRY(which == Environments::kFound ? projects::find_environment(*step.project, wanted, wishes)
+                                          : projects::make_environment(*step.project, wanted, wishes));
     contained = contained || environment.container;
     if (environment.manager != projects::Manager::kLocal)
-      how.environments.emplace(step.project.folder, std::move(environment));
+      how.environments.emplace(step.project->folder, std::move(environment));
   }
   if (!contained && (!options.docker_args.empty() || options.build_image))
     log_warning("{} is not used: no step runs in a container",

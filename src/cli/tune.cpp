@@ -102,7 +102,7 @@ Result<> show(const Context& context, const std::vector<Trial>& trials, bool pas
 
 bool has_gate(const config::Pipeline& pipeline) {
   return std::any_of(pipeline.steps.begin(), pipeline.steps.end(), [](const auto& step) {
-    return step.settings.gate || (step.inner != nullptr && has_gate(*step.inner));
+    return step.settings->gate || (step.inner != nullptr && has_gate(*step.inner));
   });
 }
 

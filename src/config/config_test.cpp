@@ -169,7 +169,7 @@ TEST_F(PipelineFile, ReadsStepsInOrder) {
       "'${steps.prepare.artifacts}'}, timeout: 60}\n");
   ASSERT_TRUE(pipeline) << pipeline.error().message;
   EXPECT_EQ(pipeline->steps[1].name, "train");
-  EXPECT_EQ(pipeline->steps[1].settings.timeout->count(), 60);
+  EXPECT_EQ(pipeline->steps[1].settings->timeout->count(), 60);
   EXPECT_EQ(pipeline->steps[1].arguments[0].value.references()[0],
             (Reference{"steps", "prepare", "artifacts"}));
 }
@@ -184,7 +184,7 @@ TEST_F(PipelineFile, TakesItsNameFromTheFolderHoweverTheFolderIsWritten) {
 TEST_F(PipelineFile, ReadsTheFiguresToShow) {
   auto pipeline = load("steps:\n  train: {project: train, figures: [accuracy, loss]}\n");
   ASSERT_TRUE(pipeline) << pipeline.error().message;
-  EXPECT_EQ(pipeline->steps[0].settings.figures, (std::vector<std::string>{"accuracy", "loss"}));
+  EXPECT_EQ(pipeline->steps[0].settings->figures, (std::vector<std::string>{"accuracy", "loss"}));
   EXPECT_THAT(error_of("steps:\n  train: {project: train, figures: accuracy}\n"),
               HasSubstr("figures must be a list"));
 }
@@ -193,7 +193,7 @@ TEST_F(PipelineFile, ReadsAfterWhichFailuresAStepIsTriedAgain) {
   auto retry = [&](const std::string& text) {
     auto pipeline = load(fmt::format("steps:\n  train: {{project: train, retry: {}}}\n", text));
     EXPECT_TRUE(pipeline) << pipeline.error().message;
-    return pipeline->steps[0].settings.retry;
+    return pipeline->steps[0].settings->retry;
   };
   EXPECT_EQ(retry("3").times, 3);
   EXPECT_EQ(retry("3").infrastructure, 2);
@@ -253,7 +253,7 @@ TEST_F(PipelineFile, TellsAllProblemsAtOnceInTheOrderOfTheFile) {
   for (const auto& error : problems.list()) {
     Placed problem = split_place(error.message);
     ASSERT_TRUE(problem.place) << error.message;
-    EXPECT_EQ(problem.place->file, file.string());
+    EXPECT_EQ(*problem.place->file, file.string());
     found.push_back(fmt::format("{}:{}", problem.place->line, problem.place->column));
   }
   EXPECT_THAT(found, testing::ElementsAre("1:20", "1:27", "3:36", "3:42", "3:66", "4:20", "4:34", "5:15"));

@@ -285,7 +285,7 @@ class Reader {
     if (auto found = scope.find(name.text); found != scope.end()) return found->second;
     if (auto found = globals_.find(name.text); found != globals_.end()) return found->second;
     if (name.text == "__file__")
-      return text_value("${pipeline.folder}/" + fs::path(name.place.file).filename().string());
+      return text_value("${pipeline.folder}/" + fs::path(*name.place.file).filename().string());
     return {};
   }
 

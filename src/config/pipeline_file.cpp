@@ -30,7 +30,9 @@ const std::vector<std::string> kInnerKeys = {"pipeline", "params", "needs", "for
 class StepReader {
  public:
   StepReader(const fs::path& folder, Files& files, Problems& problems)
-      : folder_(folder), files_(files), problems_(problems) {}
+      : folder_(folder), files_(files), problems_(problems) {
+    no_project_.edit().folder = folder;
+  }
 
   Step read(const Node::Entry& entry) {
     if (!is_step_name(entry.key))
@@ -57,8 +59,8 @@ class StepReader {
       step.foreach = problems_.keep(read_foreach(*foreach));
     step.settings = read_settings(entry.value, problems_);
     // What a command without a project has for code are the files that it names.
-    if (command != nullptr && !step.settings.code && entry.value.find("project") == nullptr)
-      step.settings.code = files_named(step.entry.command);
+    if (command != nullptr && !step.settings->code && entry.value.find("project") == nullptr)
+      step.settings.edit().code = files_named(step.entry->command);
     return step;
   }
 
@@ -90,7 +92,7 @@ class StepReader {
   std::shared_ptr<const Pipeline> load_inner(const std::string& where, const Place& place,
                                              const std::string& step) {
     std::error_code ignored;
-    fs::path file = folder_ / where;
+    fs::path file = *folder_ / where;
     if (fs::is_directory(file, ignored))
       file /= fs::exists(file / "pipeline.yml", ignored) ? "pipeline.yml" : "pipeline.yaml";
     if (!fs::is_regular_file(file, ignored)) {
@@ -118,8 +120,7 @@ class StepReader {
   bool read_project(const Node::Entry& entry, Step& step) {
     const Node* project = entry.value.find("project");
     if (project == nullptr && entry.value.find("command") != nullptr) {
-      step.project.folder = folder_;
-      step.project.name = step.name;
+      step.project = no_project_;
       return true;
     }
     if (project == nullptr)
@@ -129,12 +130,12 @@ class StepReader {
     auto where = problems_.keep(as_text(*project, "project"));
     if (!where) return false;
     std::error_code ignored;
-    if (!fs::is_directory(folder_ / *where, ignored))
+    if (!fs::is_directory(*folder_ / *where, ignored))
       return problems_.keep(fail_at(project->place, "step '{}': there is no folder {}", entry.key,
-                                    (folder_ / *where).string()));
+                                    (*folder_ / *where).string()));
     auto loaded = projects_.find(*where);
     if (loaded == projects_.end())
-      loaded = projects_.emplace(*where, load_project(folder_ / *where, problems_)).first;
+      loaded = projects_.emplace(*where, load_project(*folder_ / *where, problems_)).first;
     if (loaded->second) step.project = *loaded->second;
     return loaded->second.has_value();
   }
@@ -144,13 +145,19 @@ class StepReader {
     std::optional<std::string> name = "main";
     if (point != nullptr) name = problems_.keep(as_text(*point, "entry_point"));
     if (!name) return false;
-    auto found = config::entry_point(step.project, *name);
-    if (found) {
-      step.entry = std::move(*found);
-    } else {
-      problems_.add(std::move(found).error().in((point != nullptr ? point->place : entry.place).to_string()));
+    const std::pair key(step.project->folder, *name);
+    auto known = entries_.find(key);
+    if (known == entries_.end()) {
+      auto found = config::entry_point(*step.project, *name);
+      if (!found) {
+        problems_.add(
+            std::move(found).error().in((point != nullptr ? point->place : entry.place).to_string()));
+        return false;
+      }
+      known = entries_.emplace(key, std::move(*found)).first;
     }
-    return !step.entry.name.empty();
+    step.entry = known->second;
+    return true;
   }
 
   // A command written here has the parameters that the step gives it.
@@ -159,20 +166,21 @@ class StepReader {
       problems_.keep(fail_at(point->place, "step '{}' has both a command and an entry point", step.name));
     auto text = problems_.keep(as_text(command, "command"));
     if (!text) return false;
-    step.entry = {
+    EntryPoint own{
         .name = step.name, .parameters = {}, .command = std::string(trim(*text)), .place = command.place};
-    if (step.entry.command.empty()) return problems_.keep(fail_at(command.place, "the command is empty"));
+    if (own.command.empty()) return problems_.keep(fail_at(command.place, "the command is empty"));
     const Node* params = map.find("params");
     if (params != nullptr && params->is_map())
       for (const auto& entry : params->entries)
-        step.entry.parameters.push_back({.name = entry.key, .place = entry.place});
-    return problems_.keep(config::command_line(step.entry, {}).map([](const std::string&) {}));
+        own.parameters.push_back({.name = entry.key, .place = entry.place});
+    step.entry = std::move(own);
+    return problems_.keep(config::command_line(*step.entry, {}).map([](const std::string&) {}));
   }
 
   std::vector<std::string> files_named(const std::string& command) const {
     std::vector<std::string> files = words_for_files(command);
     std::error_code ignored;
-    std::erase_if(files, [&](const auto& word) { return !fs::is_regular_file(folder_ / word, ignored); });
+    std::erase_if(files, [&](const auto& word) { return !fs::is_regular_file(*folder_ / word, ignored); });
     return files;
   }
 
@@ -182,12 +190,12 @@ class StepReader {
     for (const auto& entry : map.entries) {
       // MLflow appends parameters that a project does not declare; in a pipeline that is nearly always a
       // typing error.
-      const auto& declared = step.inner ? step.inner->parameters : step.entry.parameters;
+      const auto& declared = step.inner ? step.inner->parameters : step.entry->parameters;
       if (has_entry && find_parameter(declared, entry.key) == nullptr)
         problems_.keep(
             fail_at(entry.place, "step '{}' passes '{}', which {} does not declare{}", step.name, entry.key,
                     step.inner ? fmt::format("pipeline {}", step.inner->file)
-                               : fmt::format("entry point '{}' of {}", step.entry.name, step.project.file),
+                               : fmt::format("entry point '{}' of {}", step.entry->name, step.project->file),
                     did_you_mean(entry.key, names_of(declared))));
       auto text = problems_.keep(as_text(entry.value, fmt::format("parameter '{}'", entry.key)));
       auto value = text ? problems_.keep(parse_template(*text, entry.value.place)) : std::nullopt;
@@ -209,9 +217,12 @@ class StepReader {
 
   static constexpr size_t kDeepest = 16;
 
-  const fs::path& folder_;
+  Shared<fs::path> folder_;
   Files& files_;
-  std::map<std::string, std::optional<Project>> projects_;  // many steps share one
+  // Many steps share one.
+  Shared<Project> no_project_;  // of commands
+  std::map<std::string, std::optional<Shared<Project>>> projects_;
+  std::map<std::pair<fs::path, std::string>, Shared<EntryPoint>> entries_;  // by the project's folder
   Problems& problems_;
 };
 
@@ -324,17 +335,20 @@ std::string_view to_string(Phase phase) {
 std::vector<const Template*> templates_of(const Step& step) {
   std::vector<const Template*> found;
   for (const auto& argument : step.arguments) found.push_back(&argument.value);
-  for (const auto& input : step.settings.inputs) found.push_back(&input);
-  for (const auto& variable : step.settings.environment)
+  for (const auto& input : step.settings->inputs) found.push_back(&input);
+  for (const auto& variable : step.settings->environment)
     if (variable.value) found.push_back(&*variable.value);
-  if (step.settings.gate)
-    for (const Template* value : step.settings.gate->templates()) found.push_back(value);
-  if (step.settings.when)
-    for (const Template* value : step.settings.when->templates()) found.push_back(value);
+  if (step.settings->gate)
+    for (const Template* value : step.settings->gate->templates()) found.push_back(value);
+  if (step.settings->when)
+    for (const Template* value : step.settings->when->templates()) found.push_back(value);
   return found;
 }
 
 std::vector<Template*> templates_of(Step& step) {
+  const auto& settings = *step.settings;
+  if (!settings.inputs.empty() || !settings.environment.empty() || settings.gate || settings.when)
+    step.settings.edit();  // it is this step's alone from here on
   std::vector<Template*> found;
   for (const Template* value : templates_of(std::as_const(step)))
     found.push_back(const_cast<Template*>(value));

@@ -30,15 +30,15 @@ struct Pipeline;
 
 struct Step {
   std::string name;
-  Project project;
-  EntryPoint entry;
+  Shared<Project> project;
+  Shared<EntryPoint> entry;
   std::vector<StepArgument> arguments;
   std::vector<Named> needs;  // as written; references add more
   std::optional<Foreach> foreach;
   Phase phase = Phase::kMain;
-  StepSettings settings;
+  Shared<StepSettings> settings;
   Place place;
-  fs::path folder;  // of the file, that relative paths start from
+  Shared<fs::path> folder;  // of the file, that relative paths start from
   // What the step stands for, when that is a pipeline of another file; it has no project then.
   std::shared_ptr<const Pipeline> inner;
   std::string within;  // once pipelines are put in place of such steps: the one that it comes from, "a/b"

@@ -33,8 +33,8 @@ std::vector<Error> Problems::list() const {
   for (const auto& error : errors_)
     entries.push_back({split_place(error.message).place.value_or(Place{}), error});
   std::stable_sort(entries.begin(), entries.end(), [](const Entry& a, const Entry& b) {
-    return std::tie(a.place.file, a.place.line, a.place.column) <
-           std::tie(b.place.file, b.place.line, b.place.column);
+    return std::tie(*a.place.file, a.place.line, a.place.column) <
+           std::tie(*b.place.file, b.place.line, b.place.column);
   });
   std::vector<Error> sorted;
   for (auto& entry : entries)

@@ -166,7 +166,7 @@ std::string source_of(const std::vector<PythonToken>& tokens, size_t begin, size
     const std::string& word = tokens[i].source;
     if (!source.empty() && is_word(source.back()) && is_word(word[0])) source += ' ';
     source += word;
-    if (source.size() > kLongest) return source.substr(0, kLongest) + "...";
+    if (source.size() > kLongest) return fmt::format("{}...", source.substr(0, kLongest));
   }
   return source;
 }
@@ -366,7 +366,7 @@ class Parser {
 
   PythonExpression inner(const std::string& text, const PythonToken& token) const {
     PythonExpression other{.kind = Kind::kOther, .source = text, .place = token.place};
-    auto lines = python_lines(text, token.place.file);
+    auto lines = python_lines(text, *token.place.file);
     if (!lines || lines->size() != 1) return other;
     const auto& tokens = lines->front().tokens;
     auto parsed = Parser(tokens, 0, tokens.size(), depth_).whole();

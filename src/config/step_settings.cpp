@@ -78,7 +78,9 @@ const std::vector<std::string>& setting_names() {
   return names;
 }
 
-StepSettings read_settings(const Node& step, Problems& problems) {
+Shared<StepSettings> read_settings(const Node& step, Problems& problems) {
+  auto is_given = [&](const std::string& name) { return step.find(name) != nullptr; };
+  if (std::none_of(setting_names().begin(), setting_names().end(), is_given)) return {};
   StepSettings settings;
   auto keep = [&](auto result, auto otherwise) {
     return problems.keep(std::move(result)).value_or(std::move(otherwise));

@@ -52,6 +52,6 @@ struct StepSettings {
 // The keys of a step that are settings.
 const std::vector<std::string>& setting_names();
 // `step` is the step's map.
-StepSettings read_settings(const Node& step, Problems& problems);
+Shared<StepSettings> read_settings(const Node& step, Problems& problems);
 
 }  // namespace tidemill::config

@@ -17,7 +17,7 @@ constexpr size_t kMostNodes = 100'000, kMostDepth = 64;
 // Builds the tree from parser events, so that limits hold before anything large exists.
 class TreeBuilder : public YAML::EventHandler {
  public:
-  explicit TreeBuilder(std::string file) : file_(std::move(file)) {}
+  explicit TreeBuilder(Shared<std::string> file) : file_(std::move(file)) {}
 
   Node root;
   std::optional<Error> error;
@@ -100,14 +100,14 @@ class TreeBuilder : public YAML::EventHandler {
     open_.push_back({add(mark, kind)});
   }
 
-  std::string file_;
+  Shared<std::string> file_;
   std::vector<Open> open_;
   size_t count_ = 0;
 };
 
 }  // namespace
 
-std::string Place::to_string() const { return fmt::format("{}:{}:{}", file, line, column); }
+std::string Place::to_string() const { return fmt::format("{}:{}:{}", *file, line, column); }
 
 const Node* Node::find(std::string_view key) const {
   for (const auto& entry : entries)

@@ -9,12 +9,13 @@
 
 #include "base/files.h"
 #include "base/result.h"
+#include "base/shared.h"
 
 namespace tidemill::config {
 
 // Where something stands, for error messages; lines and columns count from 1.
 struct Place {
-  std::string file;
+  Shared<std::string> file;
   int line = 0, column = 0;
 
   std::string to_string() const;  // "pipeline.yaml:3:5"

@@ -38,29 +38,20 @@ std::set<fs::path> paths_in(const config::Arguments& arguments) {
 
 CommandMaker::CommandMaker(const pipeline::Plan& plan, const Options& options, Record& record,
                            const StepCache& cache)
-    : plan_(plan), options_(options), record_(record), cache_(cache), results_(plan.steps.size()) {
-  for (const auto& step : plan.steps) uses_gpus_ = uses_gpus_ || step.settings.resources.gpus > 0;
+    : plan_(plan),
+      options_(options),
+      record_(record),
+      cache_(cache),
+      states_(plan.steps.size(), StepState::kWaiting) {
+  for (const auto& step : plan.steps) uses_gpus_ = uses_gpus_ || step.settings->resources.gpus > 0;
 }
 
-void CommandMaker::learn(size_t step, const std::string& run_id, const std::string& own_run,
-                         const fs::path& artifacts) {
-  results_[step] = result_of(step, run_id, artifacts);
+void CommandMaker::learn(size_t step, const std::string& own_run) {
+  states_[step] = StepState::kFinished;
   if (record_.mirror() != nullptr) own_runs_[step] = own_run;
 }
 
-// The run that made a reused result may not be on the tracking server; the step's own, with its data, is.
-const pipeline::StepResult& CommandMaker::known_result(size_t step) const {
-  if (auto found = own_runs_.find(step); found != own_runs_.end())
-    if (auto id = record_.id_for_steps(found->second)) {
-      results_[step].run_id = *id;
-      own_runs_.erase(found);
-    }
-  return results_[step];
-}
-
-void CommandMaker::note(size_t step, StepState state) {
-  results_[step].state = state == StepState::kSkipped ? "skipped" : "failed";
-}
+void CommandMaker::note(size_t step, StepState state) { states_[step] = state; }
 
 void CommandMaker::note_run(std::string state, std::string failed) {
   run_state_ = std::move(state);
@@ -68,19 +59,29 @@ void CommandMaker::note_run(std::string state, std::string failed) {
 }
 
 Result<pipeline::Truth> CommandMaker::condition(size_t index) const {
-  const auto& when = plan_.steps[index].settings.when;
+  const auto& when = plan_.steps[index].settings->when;
   if (!when) return pipeline::Truth{true, ""};
   return pipeline::evaluate(
       *when, [&](const config::Template& value) { return pipeline::resolve(plan_, value, {}, scope()); });
 }
 
 Result<std::string> CommandMaker::value_of(size_t step, const config::Template& value) const {
-  return pipeline::resolve(plan_, value, known_result(step), scope());
+  return pipeline::resolve(plan_, value, result_of(step), scope());
 }
 
-pipeline::StepResult CommandMaker::result_of(size_t step, const std::string& run_id,
-                                             const fs::path& artifacts) const {
-  return {"succeeded", run_id, artifacts.string(),
+// The run that made a reused result may not be on the tracking server; the step's own, with its data, is.
+pipeline::StepResult CommandMaker::result_of(size_t step) const {
+  if (states_[step] == StepState::kWaiting) return {};
+  if (states_[step] == StepState::kSkipped) return {.state = "skipped"};
+  if (!succeeded(states_[step])) return {.state = "failed"};
+  const KnownResult& known = *cache_.known(step);
+  const auto own = own_runs_.find(step);
+  auto there = own != own_runs_.end() ? record_.id_for_steps(own->second) : known.run_id;
+  return result_of(step, there.value_or(known.run_id), known.artifacts);
+}
+
+pipeline::StepResult CommandMaker::result_of(size_t step, std::string run_id, std::string artifacts) const {
+  return {"succeeded", std::move(run_id), std::move(artifacts),
           [this, step](const std::string& key) { return cache_.metric(step, key); }};
 }
 
@@ -88,10 +89,7 @@ pipeline::Scope CommandMaker::scope() const {
   return {.run_id = record_.id_for_steps(record_.run_id()).value_or(record_.run_id()),
           .artifacts = record_.artifacts().string(),
           .experiment_id = record_.experiment_id_for_steps(),
-          .step = [this](const std::string& name) -> const pipeline::StepResult* {
-            auto index = plan_.index(name);
-            return index ? &known_result(*index) : nullptr;
-          },
+          .step = [this](size_t step) { return result_of(step); },
           .state = run_state_,
           .failed = failed_steps_};
 }
@@ -99,17 +97,17 @@ pipeline::Scope CommandMaker::scope() const {
 Result<> CommandMaker::prepare(size_t index, Attempt& attempt) {
   const auto& step = plan_.steps[index];
   attempt.id_for_steps = TRY(record_.id_for_steps(attempt.run.id));
-  const pipeline::StepResult self = result_of(index, attempt.id_for_steps, attempt.run.artifacts);
+  const pipeline::StepResult self = result_of(index, attempt.id_for_steps, attempt.run.artifacts.string());
   config::Arguments given = TRY(pipeline::resolve(plan_, step, self, scope()));
-  config::Arguments complete = TRY(config::complete_arguments(step.entry, given));
+  config::Arguments complete = TRY(config::complete_arguments(*step.entry, given));
   const config::Arguments located = TRY(config::with_absolute_paths(
-      step.entry, complete, record_.is_pipeline() ? step.folder : fs::current_path()));
-  attempt.command = TRY(config::command_line(step.entry, located));
+      *step.entry, complete, record_.is_pipeline() ? *step.folder : fs::current_path()));
+  attempt.command = TRY(config::command_line(*step.entry, located));
   attempt.paths = paths_in(located);
   for (const auto& argument : step.arguments)
     for (auto& [name, value] : complete)
       if (name == argument.name && !argument.fetched_from.empty()) value = argument.fetched_from;
-  for (const auto& variable : step.settings.environment)
+  for (const auto& variable : step.settings->environment)
     if (variable.value)
       attempt.variables[variable.name] = TRY(pipeline::resolve(plan_, *variable.value, self, scope()));
   for (const auto& secret : step.secrets) {
@@ -124,7 +122,7 @@ ProcessOptions CommandMaker::process_of(size_t index, const Attempt& attempt) co
   const auto& step = plan_.steps[index];
   const char* path = std::getenv("PATH");
   ProcessOptions process{.argv = {"bash", "-c", attempt.command},
-                         .working_dir = step.project.folder,
+                         .working_dir = step.project->folder,
                          .output_file = attempt.log};
   auto& env = process.extra_env;
   env = options_.extra_env;
@@ -146,7 +144,7 @@ ProcessOptions CommandMaker::process_of(size_t index, const Attempt& attempt) co
     if (!folder.empty()) programs = folder.string() + ":" + programs;
   };
   put_first(options_.program_dir);
-  if (auto found = options_.environments.find(step.project.folder); found != options_.environments.end()) {
+  if (auto found = options_.environments.find(step.project->folder); found != options_.environments.end()) {
     const projects::Environment& environment = found->second;
     put_first(environment.programs());
     if (environment.container) process.argv = contained(*environment.container, attempt, process);
@@ -157,7 +155,7 @@ ProcessOptions CommandMaker::process_of(size_t index, const Attempt& attempt) co
 }
 
 std::vector<std::string> CommandMaker::clean_up_of(size_t index, const Attempt& attempt) const {
-  auto found = options_.environments.find(plan_.steps[index].project.folder);
+  auto found = options_.environments.find(plan_.steps[index].project->folder);
   if (found == options_.environments.end() || !found->second.container) return {};
   return projects::removal(*found->second.container, container_name(attempt));
 }

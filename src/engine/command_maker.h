@@ -20,9 +20,9 @@ class CommandMaker {
  public:
   CommandMaker(const pipeline::Plan& plan, const Options& options, Record& record, const StepCache& cache);
 
-  // What a step that has ended, or was reused, left for those behind it. run_id: the run that made it;
-  // own_run: the step's own, which is another one when it was reused.
-  void learn(size_t step, const std::string& run_id, const std::string& own_run, const fs::path& artifacts);
+  // The step has ended, or was reused, and the cache knows its result. own_run: the step's own, which is
+  // another one than what made the result when it was reused.
+  void learn(size_t step, const std::string& own_run);
   // How a step has ended that left nothing.
   void note(size_t step, StepState state);
   // How the run has gone, for the steps at its end.
@@ -42,16 +42,15 @@ class CommandMaker {
   pipeline::Scope scope() const;
   std::vector<std::string> contained(const projects::Container& container, const Attempt& attempt,
                                      const ProcessOptions& process) const;
-  const pipeline::StepResult& known_result(size_t step) const;
-  pipeline::StepResult result_of(size_t step, const std::string& run_id, const fs::path& artifacts) const;
+  pipeline::StepResult result_of(size_t step) const;
+  pipeline::StepResult result_of(size_t step, std::string run_id, std::string artifacts) const;
 
   const pipeline::Plan& plan_;
   const Options& options_;
   Record& record_;
   const StepCache& cache_;
-  // Of runs on another tracking server the ids are asked for when somebody refers to them.
-  mutable std::vector<pipeline::StepResult> results_;
-  mutable std::map<size_t, std::string> own_runs_;  // of those that have not been asked for
+  std::vector<StepState> states_;
+  std::map<size_t, std::string> own_runs_;  // when the run is on another tracking server as well
   std::string run_state_, failed_steps_;
   bool uses_gpus_ = false;  // steps that do not ask for one see none then
 };

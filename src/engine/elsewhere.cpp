@@ -76,7 +76,7 @@ Result<> Execution::record_from_elsewhere(size_t index, Decision decision, const
   record_.add(tracking::UpdateRun{
       .run_id = run.id, .status = tracking::RunStatus::kFinished, .end_time = now_ms(), .name = {}});
   record_.set_state(index, StepState::kReused, run, decision);
-  decision.result = {run.id, run.artifacts, "", std::move(tree.digest)};
+  decision.result = {run.id, run.artifacts.string(), "", std::move(tree.digest)};
   TRY(commit());  // its metrics are asked for when it is judged
   outcome_.steps[index].attempts = number;
   return settle_reused(index, decision, run.id);

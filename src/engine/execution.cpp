@@ -66,7 +66,7 @@ Result<> Execution::set_up() {
   const fs::path state = scratch_ ? scratch_->path() : options_.state_dir;
   locks_.emplace(TRY(KeyLocks::open(state / "locks")));
   if (std::any_of(plan_.steps.begin(), plan_.steps.end(),
-                  [](const auto& step) { return !step.settings.resources.empty(); }))
+                  [](const auto& step) { return !step.settings->resources.empty(); }))
     machine_.emplace(
         TRY(MachineShare::open(options_.machine ? *options_.machine : this_machine(),
                                options_.machine_file.empty() ? state / "machine" : options_.machine_file)));
@@ -164,7 +164,7 @@ bool Execution::is_done() const {
 }
 
 bool Execution::has_failed(size_t step) const {
-  return scheduler_.state(step) == StepState::kFailed && !plan_.steps[step].settings.allow_failure;
+  return scheduler_.state(step) == StepState::kFailed && !plan_.steps[step].settings->allow_failure;
 }
 
 void Execution::stop_all() {
@@ -226,10 +226,10 @@ Result<> Execution::keep_footing() {
   reliances_->add_file(options_.start_file, plan_.sha256);
   std::set<std::string> projects;
   for (const auto& step : plan_.steps) {
-    const config::Project& project = step.project;
+    const config::Project& project = *step.project;
     if (project.file.empty()) {
       // What its command names is its code once there are such files.
-      for (const auto& word : config::words_for_files(step.entry.command))
+      for (const auto& word : config::words_for_files(step.entry->command))
         rely_on_no_file(project.folder / word);
     } else if (projects.insert(project.file).second) {
       reliances_->add_file(project.file, project.sha256);
@@ -268,7 +268,7 @@ std::optional<ProgressState> Execution::progress_of_attempt(size_t step, Attempt
   if (told || attempt.since_asked.seconds() < kAskSeconds) return told;
   attempt.since_asked.restart();
   auto run = store_.run(attempt.run.id);
-  return run ? progress_of(*run, plan_.steps[step].settings.figures) : std::nullopt;
+  return run ? progress_of(*run, plan_.steps[step].settings->figures) : std::nullopt;
 }
 
 void Execution::report_progress() {

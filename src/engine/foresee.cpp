@@ -47,7 +47,7 @@ class Foresight {
     if (!cache_) return Fate{What::kRun, "for the first time"};
     Decision decision = TRY(cache_->decide({index}))[0];
     if (decision.what != Decision::What::kReuse) return Fate{What::kRun, decision.reason};
-    results_[index] = {"succeeded", decision.result.run_id, decision.result.artifacts.string(),
+    results_[index] = {"succeeded", decision.result.run_id, decision.result.artifacts,
                        [this, index](const std::string& key) { return cache_->metric(index, key); }};
     cache_->learn(index, decision.result);
     return Fate{What::kReuse, decision.reason};
@@ -55,13 +55,14 @@ class Foresight {
 
   // An error when it cannot be told yet.
   Result<pipeline::Truth> condition_of(const pipeline::PlannedStep& step) const {
-    if (!step.settings.when) return pipeline::Truth{true, ""};
-    return pipeline::evaluate(*step.settings.when, [&](const config::Template& value) -> Result<std::string> {
-      for (const auto& reference : value.references())
-        if (!is_known(reference))
-          return fail(Code::kUnavailable, "{} is not known yet", config::to_string(reference));
-      return pipeline::resolve(plan_, value, {}, scope());
-    });
+    if (!step.settings->when) return pipeline::Truth{true, ""};
+    return pipeline::evaluate(
+        *step.settings->when, [&](const config::Template& value) -> Result<std::string> {
+          for (const auto& reference : value.references())
+            if (!is_known(reference))
+              return fail(Code::kUnavailable, "{} is not known yet", config::to_string(reference));
+          return pipeline::resolve(plan_, value, {}, scope());
+        });
   }
 
   bool is_known(const config::Reference& reference) const {
@@ -74,8 +75,8 @@ class Foresight {
   }
 
   pipeline::Scope scope() const {
-    return {.run_id = "", .artifacts = "", .experiment_id = "", .step = [this](const std::string& name) {
-              return &results_[*plan_.index(name)];
+    return {.run_id = "", .artifacts = "", .experiment_id = "", .step = [this](size_t step) {
+              return results_[step];
             }};
   }
 

@@ -65,8 +65,8 @@ class Parameters {
 
   Result<> fetch() {
     for (auto& step : plan_.steps)
-      for (size_t i = 0; i < step.entry.parameters.size(); ++i) {
-        const auto& parameter = step.entry.parameters[i];
+      for (size_t i = 0; i < step.entry->parameters.size(); ++i) {
+        const auto& parameter = step.entry->parameters[i];
         if (const std::string uri = uri_for(plan_, step, parameter); !uri.empty())
           put(step, parameter, uri,
               TRY_IN(parameter.place.to_string(),

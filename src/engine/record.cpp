@@ -185,7 +185,7 @@ Result<> Record::find_nests(const tracking::Run& run) {
 }
 
 void Record::settled(size_t step, StepState state) {
-  const bool matters = !plan_.steps[step].settings.allow_failure;
+  const bool matters = !plan_.steps[step].settings->allow_failure;
   for (std::string name = plan_.steps[step].within; !name.empty(); name = outer_of(name)) {
     Nest& nest = nests_[name];
     nest.failed = nest.failed || (state == StepState::kFailed && matters);
@@ -207,10 +207,10 @@ std::vector<std::string> Record::open_nests() const {
 
 Result<tracking::Run> Record::make_step_run(size_t index) {
   const auto& step = plan_.steps[index];
-  std::vector<KeyValue> tags = tags_of(step.project.folder);
-  tags.emplace_back("mlflow.project.entryPoint", step.entry.name);
+  std::vector<KeyValue> tags = tags_of(step.project->folder);
+  tags.emplace_back("mlflow.project.entryPoint", step.entry->name);
   tags.emplace_back("tidemill.step", step.name);
-  if (auto found = options_.environments.find(step.project.folder); found != options_.environments.end()) {
+  if (auto found = options_.environments.find(step.project->folder); found != options_.environments.end()) {
     tags.emplace_back("mlflow.project.env", to_string(found->second.manager));
     if (const auto& container = found->second.container) {
       tags.emplace_back("mlflow.docker.image.uri", container->image_name);
@@ -241,8 +241,8 @@ Result<StepRun> Record::begin_step(size_t index, const Decision& decision, int a
 
 // Whether a result is accepted is told by the run that reuses it, and another server shows nothing but runs.
 bool Record::needs_own_run(const pipeline::PlannedStep& step) const {
-  return plan_.steps.size() < options_.many_steps || options_.tracking_server || step.settings.gate ||
-         !step.settings.validate.empty();
+  return plan_.steps.size() < options_.many_steps || options_.tracking_server || step.settings->gate ||
+         !step.settings->validate.empty();
 }
 
 Result<std::string> Record::reuse_step(size_t index, const Decision& decision) {

@@ -34,7 +34,7 @@ bool get_entry(Bytes& in, KnownFile& entry) {
 }
 
 void put_item(std::string& out, const Reliance& file) {
-  put_text(out, file.path.native());
+  put_text(out, file.path);
   put(out, static_cast<uint8_t>(file.is_code | file.stamps.settled << 1));
   put_text(out, file.digest);
   put(out, static_cast<uint32_t>(file.stamps.entries.size()));
@@ -42,13 +42,11 @@ void put_item(std::string& out, const Reliance& file) {
 }
 
 bool get_item(Bytes& in, Reliance& file) {
-  std::string path;
   uint8_t flags = 0;
   uint32_t count = 0;
-  if (!in.get_text(path) || !in.get(flags) || !in.get_text(file.digest) || !in.get(count) ||
+  if (!in.get_text(file.path) || !in.get(flags) || !in.get_text(file.digest) || !in.get(count) ||
       count > in.left())
     return false;
-  file.path = std::move(path);
   file.is_code = (flags & 1) != 0;
   file.stamps.settled = (flags & 2) != 0;
   file.stamps.entries.resize(count);
@@ -164,7 +162,7 @@ void RelianceLog::add(const fs::path& path, bool is_code, const std::string& dig
   std::string place = fs::absolute(path, ignored).string();
   auto [at, is_new] = files_.try_emplace({place, is_code});
   if (!is_new && at->second.digest != digest) spoil();
-  at->second = {.path = place, .is_code = is_code, .digest = digest, .stamps = std::move(stamps)};
+  at->second = {.digest = digest, .stamps = std::move(stamps)};
 }
 
 void RelianceLog::add_file(const fs::path& path, const std::string& sha256) {
@@ -176,18 +174,25 @@ void RelianceLog::add_file(const fs::path& path, const std::string& sha256) {
 
 std::optional<Reliances> RelianceLog::take() {
   size_t entries = 0;
-  for (auto& [place, file] : files_) {
-    entries += file.stamps.entries.size();
-    if (spoilt_ || file.stamps.settled || file.stamps.bytes() > kSmall) continue;
+  for (auto& [place, content] : files_) {
+    const auto& [path, is_code] = place;
+    entries += content.stamps.entries.size();
+    if (spoilt_ || content.stamps.settled || content.stamps.bytes() > kSmall) continue;
     TreeStamps now;
-    auto tree = FileHashes().tree(file.path, file.is_code ? is_not_code : nullptr, &now);
-    if (!tree || tree->digest != file.digest) spoil();
-    file.stamps = std::move(now);
+    auto tree = FileHashes().tree(path, is_code ? is_not_code : nullptr, &now);
+    if (!tree || tree->digest != content.digest) spoil();
+    content.stamps = std::move(now);
   }
   if (spoilt_ || entries > kMostEntries) return std::nullopt;
   Reliances all{
       .files = {}, .no_files = {}, .programs = pairs_of(programs_), .variables = pairs_of(variables_)};
-  for (auto& [place, file] : files_) all.files.push_back(std::move(file));
+  while (!files_.empty()) {
+    auto file = files_.extract(files_.begin());
+    all.files.push_back({.path = std::move(file.key().first),
+                         .is_code = file.key().second,
+                         .digest = std::move(file.mapped().digest),
+                         .stamps = std::move(file.mapped().stamps)});
+  }
   for (const auto& [path, nothing] : no_files_) all.no_files.push_back(path);
   return all;
 }

@@ -15,7 +15,7 @@ namespace tidemill::engine {
 
 // A file, a folder, or a place where nothing was, by its content.
 struct Reliance {
-  fs::path path;         // absolute
+  std::string path;      // absolute; a path takes five times the memory of its text
   bool is_code = false;  // a folder without what is no code
   std::string digest;    // FileTree::digest
   TreeStamps stamps;
@@ -54,7 +54,11 @@ class RelianceLog {
 
  private:
   bool spoilt_ = false;
-  std::map<std::pair<std::string, bool>, Reliance> files_;
+  struct Content {
+    std::string digest;
+    TreeStamps stamps;
+  };
+  std::map<std::pair<std::string, bool>, Content> files_;  // by path and whether it is code
   std::map<std::string, std::string> no_files_, programs_, variables_;
 };
 

@@ -13,7 +13,7 @@ Result<> Execution::finish_step(const Ended& ended) {
   Result<> fetched = record_.mirror() == nullptr
                          ? Result<>()
                          : record_.mirror()->fetch(attempt.run.id, attempt.run.artifacts);
-  Verdict verdict = TRY(judge(ended, step.settings, store_, attempt.run.id));
+  Verdict verdict = TRY(judge(ended, *step.settings, store_, attempt.run.id));
   if (!fetched && verdict.state == StepState::kFinished)
     verdict = {StepState::kFailed, "what it has logged cannot be read: " + fetched.error().message,
                config::Failure{config::FailureKind::kInfrastructure}};
@@ -32,7 +32,8 @@ Result<> Execution::finish_step(const Ended& ended) {
   }
   const bool made = event.state == StepState::kFinished;
   if (made)
-    TRY(validate(ended.step, {attempt.run.id, attempt.run.artifacts, "", ""}, Outputs::kFresh, event));
+    TRY(validate(ended.step, {attempt.run.id, attempt.run.artifacts.string(), "", ""}, Outputs::kFresh,
+                 event));
   std::string outputs = TRY(record_outputs(attempt, event));
   if (ended.end)
     record_.add(
@@ -76,7 +77,7 @@ void Execution::keep_result(size_t index, const Attempt& attempt, std::string ou
   } else if (reliances_) {
     reliances_->spoil();
   }
-  learn(index, {attempt.run.id, attempt.run.artifacts, "", std::move(outputs)});
+  learn(index, {attempt.run.id, attempt.run.artifacts.string(), "", std::move(outputs)});
   if (checkpoints_) settled_checkpoints_.push_back(index);
 }
 
@@ -106,7 +107,7 @@ void Execution::settle(size_t index, const Attempt& attempt, StepFinished event,
 
 void Execution::conclude(size_t index, StepFinished event) {
   settle_step(index, event.state);
-  bool matters = event.state == StepState::kFailed && !plan_.steps[index].settings.allow_failure;
+  bool matters = event.state == StepState::kFailed && !plan_.steps[index].settings->allow_failure;
   if (matters && options_.after_failure == AfterFailure::kFinish) scheduler_.wind_down();
   if (!succeeded(event.state)) commands_.note(index, event.state);
   record_.tell(std::move(event));
@@ -116,7 +117,7 @@ void Execution::conclude(size_t index, StepFinished event) {
 // time.
 Result<> Execution::validate(size_t index, const KnownResult& result, Outputs outputs, StepFinished& event) {
   const auto& step = plan_.steps[index];
-  if (step.settings.validate.empty()) return {};
+  if (step.settings->validate.empty()) return {};
   auto found =
       TRY(validation_.examine(step, result, outputs, {record_.experiment_id(), record_.artifacts()}));
   if (!found.tag.empty())
@@ -131,7 +132,7 @@ Result<> Execution::validate(size_t index, const KnownResult& result, Outputs ou
 
 // The result itself is kept: a gate that is closed today may be open tomorrow.
 Result<> Execution::pass_gate(size_t index, const std::string& result_run, StepFinished& event) {
-  const auto& gate = plan_.steps[index].settings.gate;
+  const auto& gate = plan_.steps[index].settings->gate;
   if (!gate) return {};
   auto verdict = gates_.pass(*gate, result_run,
                              [&](const config::Template& value) { return commands_.value_of(index, value); });
@@ -163,7 +164,7 @@ void Execution::end_attempt(const StepRun& run, RunStatus status, const std::str
 bool Execution::try_again(size_t index, const Attempt& attempt, const StepFinished& event,
                           const Failure& failure) {
   if (!failure || !scheduler_.is_open_to(index) || !record_.is_pipeline()) return false;
-  auto delay = retries_.wait(index, plan_.steps[index].settings.retry, *failure);
+  auto delay = retries_.wait(index, plan_.steps[index].settings->retry, *failure);
   if (!delay) return false;
   scheduler_.put_back(index);
   past_.insert_or_assign(index, PastAttempt{attempt.run, attempt.decision, event.reason});

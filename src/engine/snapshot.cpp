@@ -41,7 +41,7 @@ Json lock_files(const config::Project& project) {
 Json describe_projects(const pipeline::Plan& plan, const Options& options) {
   Json projects = Json::object();
   for (const auto& step : plan.steps) {
-    const config::Project& project = step.project;
+    const config::Project& project = *step.project;
     std::string name = project.folder.lexically_relative(plan.folder).string();
     if (projects.contains(name)) continue;
     Json entry = {{"folder", project.folder.string()}, {"files", lock_files(project)}};
@@ -80,12 +80,12 @@ Json describe_plan(const pipeline::Plan& plan) {
     for (const auto& argument : step.arguments) arguments[argument.name] = written(argument.value);
     for (size_t need : step.needs) needs.push_back(plan.steps[need].name);
     Json entry = {{"step", step.name},
-                  {"project", step.project.folder.lexically_relative(plan.folder).string()},
-                  {"entry_point", step.entry.name},
-                  {"command", step.entry.command},
+                  {"project", step.project->folder.lexically_relative(plan.folder).string()},
+                  {"entry_point", step.entry->name},
+                  {"command", step.entry->command},
                   {"params", std::move(arguments)},
                   {"needs", std::move(needs)}};
-    if (step.settings.when) entry["when"] = step.settings.when->text;
+    if (step.settings->when) entry["when"] = step.settings->when->text;
     if (step.phase != config::Phase::kMain) entry["phase"] = config::to_string(step.phase);
     for (const auto& [name, value] : step.each) entry["each"][name] = value;
     steps.push_back(std::move(entry));
@@ -164,7 +164,8 @@ void Snapshot::note(size_t step, const Decision& decision) {
   for (const auto& ingredient : decision.ingredients)
     ingredients.push_back(
         {{"kind", to_string(ingredient.kind)}, {"name", ingredient.name}, {"value", ingredient.value}});
-  steps_[plan_.steps[step].name] = {{"key", decision.key}, {"ingredients", std::move(ingredients)}};
+  steps_[plan_.steps[step].name] =
+      dump_json({{"key", decision.key}, {"ingredients", std::move(ingredients)}});
 }
 
 Result<> Snapshot::write_early(const fs::path& artifacts) {
@@ -185,9 +186,10 @@ Result<> Snapshot::write_gathered(const fs::path& artifacts) {
 
 Result<> Snapshot::write(const fs::path& artifacts) {
   TRY(write_gathered(artifacts));
-  Json steps = Json::object();
-  for (auto& [name, entry] : steps_) steps[name] = std::move(entry);
-  return write_file_atomic(artifacts / kStepsFile, dump_json(steps) + "\n", Durable::no);
+  std::string steps;
+  for (const auto& [name, entry] : steps_)
+    steps += fmt::format("{}{}: {}", steps.empty() ? "{" : ",\n", dump_json(name), entry);
+  return write_file_atomic(artifacts / kStepsFile, (steps.empty() ? "{" : steps) + "}\n", Durable::no);
 }
 
 }  // namespace tidemill::engine

@@ -52,7 +52,7 @@ class Snapshot {
   static Gathered gather(const pipeline::Plan& plan, const Options& options);
 
   const pipeline::Plan& plan_;
-  std::map<std::string, Json> steps_;
+  std::map<std::string, std::string> steps_;  // JSON
   std::future<Gathered> gathering_;
   std::optional<Gathered> gathered_;  // and not written yet
 };

@@ -39,7 +39,7 @@ Result<std::vector<size_t>> Execution::take_wanted() {
   do {
     ready = scheduler_.take_ready();
     for (size_t step : ready) {
-      if (plan_.steps[step].settings.when) TRY(commit());  // it may ask for what has just been recorded
+      if (plan_.steps[step].settings->when) TRY(commit());  // it may ask for what has just been recorded
       auto condition = commands_.condition(step);
       if (!condition || !condition->holds) leave(step);
       if (!condition) {
@@ -57,7 +57,7 @@ Result<std::vector<size_t>> Execution::take_wanted() {
 
 // It may have become known meanwhile, or be made by another run just now, or find no room.
 Result<bool> Execution::begin_step(size_t index) {
-  const config::Resources& wanted = plan_.steps[index].settings.resources;
+  const config::Resources& wanted = plan_.steps[index].settings->resources;
   if (no_room_.count(wanted) > 0) return let_wait(index);
   Decision decision = cache_.key_now(index);
   if (!decision.key.empty() && !locks_->try_lock(decision.key)) return let_wait(index);
@@ -151,7 +151,7 @@ Result<> Execution::settle_reused(size_t index, const Decision& decision, const 
 }
 
 void Execution::learn(size_t index, KnownResult result) {
-  commands_.learn(index, result.run_id, outcome_.steps[index].run_id, result.artifacts);
+  commands_.learn(index, outcome_.steps[index].run_id);
   cache_.learn(index, std::move(result));
 }
 
@@ -169,7 +169,7 @@ Result<> Execution::launch(size_t index) {
 // The folder of a control group with the limits that the step asks for; "" without them, or where there is
 // none to be had.
 fs::path Execution::control_group_of(size_t index, const Attempt& attempt) {
-  const config::Resources& wanted = plan_.steps[index].settings.resources;
+  const config::Resources& wanted = plan_.steps[index].settings->resources;
   if (wanted.memory == 0 && wanted.cpus == 0) return "";
   auto group =
       make_control_group("tidemill-" + attempt.run.id, {.memory = wanted.memory, .cpus = wanted.cpus});
@@ -184,7 +184,7 @@ Minding Execution::minding_of(size_t index, const Attempt& attempt) {
   using Survival = Minding::Survival;
   Minding minding{.record = process_record(attempts_folder_, attempt.run.id),
                   .survival = can_go_on() ? Survival::kOutlivesStarter : Survival::kEndsWithStarter,
-                  .timeout = plan_.steps[index].settings.timeout,
+                  .timeout = plan_.steps[index].settings->timeout,
                   .grace = options_.kill_grace,
                   .keep_open = {},
                   .secrets = attempt.secrets,

@@ -129,7 +129,7 @@ Decision StepCache::make_key(size_t index) {
     decision.reason = step.phase == config::Phase::kFinally     ? "the run has ended"
                       : step.phase == config::Phase::kOnSuccess ? "the run has succeeded"
                                                                 : "the run has failed";
-  } else if (step.settings.cache == config::Caching::kOff) {
+  } else if (step.settings->cache == config::Caching::kOff) {
     decision.reason = "cache: false";
   } else if (auto reference = refers_to_run(step)) {
     decision.reason = fmt::format("it refers to {}, which is another in every run", *reference);
@@ -176,7 +176,7 @@ Result<std::optional<KnownResult>> StepCache::verify(const tracking::StepResult&
     return std::nullopt;
   }
   std::string now = TRY(look(*folder)).digest;
-  if (now == found.outputs) return KnownResult{found.run_id, *folder, found.artifact_uri, now};
+  if (now == found.outputs) return KnownResult{found.run_id, folder->string(), found.artifact_uri, now};
   problem = fmt::format("the outputs of run {} {}", short_id(found.run_id),
                         now == sha256_hex("") ? "were deleted" : "have been changed or damaged");
   return std::nullopt;
@@ -185,9 +185,9 @@ Result<std::optional<KnownResult>> StepCache::verify(const tracking::StepResult&
 // --- What goes into a key ---
 
 Result<Ingredients> StepCache::ingredients(const PlannedStep& step) {
-  Ingredients all = {{IngredientKind::kCommand, "", step.entry.command},
+  Ingredients all = {{IngredientKind::kCommand, "", step.entry->command},
                      {IngredientKind::kTool, "", TIDEMILL_VERSION}};
-  if (auto found = options_.environments.find(step.project.folder);
+  if (auto found = options_.environments.find(step.project->folder);
       found != options_.environments.end() && !found->second.id.empty())
     all.push_back({IngredientKind::kEnvironment, "", content_value(found->second.id)});
   TRY(add_arguments(step, all));
@@ -195,33 +195,33 @@ Result<Ingredients> StepCache::ingredients(const PlannedStep& step) {
   TRY(add_programs(step, all));
   TRY(add_variables(step, all));
   // What is taken out of the outputs decides what they are.
-  if (std::any_of(step.settings.validate.begin(), step.settings.validate.end(), [](const auto& check) {
+  if (std::any_of(step.settings->validate.begin(), step.settings->validate.end(), [](const auto& check) {
         return check.otherwise == config::DataCheck::Otherwise::kExclude;
       }))
     all.push_back(
-        {IngredientKind::kCommand, "validate", sha256_hex(config::identity_of(step.settings.validate))});
+        {IngredientKind::kCommand, "validate", sha256_hex(config::identity_of(step.settings->validate))});
   for (const auto& secret : step.secrets)
     all.push_back({IngredientKind::kVariable, secret.name, "(a secret)"});
-  for (const auto& input : step.settings.inputs) {
-    std::string name = fmt::format("#{}", &input - step.settings.inputs.data() + 1);
-    all.push_back(TRY(ingredient_of(name, input, ParameterType::kPath, step.folder)));
+  for (const auto& input : step.settings->inputs) {
+    std::string name = fmt::format("#{}", &input - step.settings->inputs.data() + 1);
+    all.push_back(TRY(ingredient_of(name, input, ParameterType::kPath, *step.folder)));
   }
   return all;
 }
 
 Result<> StepCache::add_arguments(const PlannedStep& step, Ingredients& to) {
   for (const auto& argument : step.arguments) {
-    const auto* declared = config::find_parameter(step.entry.parameters, argument.name);
+    const auto* declared = config::find_parameter(step.entry->parameters, argument.name);
     to.push_back(
         TRY(ingredient_of(argument.name, argument.value,
-                          declared != nullptr ? declared->type : ParameterType::kString, step.folder)));
+                          declared != nullptr ? declared->type : ParameterType::kString, *step.folder)));
   }
-  for (const auto& parameter : step.entry.parameters) {
+  for (const auto& parameter : step.entry->parameters) {
     auto passed = [&](const auto& argument) { return argument.name == parameter.name; };
     if (!parameter.default_value || std::any_of(step.arguments.begin(), step.arguments.end(), passed))
       continue;
     to.push_back(TRY(ingredient_of(parameter.name, config::Template{{*parameter.default_value}, {}},
-                                   parameter.type, step.folder)));
+                                   parameter.type, *step.folder)));
   }
   return {};
 }
@@ -313,12 +313,12 @@ Result<Ingredient> StepCache::ingredient_of(const std::string& name, const confi
 }
 
 Result<> StepCache::add_code(const PlannedStep& step, Ingredients& to) {
-  const std::vector<std::string> places = step.settings.code.value_or(std::vector<std::string>{""});
-  auto [at, is_new] = code_.try_emplace({step.project.folder, places});
+  const std::vector<std::string> places = step.settings->code.value_or(std::vector<std::string>{""});
+  auto [at, is_new] = code_.try_emplace({step.project->folder, places});
   if (is_new) {
     for (const auto& place : places) {
       FileTree tree =
-          TRY(look(place.empty() ? step.project.folder : step.project.folder / place, is_not_code));
+          TRY(look(place.empty() ? step.project->folder : step.project->folder / place, is_not_code));
       if (tree.files.empty() && !place.empty())
         at->second.push_back({IngredientKind::kCode, place, std::string(kNothingThere)});
       for (const auto& file : tree.files) {
@@ -332,11 +332,11 @@ Result<> StepCache::add_code(const PlannedStep& step, Ingredients& to) {
 }
 
 Result<> StepCache::add_programs(const PlannedStep& step, Ingredients& to) {
-  std::vector<std::string> names = step.settings.programs;
-  if (std::string word = first_word(step.entry.command); !word.empty()) names.insert(names.begin(), word);
+  std::vector<std::string> names = step.settings->programs;
+  if (std::string word = first_word(step.entry->command); !word.empty()) names.insert(names.begin(), word);
   for (const auto& name : names) {
     bool is_path = name.find('/') != std::string::npos;
-    auto [at, is_new] = programs_.try_emplace(is_path ? (step.project.folder / name).string() : name);
+    auto [at, is_new] = programs_.try_emplace(is_path ? (step.project->folder / name).string() : name);
     if (is_new) {
       std::error_code ignored;
       fs::path place = is_path ? fs::path(at->first) : program_place(name, options_.program_dir);
@@ -353,10 +353,10 @@ Result<> StepCache::add_programs(const PlannedStep& step, Ingredients& to) {
 }
 
 Result<> StepCache::add_variables(const PlannedStep& step, Ingredients& to) {
-  for (const auto& variable : step.settings.environment) {
+  for (const auto& variable : step.settings->environment) {
     if (variable.value) {
       Ingredient value =
-          TRY(ingredient_of(variable.name, *variable.value, ParameterType::kString, step.folder));
+          TRY(ingredient_of(variable.name, *variable.value, ParameterType::kString, *step.folder));
       value.kind = IngredientKind::kVariable;
       to.push_back(std::move(value));
     } else {

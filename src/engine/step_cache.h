@@ -17,8 +17,8 @@ namespace tidemill::engine {
 
 // The result of a step that has been run or reused.
 struct KnownResult {
-  std::string run_id;  // the run that made it
-  fs::path artifacts;
+  std::string run_id;     // the run that made it
+  std::string artifacts;  // their folder; a path takes five times the memory of its text
   std::string artifact_uri;
   std::string outputs;  // digest of the files there
 };

@@ -20,9 +20,10 @@ bool is_known_before_the_run(const pipeline::Plan& plan, const config::Template&
 }  // namespace
 
 Result<> check_here(const pipeline::Plan& plan, const pipeline::PlannedStep& step, const Options& options) {
-  if (!step.settings.resources.empty())
-    TRY_IN(fmt::format("step '{}'", step.name),
-           MachineShare::check(step.settings.resources, options.machine ? *options.machine : this_machine()));
+  if (!step.settings->resources.empty())
+    TRY_IN(
+        fmt::format("step '{}'", step.name),
+        MachineShare::check(step.settings->resources, options.machine ? *options.machine : this_machine()));
   for (const auto& secret : step.secrets) TRY(read_secret(secret, plan.folder));
   return {};
 }
@@ -33,7 +34,7 @@ Result<> check_step(const pipeline::Plan& plan, const pipeline::PlannedStep& ste
   std::erase_if(static_part.arguments,
                 [&](const auto& argument) { return !is_known_before_the_run(plan, argument.value); });
   known = TRY(pipeline::resolve(plan, static_part, {}, {}));
-  for (const auto& parameter : step.entry.parameters) {
+  for (const auto& parameter : step.entry->parameters) {
     bool passed = false;
     for (const auto& argument : step.arguments) passed = passed || argument.name == parameter.name;
     if (!passed && !parameter.default_value)
@@ -43,7 +44,7 @@ Result<> check_step(const pipeline::Plan& plan, const pipeline::PlannedStep& ste
       if (name == parameter.name && parameter.type != config::ParameterType::kPath)
         TRY_IN(parameter.place.to_string(), config::check_value(parameter, value));
   }
-  return config::command_line(step.entry, {}).map([](const std::string&) {});
+  return config::command_line(*step.entry, {}).map([](const std::string&) {});
 }
 
 }  // namespace tidemill::engine

@@ -126,7 +126,7 @@ Json describe_software(const pipeline::Plan& plan, const Options& options) {
   for (const auto& param : plan.params) add(param.second);
   std::set<std::string> commands;
   for (const auto& step : plan.steps)
-    commands.insert(step.entry.command.substr(0, step.entry.command.find(' ')));
+    commands.insert(step.entry->command.substr(0, step.entry->command.find(' ')));
   for (const auto& command : commands) add(command);
   Json described = Json::object();
   for (const auto& python : pythons) described[python.string()] = describe_python(python);

@@ -82,7 +82,7 @@ Result<bool> Execution::keep_done(size_t index, const StepRecord& record, const 
   FileTree now = TRY(hashes_.tree(made->artifacts));
   if (!before || !same_files(*before, now.files)) return false;
   outcome_.steps[index].run_id = record.step_run;
-  learn(index, {maker, made->artifacts, run->info.artifact_uri, std::move(now.digest)});
+  learn(index, {maker, made->artifacts.string(), run->info.artifact_uri, std::move(now.digest)});
   snapshot_->note(index, decision);
   settle_step(index, StepState::kReused);
   record_.tell(StepFinished{.step = plan_.steps[index].name,

@@ -28,14 +28,14 @@ bool asks_the_store(const config::Template& value) {
 }
 
 bool can_be_recognised(const pipeline::PlannedStep& step) {
-  const config::StepSettings& settings = step.settings;
+  const config::StepSettings& settings = *step.settings;
   if (step.phase != config::Phase::kMain || settings.cache == config::Caching::kOff || settings.when ||
       settings.gate || !settings.validate.empty() || !step.secrets.empty())
     return false;
   if (!step.within.empty()) return false;  // the file that it stands in is not looked at
-  if (step.project.environment.kind != config::EnvironmentKind::kNone) return false;
+  if (step.project->environment.kind != config::EnvironmentKind::kNone) return false;
   // One made up for a script: it depends on the caller's shell.
-  if (step.entry.place.file.empty()) return false;
+  if (step.entry->place.file->empty()) return false;
   auto is_plain = [](const config::Template& value) { return !asks_the_store(value); };
   return std::all_of(step.arguments.begin(), step.arguments.end(),
                      [&](const auto& argument) {

@@ -43,7 +43,7 @@ Result<Examined> examine_one(const DataCheck& check, const fs::path& folder, Out
 
 Result<Validation::Found> Validation::examine(const pipeline::PlannedStep& step, const KnownResult& result,
                                               Outputs outputs, const Where& where) {
-  const auto& all = step.settings.validate;
+  const auto& all = step.settings->validate;
   const std::string accepted_tag = "accepted " + sha256_hex(config::identity_of(all)).substr(0, 16);
   if (outputs == Outputs::kKept)
     if (auto run = store_.run(result.run_id); run && run->tag(kValidationTag) == accepted_tag) return Found{};
@@ -85,7 +85,7 @@ Result<Validation::Found> Validation::examine(const pipeline::PlannedStep& step,
 Result<std::map<std::string, checks::Distributions>> Validation::accepted_before(
     const pipeline::PlannedStep& step, const Where& where) {
   std::map<std::string, checks::Distributions> distributions;
-  const auto& all = step.settings.validate;
+  const auto& all = step.settings->validate;
   if (std::none_of(all.begin(), all.end(), [](const auto& check) { return check.drift.has_value(); }))
     return distributions;
   auto runs = TRY(

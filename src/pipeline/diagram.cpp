@@ -122,19 +122,19 @@ std::string mermaid_text(std::string_view text) {
 // What a step runs, where its name does not say so, and when: "train best, 3 x rate, on_failure".
 std::string note_of(const Plan& plan, const PlannedStep& step) {
   std::vector<std::string> parts;
-  std::string what = step.project.folder == plan.folder
+  std::string what = step.project->folder == plan.folder
                          ? std::string()
-                         : step.project.folder.lexically_relative(plan.folder).string();
+                         : step.project->folder.lexically_relative(plan.folder).string();
   if (what == step.name || what == step.group) what.clear();
-  bool own_command = step.entry.name == step.name || step.entry.name == step.group;
-  if (step.entry.name != "main" && !own_command) what += (what.empty() ? "" : " ") + step.entry.name;
+  bool own_command = step.entry->name == step.name || step.entry->name == step.group;
+  if (step.entry->name != "main" && !own_command) what += (what.empty() ? "" : " ") + step.entry->name;
   if (!what.empty()) parts.push_back(std::move(what));
   if (!step.group.empty()) {
     std::vector<std::string> names;
     for (const auto& [name, value] : step.each) names.push_back(name);
     parts.push_back(fmt::format("{} × {}", plan.groups.at(step.group).size(), join(names, ", ")));
   }
-  if (step.settings.when) parts.push_back("when " + step.settings.when->text);
+  if (step.settings->when) parts.push_back("when " + step.settings->when->text);
   if (step.phase != config::Phase::kMain) parts.emplace_back(config::to_string(step.phase));
   return join(parts, ", ");
 }

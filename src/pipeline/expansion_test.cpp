@@ -78,7 +78,7 @@ TEST_F(Foreach, AStepBehindItWaitsForAllAndGetsLists) {
       {"succeeded", "r0", "/a", [](const std::string&) { return std::optional<std::string>("0.5"); }},
       {"succeeded", "r1", "/b", [](const std::string&) { return std::optional<std::string>("nan"); }}};
   Scope scope;
-  scope.step = [&](const std::string& name) { return &results[*made->index(name)]; };
+  scope.step = [&](size_t step) { return results[step]; };
   auto arguments = resolve(*made, made->steps[2], {}, scope);
   ASSERT_TRUE(arguments) << arguments.error().message;
   EXPECT_EQ((*arguments)[0].second, R"(["/a/model","/b/model"])");

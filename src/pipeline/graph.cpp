@@ -87,7 +87,7 @@ class Builder {
   void check_secrets(const Step& step) {
     std::vector<std::string> known;
     for (const auto& secret : pipeline_.secrets) known.push_back(secret.name);
-    for (const auto& wanted : step.settings.secrets)
+    for (const auto& wanted : step.settings->secrets)
       if (std::find(known.begin(), known.end(), wanted.name) == known.end())
         problems_.keep(fail_at(wanted.place,
                                "step '{}' wants the secret '{}', which the pipeline does not name{}",

@@ -136,7 +136,7 @@ class Flattener {
     if (original.phase == Phase::kMain && waits_for_nothing(original))
       for (const auto& need : outer.needs)
         step.needs.push_back({scope.parent->prefix + need.name, need.place});
-    if (outer.settings.when) add_condition(*outer.settings.when, *scope.parent, step);
+    if (outer.settings->when) add_condition(*outer.settings->when, *scope.parent, step);
     if (outer.foreach) add_foreach(scope, step);
     if (outer.phase == Phase::kMain) return;
     if (original.phase != Phase::kMain)
@@ -149,14 +149,14 @@ class Flattener {
   void add_condition(const config::Condition& outer, const Scope& scope, Step& step) {
     config::Condition condition = outer;
     rewrite(condition.root, scope);
-    if (step.settings.when) {
-      condition.text = fmt::format("({}) and ({})", outer.text, step.settings.when->text);
+    if (step.settings->when) {
+      condition.text = fmt::format("({}) and ({})", outer.text, step.settings->when->text);
       Expression both{.kind = Expression::Kind::kAnd, .value = {}, .parts = {}, .place = outer.root.place};
       both.parts.push_back(std::move(condition.root));
-      both.parts.push_back(std::move(step.settings.when->root));
+      both.parts.push_back(step.settings->when->root);
       condition.root = std::move(both);
     }
-    step.settings.when = std::move(condition);
+    step.settings.edit().when = std::move(condition);
   }
 
   // The first step within has the values, the others follow it.

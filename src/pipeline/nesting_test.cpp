@@ -57,13 +57,10 @@ class Nested : public testing::Test {
   }
   // What a step gets when every other has left its name as its artifacts.
   static std::string value_of(const Plan& plan, const std::string& step, const std::string& name) {
-    std::map<std::string, StepResult> results;
-    for (const auto& other : plan.steps)
-      results[other.name] = {"succeeded", "run of " + other.name, "/" + other.name, {}};
-    const Scope scope{
-        .run_id = {}, .artifacts = {}, .experiment_id = {}, .step = [&](const std::string& other) {
-          return &results.at(other);
-        }};
+    const Scope scope{.run_id = {}, .artifacts = {}, .experiment_id = {}, .step = [&](size_t other) {
+                        const std::string& called = plan.steps[other].name;
+                        return StepResult{"succeeded", "run of " + called, "/" + called, {}};
+                      }};
     for (const auto& argument : plan.steps[*plan.index(step)].arguments)
       if (argument.name == name) return resolve(plan, argument.value, {}, scope).value_or("(none)");
     return "(no such argument)";
@@ -91,7 +88,7 @@ steps:
   EXPECT_EQ(value_of(made, "features/read", "in"), (dir_.path() / "raw.csv").string())
       << "a path counts from the file that names it";
   EXPECT_EQ(made.steps[1].within, "features");
-  EXPECT_EQ(made.steps[1].folder, fs::canonical(dir_.path() / "features"));
+  EXPECT_EQ(*made.steps[1].folder, fs::canonical(dir_.path() / "features"));
   EXPECT_THAT(made.instances("features"), ElementsAre(1, 2));
 }
 
@@ -126,7 +123,7 @@ TEST_F(Nested, ItsConditionAndItsStateAreThoseOfAllWithin) {
       "  a: {pipeline: features.yaml, params: {source: x}, when: '${params.mode} == full'}\n"
       "  b: {command: b, when: '${steps.a.state} == failed'}\n");
   for (const auto& name : {"a/read", "a/join"})
-    EXPECT_EQ(made.steps[*made.index(name)].settings.when->text, "${params.mode} == full");
+    EXPECT_EQ(made.steps[*made.index(name)].settings->when->text, "${params.mode} == full");
   EXPECT_THAT(shape_of(made).back(), "b <- a/read, a/join");
   EXPECT_EQ(made.steps.back().tolerated.size(), 2u);
 }

@@ -108,7 +108,7 @@ class Planner {
                         .phase = step.phase,
                         .folder = step.folder,
                         .within = step.within};
-    for (const auto& wanted : step.settings.secrets)
+    for (const auto& wanted : step.settings->secrets)
       for (const auto& secret : pipeline_.secrets)
         if (secret.name == wanted.name) planned.secrets.push_back(secret);
     for (size_t need : graph_.needs[index]) {

@@ -12,18 +12,18 @@ namespace tidemill::pipeline {
 
 struct PlannedStep {
   std::string name;
-  config::Project project;
-  config::EntryPoint entry;
+  Shared<config::Project> project;
+  Shared<config::EntryPoint> entry;
   std::vector<config::StepArgument> arguments;
   std::vector<size_t> needs;  // indexes into Plan::steps, all smaller than this step's own
-  config::StepSettings settings;
+  Shared<config::StepSettings> settings;
   std::vector<size_t> tolerated;  // of `needs`: those that may end in any way
   config::Phase phase = config::Phase::kMain;
   std::string group;       // the name of the step whose foreach made it; "" for a step without
   config::Arguments each;  // its values
   std::vector<config::Secret> secrets;
-  fs::path folder;     // of the pipeline's file that it stands in: relative paths start there
-  std::string within;  // the step whose pipeline it is part of, "a/b"; "" for none
+  Shared<fs::path> folder;  // of the pipeline's file that it stands in: relative paths start there
+  std::string within;       // the step whose pipeline it is part of, "a/b"; "" for none
 
   bool tolerates(size_t need) const;
 };

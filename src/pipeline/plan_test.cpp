@@ -82,7 +82,7 @@ TEST(Plan, ResolvesReferences) {
                  return m == "acc" ? std::optional<std::string>("0.9") : std::nullopt;
                }};
   StepResult b{"", "rb", "/b", {}};
-  Scope scope{"parent", "/p", "1", [&](const std::string&) { return &a; }, "", ""};
+  Scope scope{"parent", "/p", "1", [&](size_t) { return a; }, "", ""};
   EXPECT_EQ(resolve(*plan, plan->steps[1], b, scope).value()[0].second, "0.5:0.9:/b:parent");
 }
 

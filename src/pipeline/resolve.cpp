@@ -24,9 +24,9 @@ const std::string* collected(const Plan& plan, const Template& value) {
 std::string state_of(const Plan& plan, const std::string& name, const Scope& scope) {
   std::string state = "skipped";
   for (size_t index : plan.instances(name)) {
-    const StepResult* step = scope.step(plan.steps[index].name);
-    if (step == nullptr || step->state == "failed") return "failed";
-    if (step->state == "succeeded") state = "succeeded";
+    const std::string one = scope.step(index).state;
+    if (one.empty() || one == "failed") return "failed";
+    if (one == "succeeded") state = one;
   }
   return state;
 }
@@ -39,15 +39,16 @@ Result<std::string> of_step(const Reference& reference, const Plan& plan, const 
     for (const auto& [key, value] : plan.steps[*plan.index(name)].each)
       if (key == reference[3]) return value;
   }
-  const StepResult* step = scope.step(name);
-  if (step == nullptr || step->state.empty())
+  const auto index = plan.index(name);
+  const StepResult step = index ? scope.step(*index) : StepResult{};
+  if (step.state.empty())
     return fail_at(place, "{}: step '{}' has not run", config::to_string(reference), name);
-  if (step->state != "succeeded")
+  if (step.state != "succeeded")
     return fail_at(place, "{}: step '{}' {}", config::to_string(reference), name,
-                   step->state == "skipped" ? "was skipped" : "has " + step->state);
-  if (reference[2] == "run_id") return step->run_id;
-  if (reference[2] == "artifacts") return step->artifacts;
-  auto metric = step->metric(reference[3]);
+                   step.state == "skipped" ? "was skipped" : "has " + step.state);
+  if (reference[2] == "run_id") return step.run_id;
+  if (reference[2] == "artifacts") return step.artifacts;
+  auto metric = step.metric(reference[3]);
   if (!metric)
     return fail_at(place, "{}: step '{}' logged no metric '{}'", config::to_string(reference), name,
                    reference[3]);

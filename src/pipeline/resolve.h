@@ -12,7 +12,7 @@ namespace tidemill::pipeline {
 
 // What is known of a step once it has run, or is about to.
 struct StepResult {
-  std::string state;  // "succeeded", "failed" or "skipped"; all else is known only when it has succeeded
+  std::string state;  // "succeeded", "failed", "skipped", "": it has not run; all else only of "succeeded"
   std::string run_id;
   std::string artifacts;  // its artifact folder
   std::function<std::optional<std::string>(const std::string& metric)> metric;
@@ -22,7 +22,7 @@ struct StepResult {
 struct Scope {
   std::string run_id, artifacts;  // of the parent run
   std::string experiment_id;
-  std::function<const StepResult*(const std::string& step)> step;
+  std::function<StepResult(size_t step)> step;  // of the plan
   std::string state, failed;  // for the steps at the end: how the run has gone, and which steps have failed
 };
 

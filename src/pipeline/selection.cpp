@@ -29,30 +29,30 @@ void add_dependents(const Plan& plan, Marks& marks) {
       if (marks[need]) marks[i] = true;
 }
 
-Plan part_of(const Plan& plan, const Marks& kept) {
-  Plan part = plan;
-  part.steps.clear();
-  part.positions.clear();
-  part.groups.clear();
-  std::vector<size_t> position(plan.steps.size());
-  for (size_t i = 0; i < plan.steps.size(); ++i) {
+Plan part_of(Plan plan, const Marks& kept) {
+  auto steps = std::exchange(plan.steps, {});
+  auto groups = std::exchange(plan.groups, {});
+  plan.positions.clear();
+  std::vector<size_t> position(steps.size());
+  for (size_t i = 0; i < steps.size(); ++i) {
     if (!kept[i]) continue;
-    position[i] = part.steps.size();
-    PlannedStep step = plan.steps[i];
+    position[i] = plan.steps.size();
+    PlannedStep& step = steps[i];
     for (size_t& need : step.needs) need = position[need];
     for (size_t& need : step.tolerated) need = position[need];
-    part.positions.emplace(step.name, part.steps.size());
-    part.steps.push_back(std::move(step));
+    plan.positions.emplace(step.name, plan.steps.size());
+    plan.steps.push_back(std::move(step));
   }
-  for (const auto& [name, steps] : plan.groups)
-    for (size_t step : steps)
-      if (kept[step]) part.groups[name].push_back(position[step]);
-  return part;
+  for (const auto& [name, members] : groups)
+    for (size_t step : members)
+      if (kept[step]) plan.groups[name].push_back(position[step]);
+  return plan;
 }
 
 }  // namespace
 
-Result<Selected> select(const Plan& plan, const Selection& selection) {
+Result<Selected> select(Plan plan, const Selection& selection) {
+  if (selection.is_all()) return Selected{.plan = std::move(plan), .again = {}, .before = {}};
   Marks wanted(plan.steps.size(), selection.steps.empty());
   for (const auto& name : selection.steps)
     for (size_t step : TRY(find_steps(plan, name, "--step"))) wanted[step] = true;
@@ -72,7 +72,7 @@ Result<Selected> select(const Plan& plan, const Selection& selection) {
     for (size_t i = 0; i < wanted.size(); ++i)
       if (wanted[i]) (again[i] ? selected.again : selected.before).insert(plan.steps[i].name);
   }
-  selected.plan = part_of(plan, wanted);
+  selected.plan = part_of(std::move(plan), wanted);
   return selected;
 }
 

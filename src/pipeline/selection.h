@@ -25,6 +25,6 @@ struct Selected {
 };
 
 // kInvalid names the nearest step, or says that nothing lies between.
-Result<Selected> select(const Plan& plan, const Selection& selection);
+Result<Selected> select(Plan plan, const Selection& selection);
 
 }  // namespace tidemill::pipeline
