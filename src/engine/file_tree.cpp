@@ -9,6 +9,7 @@
 #include <atomic>
 #include <condition_variable>
 #include <mutex>
+#include <span>
 #include <thread>
 
 #include "base/hash.h"
@@ -140,15 +141,39 @@ Result<> hash_file(const fs::path& root, const Fd& folder, KnownFile& entry, std
   Fd file(::openat(folder.get(), path.c_str(), O_RDONLY | O_NOFOLLOW | O_CLOEXEC));
   if (!file) return tl::unexpected<Error>(errno_error("open " + (root / path).string(), errno));
   Sha256 sha;
-  entry.size = 0;
+  const uint64_t expected = std::exchange(entry.size, 0);
   for (;;) {
     size_t got = TRY_IN((root / path).string(), read_some(file, buffer));
     sha.update({buffer.data(), got});
     entry.size += got;
-    if (got < buffer.size()) break;
+    // A file system may give less than there is.
+    if (got == 0 || (got < buffer.size() && entry.size >= expected)) break;
   }
   entry.sha256 = sha.hex();
   return {};
+}
+
+struct Portion {
+  std::span<KnownFile* const> files;
+  uint64_t bytes = 0;
+};
+
+// Many small files at a time, large ones one by one; the largest first, so that all threads end together.
+std::vector<Portion> portions_of(const std::vector<KnownFile*>& files) {
+  constexpr size_t kMostFiles = 64;
+  constexpr uint64_t kEnoughBytes = 1 << 20;
+  std::vector<Portion> portions;
+  for (size_t i = 0; i < files.size(); ++i) {
+    if (portions.empty() || portions.back().files.size() == kMostFiles ||
+        portions.back().bytes + files[i]->size > kEnoughBytes)
+      portions.push_back({{files.data() + i, 0}});
+    Portion& portion = portions.back();
+    portion.files = {portion.files.data(), portion.files.size() + 1};
+    portion.bytes += files[i]->size;
+  }
+  std::stable_sort(portions.begin(), portions.end(),
+                   [](const Portion& a, const Portion& b) { return a.bytes > b.bytes; });
+  return portions;
 }
 
 Result<> hash_files(const fs::path& root, const std::vector<KnownFile*>& files) {
@@ -156,22 +181,21 @@ Result<> hash_files(const fs::path& root, const std::vector<KnownFile*>& files) 
   std::error_code ignored;
   const Fd folder =
       TRY(open_file(fs::is_directory(root, ignored) ? root : root.parent_path(), O_RDONLY | O_DIRECTORY));
+  const std::vector<Portion> portions = portions_of(files);
   std::atomic<size_t> next = 0;
   std::mutex mutex;
   Result<> outcome;
   auto work = [&] {
     std::vector<char> buffer(1 << 18);
-    constexpr size_t kBatch = 64;
-    for (size_t start; (start = next.fetch_add(kBatch)) < files.size();)
-      for (size_t i = start; i < std::min(start + kBatch, files.size()); ++i) {
-        if (auto hashed = hash_file(root, folder, *files[i], buffer); !hashed) {
+    for (size_t i; (i = next.fetch_add(1)) < portions.size();)
+      for (KnownFile* file : portions[i].files)
+        if (auto hashed = hash_file(root, folder, *file, buffer); !hashed) {
           std::lock_guard lock(mutex);
           outcome = std::move(hashed);
         }
-      }
   };
   std::vector<std::jthread> threads;
-  for (unsigned i = 1; i < workers() && files.size() > 64; ++i) threads.emplace_back(work);
+  for (size_t i = 1; i < std::min<size_t>(workers(), portions.size()); ++i) threads.emplace_back(work);
   work();
   threads.clear();
   return outcome;

@@ -98,6 +98,14 @@ TEST_F(Trees, APlaceInATreeHasADigestOfItsOwn) {
   EXPECT_NE(hashes_.tree(root_)->digest_of("x"), x);
 }
 
+TEST_F(Trees, LargeFilesAmongSmallOnesHaveTheirOwnHashes) {
+  for (int i = 0; i < 200; ++i)
+    write(fmt::format("{}", i), std::string(i % 50 == 7 ? 3'000'000 + i : i, static_cast<char>('a' + i % 26)));
+  FileTree found = hashes_.tree(root_).value();
+  ASSERT_EQ(found.files.size(), 200u);
+  for (const auto& file : found.files) EXPECT_EQ(file.sha256, sha256_file(root_ / file.path).value()) << file.path;
+}
+
 TEST_F(Trees, AFileIsATreeOfItselfAlsoThroughALink) {
   write("a", "one");
   fs::create_symlink(root_ / "a", root_ / "link");
