@@ -19,7 +19,7 @@ Result<uint64_t> parse_size(const std::string& text) {
   size_t power = unit.empty() ? 0 : kUnits.find(unit) + 1;
   bool known = unit.empty() ? !binary : unit.size() == 1 && power > 0;
   double bytes = number * std::pow(binary ? 1024 : 1000, static_cast<double>(power));
-  if (error != std::errc() || !known || !(bytes >= 1) || bytes > 1e18)
+  if (error != std::errc() || !known || !(bytes >= 1 || number == 0) || bytes > 1e18)
     return fail(Code::kInvalid, "'{}' is not a size; write it as 512M, 4G or 4GiB", text);
   return static_cast<uint64_t>(bytes);
 }
@@ -32,8 +32,10 @@ Result<Resources> read_resources(const Node& node) {
     resources.cpus = static_cast<int>(TRY(as_int(*cpus, "cpus", 1, 4096)));
   if (const Node* gpus = node.find("gpus"))
     resources.gpus = static_cast<int>(TRY(as_int(*gpus, "gpus", 0, 1024)));
-  if (const Node* memory = node.find("memory"))
+  if (const Node* memory = node.find("memory")) {
     resources.memory = TRY_IN(memory->place.to_string(), parse_size(TRY(as_text(*memory, "memory"))));
+    if (resources.memory == 0) return fail_at(memory->place, "no step runs without memory");
+  }
   if (const Node* locks = node.find("locks")) {
     if (locks->kind != Node::Kind::kList) return fail_at(locks->place, "locks must be a list of names");
     for (const auto& item : locks->items) {
