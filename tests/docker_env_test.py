@@ -59,6 +59,15 @@ entry_points:
     command: "{{{{ pwd; cat data/input; }}}} > $TIDEMILL_OUTPUT_DIR/here"
   wait:
     command: "echo waiting; sleep 600"
+  limited:
+    command: "cat /sys/fs/cgroup/memory/memory.limit_in_bytes /sys/fs/cgroup/memory.max > $TIDEMILL_OUTPUT_DIR/limit; true"
+  greedy:
+    command: "a=x; while true; do a=$a$a; done"
+""")
+    (folder / "limits.yaml").write_text("""
+steps:
+  limited: {project: ., entry_point: limited, resources: {memory: 64Mi, cpus: 1}}
+  greedy: {project: ., entry_point: greedy, resources: {memory: 64Mi}, needs: limited}
 """)
     (folder / "work.sh").write_text("""
 { cat /inside /volume/word "$1"; echo "$GIVEN, $TAKEN, $SECRET"; } > "$TIDEMILL_OUTPUT_DIR/result"
@@ -104,6 +113,17 @@ def main():
             subprocess.run(["podman", "rmi", "-f", IMAGE], capture_output=True)
 
 
+def check_limits(project):
+    ran = tidemill("run", project / "limits.yaml", "--json")
+    if "cannot limit containers here" in ran.stderr:
+        return
+    started = [e for e in events(ran) if e["event"] == "step_started"]
+    assert (pathlib.Path(started[0]["artifacts"]) / "limit").read_text().strip() == str(64 << 20)
+    failed = next(e for e in events(ran) if e["event"] == "step_finished" and e["step"] == "greedy")
+    assert "memory ran out" in failed["reason"], failed
+    assert not (project / "oom").exists(), "podman's mark of it is no part of the project"
+
+
 def check(project):
     ran = tidemill("run", project, "--json")
     assert ran.returncode == 0, ran.stdout + ran.stderr
@@ -139,6 +159,8 @@ def check(project):
         assert re.fullmatch("(sha256:)?[0-9a-f]{64}", tags["mlflow.docker.image.id"]), tags
     finally:
         subprocess.run(["podman", "rmi", "-f", "localhost/contained"], capture_output=True)
+
+    check_limits(project)
 
     waiting = subprocess.Popen([PROGRAMS / "tidemill", "run", project, "-e", "wait", "--json"],
                                stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)

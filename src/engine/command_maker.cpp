@@ -147,7 +147,11 @@ ProcessOptions CommandMaker::process_of(size_t index, const Attempt& attempt) co
   if (auto found = options_.environments.find(step.project->folder); found != options_.environments.end()) {
     const projects::Environment& environment = found->second;
     put_first(environment.programs());
-    if (environment.container) process.argv = contained(*environment.container, attempt, process);
+    if (environment.container) {
+      process.argv = contained(*environment.container, step.settings->resources, attempt, process);
+      // Where it was started, podman's monitor leaves a file when memory has run out: not among the code.
+      if (step.settings->resources.memory > 0) process.working_dir = attempt.progress_file.parent_path();
+    }
     for (const auto& [name, value] : environment.variables) env[name] = value;
   }
   env["PATH"] = programs;
@@ -155,20 +159,29 @@ ProcessOptions CommandMaker::process_of(size_t index, const Attempt& attempt) co
 }
 
 std::vector<std::string> CommandMaker::clean_up_of(size_t index, const Attempt& attempt) const {
+  const projects::Container* container = container_of(index);
+  if (container == nullptr) return {};
+  return projects::removal(*container, container_name(attempt));
+}
+
+const projects::Container* CommandMaker::container_of(size_t index) const {
   auto found = options_.environments.find(plan_.steps[index].project->folder);
-  if (found == options_.environments.end() || !found->second.container) return {};
-  return projects::removal(*found->second.container, container_name(attempt));
+  const bool is_contained = found != options_.environments.end() && found->second.container;
+  return is_contained ? &*found->second.container : nullptr;
 }
 
 // The step's files are in the container where they are outside of it, so that paths mean the same.
-std::vector<std::string> CommandMaker::contained(const projects::Container& container, const Attempt& attempt,
+std::vector<std::string> CommandMaker::contained(const projects::Container& container,
+                                                 const config::Resources& limits, const Attempt& attempt,
                                                  const ProcessOptions& process) const {
   const bool holds_code = !container.code.empty();
   projects::ContainedCommand inside{.name = container_name(attempt),
                                     .command = attempt.command,
                                     .folder = holds_code ? container.code : process.working_dir,
                                     .mounts = {attempt.run.artifacts},
-                                    .variables = {}};
+                                    .variables = {},
+                                    .memory = limits.memory,
+                                    .cpus = limits.cpus};
   if (!holds_code) inside.mounts.insert(process.working_dir);
   if (!attempt.progress_file.empty()) inside.mounts.insert(attempt.progress_file.parent_path());
   if (!attempt.checkpoints.empty()) inside.mounts.insert(attempt.checkpoints);

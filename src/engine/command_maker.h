@@ -37,11 +37,13 @@ class CommandMaker {
   ProcessOptions process_of(size_t step, const Attempt& attempt) const;
   // Of Minding.
   std::vector<std::string> clean_up_of(size_t step, const Attempt& attempt) const;
+  // nullptr: the step runs in none.
+  const projects::Container* container_of(size_t step) const;
 
  private:
   pipeline::Scope scope() const;
-  std::vector<std::string> contained(const projects::Container& container, const Attempt& attempt,
-                                     const ProcessOptions& process) const;
+  std::vector<std::string> contained(const projects::Container& container, const config::Resources& limits,
+                                     const Attempt& attempt, const ProcessOptions& process) const;
   pipeline::StepResult result_of(size_t step) const;
   pipeline::StepResult result_of(size_t step, std::string run_id, std::string artifacts) const;
 

@@ -166,13 +166,17 @@ Result<> Execution::launch(size_t index) {
   return {};
 }
 
-// The folder of a control group with the limits that the step asks for; "" without them, or where there is
-// none to be had.
+// The folder of a control group with the limits that the step asks for; "" without them, where there is none
+// to be had, and for a container, which its engine puts into a group of its own.
 fs::path Execution::control_group_of(size_t index, const Attempt& attempt) {
   const config::Resources& wanted = plan_.steps[index].settings->resources;
   if (wanted.memory == 0 && wanted.cpus == 0) return "";
+  const projects::Container* container = commands_.container_of(index);
+  if (container != nullptr && container->takes_limits) return "";
   auto group =
-      make_control_group("tidemill-" + attempt.run.id, {.memory = wanted.memory, .cpus = wanted.cpus});
+      container != nullptr
+          ? fail(Code::kUnavailable, "{} cannot limit containers here", container->engine)
+          : make_control_group("tidemill-" + attempt.run.id, {.memory = wanted.memory, .cpus = wanted.cpus});
   if (group) return *group;
   if (!std::exchange(limits_noted_, true))
     log_info("the steps' cpus and memory are counted, but nothing keeps a step from using more: {}",

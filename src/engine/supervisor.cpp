@@ -12,9 +12,9 @@ namespace {
 // A shell passes on with this status that a child was killed by SIGKILL.
 constexpr int kKilledChild = 128 + SIGKILL;
 
-bool was_killed(const Exit& exit) { return exit.signal == SIGKILL || exit.status == kKilledChild; }
-
 }  // namespace
+
+bool was_killed(const Exit& exit) { return exit.signal == SIGKILL || exit.status == kKilledChild; }
 
 Result<> Supervisor::launch(size_t step, const ProcessOptions& options, const Minding& minding) {
   MindedProcess process = TRY(MindedProcess::start(options, minding));

@@ -20,6 +20,9 @@ struct Ended {
   bool out_of_memory = false;  // the kernel has killed something for want of memory, most likely this
 };
 
+// By SIGKILL, as a shell tells it too.
+bool was_killed(const Exit& exit);
+
 // To be used on one thread.
 class Supervisor {
  public:

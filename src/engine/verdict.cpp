@@ -15,8 +15,8 @@ Verdict failed(config::FailureKind kind, std::string reason, int exit_status = 0
 
 }  // namespace
 
-Result<Verdict> judge(const Ended& ended, const config::StepSettings& settings, tracking::Store& store,
-                      const std::string& run_id) {
+Result<Verdict> judge(const Ended& ended, const config::StepSettings& settings, bool limits_memory,
+                      tracking::Store& store, const std::string& run_id) {
   using Kind = config::FailureKind;
   if (!ended.end)
     return failed(Kind::kInfrastructure,
@@ -29,7 +29,8 @@ Result<Verdict> judge(const Ended& ended, const config::StepSettings& settings, 
   if (ended.end->stopped == StopCause::kTimeout)
     return failed(Kind::kTimeout,
                   fmt::format("did not end within its timeout of {} s", settings.timeout->count()));
-  if (ended.out_of_memory) return failed(Kind::kMemory, exit.describe() + ": memory ran out");
+  if (ended.out_of_memory || (limits_memory && was_killed(exit)))
+    return failed(Kind::kMemory, exit.describe() + ": memory ran out");
   if (exit.signal != 0) return failed(Kind::kSignal, exit.describe());
   if (!exit.ok()) return failed(Kind::kExit, exit.describe(), exit.status);
   RunStatus status = TRY(store.run(run_id)).info.status;

@@ -18,9 +18,10 @@ struct Verdict {
   std::string reason;                      // "" when it finished
   std::optional<config::Failure> failure;  // when it failed
 };
-// A program may end its run itself: when it says FAILED, its exit status 0 does not make it a success.
-Result<Verdict> judge(const Ended& ended, const config::StepSettings& settings, tracking::Store& store,
-                      const std::string& run_id);
+// limits_memory: a container that is held to a limit, in which nothing but that kills. A program may end its
+// run itself: when it says FAILED, its exit status 0 does not make it a success.
+Result<Verdict> judge(const Ended& ended, const config::StepSettings& settings, bool limits_memory,
+                      tracking::Store& store, const std::string& run_id);
 
 tracking::RunStatus run_status(StepState state);
 std::vector<tracking::Metric> usage_metrics(const MindedEnd& end);

@@ -84,24 +84,33 @@ fs::path mark_of(const fs::path& kept, const std::string& image) {
   return kept / fmt::format("image-{}.json", image.substr(image.find(':') + 1).substr(0, 16));
 }
 
-// What an earlier trial has found: the settings with which the image runs.
-std::optional<fs::path> known_settings(const fs::path& kept, const std::string& image) {
+// How the image runs on this machine.
+struct Trial {
+  fs::path settings;
+  bool takes_limits = false;
+};
+
+// What an earlier trial has found.
+std::optional<Trial> known_trial(const fs::path& kept, const std::string& image) {
   auto text = read_file(mark_of(kept, image), 4096);
   auto mark = text ? parse_json(*text) : Result<Json>(Json());
-  if (!mark || !mark->is_object()) return std::nullopt;
+  if (!mark || !mark->is_object() || !mark->contains("takes_limits")) return std::nullopt;
   const fs::path settings = json_string(*mark, "settings");
   std::error_code ignored;
   if (!settings.empty() && !fs::exists(settings, ignored)) return std::nullopt;
-  return settings;
+  return Trial{settings, mark->at("takes_limits") == true};
 }
 
 Result<> try_to_run(const Container& container, const fs::path& settings) {
+  constexpr uint64_t kSomeMemory = 64 << 20;
   const std::vector<std::string> argv =
       command_line(container, {.name = fmt::format("tidemill-trial-{}", ::getpid()),
                                .command = "true",
                                .folder = "/",
                                .mounts = {},
-                               .variables = {}});
+                               .variables = {},
+                               .memory = kSomeMemory,
+                               .cpus = 1});
   std::map<std::string, std::string> variables;
   if (!settings.empty()) variables["CONTAINERS_CONF"] = settings.string();
   return run_long({argv, "/", settings.empty() ? "/dev/null" : settings.string() + ".log", variables});
@@ -118,6 +127,20 @@ Result<fs::path> find_settings(const Container& container, const fs::path& kept)
   return settings_file(kept);
 }
 
+Result<Trial> try_out(Container container, const fs::path& kept) {
+  Trial trial{.settings = TRY(find_settings(container, kept))};
+  container.takes_limits = true;
+  auto limited = try_to_run(container, trial.settings);
+  if (!limited && limited.error().code == Code::kCancelled) return tl::unexpected<Error>(limited.error());
+  trial.takes_limits = limited.has_value();
+  return trial;
+}
+
+FoundContainer as_tried(Container container, const Trial& trial) {
+  container.takes_limits = trial.takes_limits;
+  return {std::move(container), trial.settings};
+}
+
 }  // namespace
 
 Result<FoundContainer> find_container(const config::DockerEnvironment& wanted, const fs::path& folder,
@@ -126,8 +149,8 @@ Result<FoundContainer> find_container(const config::DockerEnvironment& wanted, c
   // What is not there has its name for an id: whatever it will be, no result was made with it.
   Image image = options.build ? Image{.id = options.name} : TRY(find_image(engine, wanted.image));
   if (image.id.empty()) image.id = wanted.image;
-  const fs::path settings = known_settings(kept, image.id).value_or(fs::path());
-  return FoundContainer{container_of(wanted, folder, options, std::move(engine), std::move(image)), settings};
+  const Trial trial = known_trial(kept, image.id).value_or(Trial{});
+  return as_tried(container_of(wanted, folder, options, std::move(engine), std::move(image)), trial);
 }
 
 Result<FoundContainer> make_container(const config::DockerEnvironment& wanted, const fs::path& folder,
@@ -147,10 +170,11 @@ Result<FoundContainer> make_container(const config::DockerEnvironment& wanted, c
   }
   if (options.build) image = TRY(build_image(engine, image.id, folder, options.name, kept));
   Container container = container_of(wanted, folder, options, std::move(engine), image);
-  if (auto known = known_settings(kept, image.id)) return FoundContainer{std::move(container), *known};
-  const fs::path settings = TRY_IN(fmt::format("image {}", wanted.image), find_settings(container, kept));
-  TRY(write_file_atomic(mark_of(kept, image.id), dump_json(Json{{"settings", settings.string()}})));
-  return FoundContainer{std::move(container), settings};
+  if (auto known = known_trial(kept, image.id)) return as_tried(std::move(container), *known);
+  const Trial trial = TRY_IN(fmt::format("image {}", wanted.image), try_out(container, kept));
+  TRY(write_file_atomic(mark_of(kept, image.id), dump_json(Json{{"settings", trial.settings.string()},
+                                                                {"takes_limits", trial.takes_limits}})));
+  return as_tried(std::move(container), trial);
 }
 
 std::vector<std::string> removal(const Container& container, const std::string& name) {
@@ -175,6 +199,10 @@ std::vector<std::string> command_line(const Container& container, const Containe
     argv.insert(argv.end(), {"--log-driver", "passthrough", "--security-opt", "label=disable"});
   else if (::geteuid() != 0)
     add("--user", fmt::format("{}:{}", ::geteuid(), ::getegid()));  // who owns what it writes
+  if (container.takes_limits && contained.memory > 0 && !names("--memory"))
+    for (const char* limit : {"--memory", "--memory-swap"}) add(limit, std::to_string(contained.memory));
+  if (container.takes_limits && contained.cpus > 0 && !names("--cpus"))
+    add("--cpus", std::to_string(contained.cpus));
   for (const fs::path& path : contained.mounts) add("--volume", fmt::format("{0}:{0}", path.string()));
   for (const std::string& volume : container.volumes) add("--volume", volume);
   for (const auto& [name, value] : container.variables)

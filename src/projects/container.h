@@ -21,14 +21,15 @@ struct ContainerOptions {
 };
 
 struct Container {
-  std::string engine;                // the program that runs it
-  std::string image;                 // its id: what the name means today
-  std::string digest;                // NAME@sha256:... of the registry it came from; "": from none
+  std::string engine;  // the program that runs it
+  std::string image;   // its id: what the name means today
+  std::string digest;  // NAME@sha256:... of the registry it came from; "": from none
   std::string image_name;
-  std::vector<std::string> volumes;  // HOST:CONTAINER[:OPTIONS]
+  std::vector<std::string> volumes;                                           // HOST:CONTAINER[:OPTIONS]
   std::vector<std::pair<std::string, std::optional<std::string>>> variables;  // no value: the machine's own
   std::vector<std::string> arguments;
-  fs::path code;  // where the project's folder is in the image; "": it is not
+  fs::path code;              // where the project's folder is in the image; "": it is not
+  bool takes_limits = false;  // this machine lets the engine limit what a container uses
 };
 
 // Whether podman's own settings do not fit this machine, so that it needs $CONTAINERS_CONF.
@@ -52,6 +53,9 @@ struct ContainedCommand {
   fs::path folder;                     // to run in
   std::set<fs::path> mounts;           // files and folders that are inside what they are outside
   std::vector<std::string> variables;  // names of those that the engine's process has and the command gets
+  // Limits, where the container takes them; 0: none.
+  uint64_t memory = 0;  // bytes, swap excluded
+  int cpus = 0;
 };
 // Removes the container of this name, also while it runs: what its engine keeps when its client was killed.
 std::vector<std::string> removal(const Container& container, const std::string& name);
