@@ -20,6 +20,7 @@ bool is_step_name(std::string_view name) {
 struct Files {
   std::vector<fs::path> open;
   std::map<fs::path, std::shared_ptr<const Pipeline>> done;  // null: not to be read
+  std::vector<LookedFor> looked_for;                         // as their names were written
 };
 std::optional<Pipeline> load(const fs::path& file, Files& files, Problems& problems);
 
@@ -93,13 +94,21 @@ class StepReader {
                                              const std::string& step) {
     std::error_code ignored;
     fs::path file = *folder_ / where;
-    if (fs::is_directory(file, ignored))
-      file /= fs::exists(file / "pipeline.yml", ignored) ? "pipeline.yml" : "pipeline.yaml";
+    if (fs::is_directory(file, ignored)) {
+      const bool is_short = fs::exists(file / "pipeline.yml", ignored);
+      if (!is_short) files_.looked_for.push_back({file / "pipeline.yml", ""});
+      file /= is_short ? "pipeline.yml" : "pipeline.yaml";
+    }
     if (!fs::is_regular_file(file, ignored)) {
       problems_.keep(fail_at(place, "step '{}': there is no pipeline {}", step, file.string()));
       return nullptr;
     }
-    file = fs::weakly_canonical(file, ignored);
+    auto inner = load_inner(fs::weakly_canonical(file, ignored), place);
+    if (inner != nullptr) files_.looked_for.push_back({file, inner->sha256});
+    return inner;
+  }
+
+  std::shared_ptr<const Pipeline> load_inner(const fs::path& file, const Place& place) {
     if (auto again = std::find(files_.open.begin(), files_.open.end(), file); again != files_.open.end()) {
       std::string circle;
       for (; again != files_.open.end(); ++again) circle += again->string() + " -> ";
@@ -374,7 +383,9 @@ const std::vector<std::string>& step_keys() {
 
 std::optional<Pipeline> load_pipeline(const fs::path& file, Problems& problems) {
   Files files;
-  return load(file, files, problems);
+  auto pipeline = load(file, files, problems);
+  if (pipeline) pipeline->inner_files = std::move(files.looked_for);
+  return pipeline;
 }
 
 Result<Pipeline> load_pipeline(const fs::path& file) {

@@ -54,6 +54,12 @@ struct Output {
   Template value;
 };
 
+// A place where a file of a pipeline was looked for.
+struct LookedFor {
+  fs::path path;
+  std::string sha256;  // of what it held; "": there was none
+};
+
 struct Pipeline {
   std::string name;
   std::string experiment;  // name of the experiment its runs belong to; defaults to the pipeline's name
@@ -65,7 +71,8 @@ struct Pipeline {
   int max_parallel = 0;     // 0: as many as there are cores
   fs::path folder;          // of the file, absolute
   std::string file;
-  std::string sha256;  // of what the file held when it was read
+  std::string sha256;                  // of what the file held when it was read
+  std::vector<LookedFor> inner_files;  // of the pipelines within, at any depth; of the outermost only
 };
 
 // Words of a command that are files if there are such below its folder: the code of a step without a project.

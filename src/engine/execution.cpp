@@ -224,6 +224,12 @@ Result<> Execution::keep_footing() {
   for (size_t i = 0; i < plan_.steps.size(); ++i)
     if (!succeeded(scheduler_.state(i))) return {};
   reliances_->add_file(options_.start_file, plan_.sha256);
+  for (const auto& inner : plan_.inner_files) {
+    if (inner.sha256.empty())
+      rely_on_no_file(inner.path);
+    else
+      reliances_->add_file(inner.path, inner.sha256);
+  }
   std::set<std::string> projects;
   for (const auto& step : plan_.steps) {
     const config::Project& project = *step.project;

@@ -32,7 +32,6 @@ bool can_be_recognised(const pipeline::PlannedStep& step) {
   if (step.phase != config::Phase::kMain || settings.cache == config::Caching::kOff || settings.when ||
       settings.gate || !settings.validate.empty() || !step.secrets.empty())
     return false;
-  if (!step.within.empty()) return false;  // the file that it stands in is not looked at
   if (step.project->environment.kind != config::EnvironmentKind::kNone) return false;
   // One made up for a script: it depends on the caller's shell.
   if (step.entry->place.file->empty()) return false;
@@ -155,6 +154,7 @@ Result<std::optional<Outcome>> execute_unchanged(tracking::Store& store, const O
                             .folder = footing->folder,
                             .file = footing->file,
                             .sha256 = {},
+                            .inner_files = {},
                             .positions = {},
                             .groups = {}};
   Options how = options;

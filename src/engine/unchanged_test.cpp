@@ -52,8 +52,8 @@ class Unchanged : public EngineTest {
       if (record.step == step) return fs::path(store_->run(record.step_run)->info.artifact_uri);
     return {};
   }
-  // After the change a run does what execute() does, and later ones are recognised again: at the latest the third,
-  // when the first has replaced a result.
+  // After the change a run does what execute() does, and later ones are recognised again: at the latest the
+  // third, when the first has replaced a result.
   void expect_noticed(const std::string& what) {
     EXPECT_FALSE(recognised()) << what;
     EXPECT_TRUE(recognised() || recognised()) << "after " << what;
@@ -167,6 +167,35 @@ TEST_F(Unchanged, AFileThatACommandNamesOnceItIsThereIsNoticed) {
   EXPECT_TRUE(recognised(yaml));
   write("extra.txt", "now\n");
   EXPECT_FALSE(recognised(yaml));
+}
+
+TEST_F(Unchanged, PipelinesWithinPipelinesAreLookedAtToo) {
+  const std::string yaml = "name: n\nsteps:\n  in: {pipeline: inner}\n  linked: {pipeline: link.yaml}\n";
+  auto one_step = [](const std::string& text) {
+    return "steps:\n  one: {command: 'echo " + text + " > $TIDEMILL_OUTPUT_DIR/out'}\n";
+  };
+  write("inner/pipeline.yaml",
+        "steps:\n  deep: {pipeline: ../deep.yaml}\n  cat: {command: cat extra.txt || true}\n");
+  write("deep.yaml", one_step("deep"));
+  write("a.yaml", one_step("a"));
+  write("b.yaml", one_step("b"));
+  fs::create_symlink("a.yaml", dir_.path() / "link.yaml");
+  auto expect_seen = [&](const std::string& what) {
+    EXPECT_FALSE(recognised(yaml)) << what;
+    EXPECT_TRUE(recognised(yaml) || recognised(yaml)) << "after " << what;
+  };
+  expect_seen("nothing");
+  ASSERT_EQ(store_->step_records(last_.outcome.run_id)->size(), 3u);
+  write("deep.yaml", one_step("deeper"));
+  expect_seen("another step two pipelines below");
+  write("inner/extra.txt", "x");
+  expect_seen("a file that a command below names");
+  fs::remove(dir_.path() / "link.yaml");
+  fs::create_symlink("b.yaml", dir_.path() / "link.yaml");
+  expect_seen("a link that leads to another pipeline");
+  write("inner/pipeline.yml", one_step("short"));
+  expect_seen("a file that comes before the other");
+  EXPECT_EQ(store_->step_records(last_.outcome.run_id)->size(), 2u);
 }
 
 TEST_F(Unchanged, AFailedRunIsNotRemembered) {

@@ -166,6 +166,7 @@ std::optional<Plan> make_plan(const Pipeline& pipeline, const Arguments& given, 
             .folder = pipeline.folder,
             .file = pipeline.file,
             .sha256 = pipeline.sha256,
+            .inner_files = pipeline.inner_files,
             .positions = {},
             .groups = {}};
   if (!has_nests(pipeline)) return put_steps(pipeline, {}, std::move(plan), problems);
@@ -195,6 +196,7 @@ Plan plan_of_project(const config::Project& project, const config::EntryPoint& e
               .folder = project.folder,
               .file = project.file,
               .sha256 = project.sha256,
+              .inner_files = {},
               .positions = {{name, 0}},
               .groups = {}};
 }

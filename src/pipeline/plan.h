@@ -38,6 +38,7 @@ struct Plan {
   fs::path folder;
   std::string file;
   std::string sha256;                                 // of what the file held when it was read
+  std::vector<config::LookedFor> inner_files;         // of the pipelines within
   std::unordered_map<std::string, size_t> positions;  // of the steps, by name
   // What a step with foreach, or one that is a pipeline, stands for.
   std::unordered_map<std::string, std::vector<size_t>> groups;
