@@ -13,7 +13,7 @@ import unittest
 import warnings
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent / "conformance"))
-import client_settings  # noqa: E402,F401
+import client_settings  # noqa: E402
 import servers  # noqa: E402
 
 try:
@@ -31,6 +31,7 @@ except ImportError as error:
 
 warnings.simplefilter("ignore")
 logging.getLogger("mlflow").setLevel(logging.ERROR)
+client_settings.without_inferred_requirements()
 SERVER = sys.argv.pop(1)
 START = servers.tidemill
 if sys.argv[1:2] == ["--postgres"]:

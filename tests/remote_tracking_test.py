@@ -55,26 +55,6 @@ steps:
 """
 
 
-class TidemillServer:
-    """On the same port and the same data each time it comes back."""
-
-    def __init__(self, folder):
-        self.folder, port = folder, servers.free_port()
-        self.url = f"http://127.0.0.1:{port}"
-        self.command = [TIDEMILL, "server", "--port", str(port)]
-        self.come_back()
-
-    def come_back(self):
-        log = self.folder / "server.log"
-        with log.open("ab") as out:
-            self.process = subprocess.Popen(self.command, cwd=self.folder, stdout=out, stderr=out)
-        servers.wait_for(self.url, self.process, log)
-
-    def go_away(self):
-        self.process.kill()
-        self.process.wait()
-
-
 class Case(unittest.TestCase):
     def setUp(self):
         self.stack = contextlib.ExitStack()
@@ -97,10 +77,10 @@ class Case(unittest.TestCase):
         import mlflow
         return mlflow.MlflowClient(url)
 
-    def tidemill_server(self):
+    def tidemill_server(self, *arguments):
         home = self.folder / "server"
         home.mkdir()
-        server = TidemillServer(home)
+        server = servers.Restartable(TIDEMILL, home, *arguments)
         self.addCleanup(server.go_away)
         return server
 
@@ -175,18 +155,10 @@ class Recorded(Case):
 
     def test_a_server_over_the_same_store_gets_everything_once(self):
         self.write(pipeline_yaml=PIPELINE.replace("PYTHON", sys.executable), make_py=MAKE, use_sh=USE)
-        port = servers.free_port()
-        url = f"http://127.0.0.1:{port}"
-        log = self.folder / "log"
-        with log.open("wb") as out:
-            server = subprocess.Popen([TIDEMILL, "server", "--port", str(port), "--store", self.folder / "local.db"],
-                                      cwd=self.folder, stdout=out, stderr=out)
-        self.addCleanup(server.wait)
-        self.addCleanup(server.kill)
-        servers.wait_for(url, server, log)
-        done = self.tidemill(url, "run", self.pipeline)
+        server = self.tidemill_server("--store", self.folder / "local.db")
+        done = self.tidemill(server.url, "run", self.pipeline)
         self.assertEqual(done.returncode, 0, done.stderr)
-        runs = self.runs(self.client(url), "remote")
+        runs = self.runs(self.client(server.url), "remote")
         self.assertEqual(sorted(run.info.run_name for run in runs), ["make", "remote", "use"])
         self.assertEqual({run.info.status for run in runs}, {"FINISHED"})
         self.assertFalse([run for run in runs if "tidemill.pushed_from" in run.data.tags])

@@ -54,11 +54,31 @@ def free_port():
 def wait_for(url, process, log):
     while True:
         if process.poll() is not None:
-            raise RuntimeError(f"mlflow server ended with {process.returncode}:\n{log.read_text()}")
+            raise RuntimeError(f"the server ended with {process.returncode}:\n{log.read_text()}")
         with contextlib.suppress(OSError):
             urllib.request.urlopen(f"{url}/health", timeout=5).close()
             return
-        time.sleep(0.2)
+        time.sleep(0.05)
+
+
+class Restartable:
+    """`tidemill server` over the store in a folder, on the same port and the same data each time it comes back."""
+
+    def __init__(self, program, folder, *arguments):
+        port = free_port()
+        self.folder, self.url = pathlib.Path(folder), f"http://127.0.0.1:{port}"
+        self.command = [program, "server", "--port", str(port), *arguments]
+        self.come_back()
+
+    def come_back(self):
+        log = self.folder / "server.log"
+        with log.open("ab") as out:
+            self.process = subprocess.Popen(self.command, cwd=self.folder, stdout=out, stderr=out)
+        wait_for(self.url, self.process, log)
+
+    def go_away(self):
+        self.process.kill()
+        self.process.wait()
 
 
 @contextlib.contextmanager
@@ -71,6 +91,8 @@ def mlflow(_program):
         command += ["--artifacts-destination", str(root / "artifacts"), "--host", "127.0.0.1"]
         command += ["--port", url.rsplit(":", 1)[1], "--workers", "1"]
         environment = {k: v for k, v in os.environ.items() if k != "MLFLOW_TRACKING_URI"}
+        # Its eight processes for jobs, of which tracking knows nothing, take more time to start than all the rest.
+        environment["MLFLOW_SERVER_ENABLE_JOB_EXECUTION"] = "false"
         with log.open("w") as out:
             server = subprocess.Popen(
                 command, stdout=out, stderr=out, cwd=folder, env=environment, start_new_session=True

@@ -1,10 +1,6 @@
-"""All that a tracking store shows through MLflow's client, as plain values to compare.
-
-usage: compare.py URI, which prints it as JSON
-"""
+"""All that a tracking store shows through MLflow's client, as plain values to compare."""
 import json
 import math
-import sys
 
 from mlflow.entities import ViewType
 from mlflow.tracking import MlflowClient
@@ -192,7 +188,3 @@ def differences(ours, theirs, path=""):
         else:
             found += differences(ours[key], theirs[key], f"{path}/{key}")
     return found
-
-
-if __name__ == "__main__":
-    print(json.dumps(everything(sys.argv[1])))

@@ -4,12 +4,12 @@ fills the stores and reads both sides. (From MLflow's server: moving_test.py.)
 usage: exchange_test.py TIDEMILL_PROGRAM
 Exits with 77 (skipped) when mlflow cannot be imported.
 """
+import contextlib
 import json
 import os
 import pathlib
 import signal
 import subprocess
-import sys
 import tempfile
 import unittest
 
@@ -73,29 +73,31 @@ class FromFiles(ExchangeTest):
 
 
 class FromDatabase(ExchangeTest):
-    def import_of(self, python):
-        """Fills a database with this Python's MLflow; what its client and Tidemill say of it."""
+    def check_import(self, fill_database):
+        """fill_database: a function of a URI that returns what the client of its MLflow says of it."""
         source, folder = self.new_folder(), self.new_folder()
         uri = f"sqlite:///{source}/mlflow.db"
-        quiet = {"cwd": source, "check": True, "capture_output": True, "text": True, "timeout": 240}
-        subprocess.run([python, HERE / "fill.py", uri], **quiet)
-        theirs = json.loads(subprocess.run([python, HERE / "compare.py", uri], **quiet).stdout)
+        with contextlib.chdir(source):
+            theirs = fill_database(uri)
         report = json.loads(tidemill("import", source / "mlflow.db", "--json", folder=folder).stdout)
         self.assertEqual(report["problems"], [])
         again = json.loads(tidemill("import", uri, "--json", folder=folder).stdout)
         self.assertEqual((again["runs"]["new"], again["runs"]["changed"], again["metric_points"]), (0, 0, 0))
-        return theirs, folder
+        self.assert_imported(theirs, folder)
 
     def test_mlflow_3(self):
-        theirs, folder = self.import_of(sys.executable)
-        self.assert_imported(theirs, folder)
+        def fill_database(uri):
+            fill.fill(uri)
+            return compare.everything(uri)
+
+        self.check_import(fill_database)
 
     def test_mlflow_2(self):
         python = os.environ.get("TIDEMILL_PYTHON_MLFLOW2", str(pathlib.Path.home() / ".cache/tidemill/venv-mlflow2/bin/python"))
         if not os.path.exists(python):
             self.skipTest(f"there is no {python} with MLflow 2 (scripts/python-tools makes it)")
-        theirs, folder = self.import_of(python)
-        self.assert_imported(theirs, folder)
+        self.check_import(lambda uri: json.loads(subprocess.run(
+            [python, HERE / "fill.py", uri], check=True, capture_output=True, text=True, timeout=240).stdout))
 
 
 class FromServer(ExchangeTest):
@@ -108,7 +110,7 @@ class FromServer(ExchangeTest):
         source, folder = self.new_folder(), self.new_folder()
         url = self.enterContext(served(source, "--access-log", "access"))
         client = mlflow.MlflowClient(url)
-        points = [mlflow.entities.Metric(f"m{key}", step / 7, 1000 + step, step) for key in range(3) for step in range(300)]
+        points = [mlflow.entities.Metric(f"m{key}", step / 7, 1000 + step, step) for key in range(3) for step in range(50)]
         for _ in range(60):
             run = client.create_run("0").info.run_id
             client.log_batch(run, metrics=points)

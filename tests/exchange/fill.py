@@ -1,7 +1,8 @@
 """Fills a tracking store through MLflow's client with one of everything.
 
-usage: fill.py URI
+usage: fill.py URI, which prints as JSON what compare.py then reads there
 """
+import json
 import sys
 import time
 
@@ -70,4 +71,7 @@ def fill(uri):
 
 
 if __name__ == "__main__":
+    import compare
+
     fill(sys.argv[1])
+    print(json.dumps(compare.everything(sys.argv[1])))

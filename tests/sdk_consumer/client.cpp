@@ -1,5 +1,5 @@
 // What a program does with the client at a server of its own, checked as far as the client itself can tell;
-// sdk_client_test.py then looks at it with MLflow's client. Prints the run's id.
+// sdk_programs_test.py then looks at it with MLflow's client. Prints the run's id.
 // usage: client SCRATCH_FOLDER
 #include <tidemill/client.h>
 

@@ -1,11 +1,14 @@
 #!/usr/bin/env python3
-"""A C++ program built with the installed SDK records on real servers that go away under it: Tidemill's, which is killed,
-and MLflow's, whose connections are cut (a second start would take it ten seconds).
+"""C++ programs built with the installed SDK, on Tidemill's server and on MLflow's. What one does with the SDK's client,
+MLflow's own client then finds there. One records on servers that go away under it: Tidemill's is killed, the connections
+to MLflow's are cut (a second start would take it seconds).
 
-usage: sdk_recovery_test.py BUILD_FOLDER
+usage: sdk_programs_test.py BUILD_FOLDER
+Exits with 77 (skipped) when mlflow cannot be imported.
 """
 import contextlib
 import json
+import math
 import os
 import pathlib
 import socket
@@ -20,28 +23,14 @@ import urllib.request
 BUILD = pathlib.Path(sys.argv.pop(1)).resolve()
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "tests" / "conformance"))
-import sdk_programs  # noqa: E402
+import client_settings  # noqa: E402,F401
 import servers  # noqa: E402
 
-
-class Tidemill:
-    """A server on the same port and the same data each time it comes back."""
-
-    def __init__(self, folder):
-        self.folder, port = folder, servers.free_port()
-        self.url = f"http://127.0.0.1:{port}"
-        self.command = [BUILD / "bin" / "tidemill", "server", "--port", str(port)]
-        self.come_back()
-
-    def come_back(self):
-        log = self.folder / "server.log"
-        with log.open("ab") as out:
-            self.process = subprocess.Popen(self.command, cwd=self.folder, stdout=out, stderr=out)
-        servers.wait_for(self.url, self.process, log)
-
-    def go_away(self):
-        self.process.kill()
-        self.process.wait()
+try:
+    from mlflow.tracking import MlflowClient
+except ImportError as error:
+    print(f"skipped: {error}; set TIDEMILL_PYTHON to a Python that has mlflow")
+    sys.exit(77)
 
 
 class Gate:
@@ -86,11 +75,15 @@ class Gate:
             sink.shutdown(socket.SHUT_WR)
 
 
+def environment_without_mlflow():
+    return {key: value for key, value in os.environ.items() if not key.startswith("MLFLOW_")}
+
+
 class Recorder:
     def __init__(self, test, patience, **more):
-        environment = {key: value for key, value in os.environ.items() if not key.startswith("MLFLOW_")}
-        environment |= {"MLFLOW_TRACKING_URI": test.server.url, "TIDEMILL_SPOOL_DIR": str(test.spool)} | more
-        self.process = subprocess.Popen([test.program, str(patience)], env=environment, text=True, stdin=subprocess.PIPE,
+        environment = environment_without_mlflow() | more
+        environment |= {"MLFLOW_TRACKING_URI": test.server.url, "TIDEMILL_SPOOL_DIR": str(test.spool)}
+        self.process = subprocess.Popen([PROGRAMS / "recorder", str(patience)], env=environment, text=True, stdin=subprocess.PIPE,
                                         stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         self.run_id = self.process.stdout.readline().strip()
 
@@ -104,7 +97,7 @@ class Recorder:
         return self.process.communicate(timeout=120)[1]
 
 
-class Recovery:
+class OnAServer:
     """For each kind of server."""
 
     def setUp(self):
@@ -112,7 +105,6 @@ class Recovery:
         self.addCleanup(temporary.cleanup)
         self.folder = pathlib.Path(temporary.name)
         self.spool = self.folder / "spool"
-        self.program = PROGRAMS / "recorder"
         self.server = self.new_server()
         self.addCleanup(self.server.go_away)
 
@@ -190,13 +182,38 @@ class Recovery:
         successor.leave()
         self.assertEqual(self.steps(recorder.run_id), list(range(3000)))
 
+    def test_what_the_client_did_is_what_mlflows_client_finds(self):
+        scratch = self.folder / "scratch"
+        scratch.mkdir()
+        environment = environment_without_mlflow() | {"MLFLOW_TRACKING_URI": self.server.url}
+        done = subprocess.run([PROGRAMS / "client", scratch], env=environment, text=True, capture_output=True, timeout=240)
+        self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+        client = MlflowClient(self.server.url)
+        run = client.get_run(done.stdout.strip())
+        self.assertEqual(run.info.run_name, "renamed")
+        self.assertEqual((run.info.status, run.info.start_time, run.info.end_time),
+                         ("FAILED", 1_700_000_000_000, 1_700_000_100_000))
+        self.assertEqual(run.data.params, {"lr": "0.1", "depth": "11"})
+        self.assertEqual(run.data.metrics["loss"], 0.5)
+        self.assertGreater(run.data.metrics["endless"], 1e308)  # MLflow keeps infinity as the largest number
+        self.assertTrue(math.isnan(run.data.metrics["nan"]))
+        self.assertEqual([point.step for point in client.get_metric_history(run.info.run_id, "curve")], list(range(2500)))
+        self.assertEqual(pathlib.Path(client.download_artifacts(run.info.run_id, "notes.txt")).read_text(), "good")
+        experiment = client.get_experiment_by_name("client ü")
+        self.assertEqual((experiment.tags["team"], run.info.experiment_id), ("vision", experiment.experiment_id))
+        child = next(run for run in client.search_runs([experiment.experiment_id]) if run.info.run_name == "child")
+        self.assertEqual(child.data.tags["mlflow.parentRunId"], run.info.run_id)
+        champion = client.get_model_version_by_alias("net", "champion")
+        self.assertEqual((str(champion.version), champion.description, champion.run_id), ("2", "better", run.info.run_id))
+        self.assertEqual([model.name for model in client.search_registered_models()], ["net"])
 
-class TidemillServer(Recovery, unittest.TestCase):
+
+class TidemillServer(OnAServer, unittest.TestCase):
     def new_server(self):
-        return Tidemill(self.folder)
+        return servers.Restartable(BUILD / "bin" / "tidemill", self.folder)
 
 
-class MlflowServer(Recovery, unittest.TestCase):
+class MlflowServer(OnAServer, unittest.TestCase):
     @classmethod
     def setUpClass(cls):
         cls.url = cls.enterClassContext(servers.mlflow(None))
@@ -205,7 +222,18 @@ class MlflowServer(Recovery, unittest.TestCase):
         return Gate(self.url)
 
 
+def build_programs(folder):
+    """As a user builds: against the installed SDK."""
+    for command in (["cmake", "--install", BUILD, "--prefix", folder / "installed", "--component", "sdk"],
+                    ["cmake", "-S", ROOT / "tests" / "sdk_consumer", "-B", folder / "build",
+                     f"-DCMAKE_PREFIX_PATH={folder / 'installed'}"],
+                    ["cmake", "--build", folder / "build"]):
+        done = subprocess.run([str(word) for word in command], text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        assert done.returncode == 0, done.stdout
+    return folder / "build"
+
+
 if __name__ == "__main__":
     with tempfile.TemporaryDirectory() as programs:
-        PROGRAMS = sdk_programs.build(BUILD, pathlib.Path(programs))
+        PROGRAMS = build_programs(pathlib.Path(programs))
         unittest.main(verbosity=2)
