@@ -13,18 +13,13 @@
 namespace tidemill::auth {
 namespace {
 
-constexpr uint64_t kLogCost = 15, kBlockSize = 8, kParallel = 3;
 constexpr size_t kSaltBytes = 16, kHashBytes = 32;
 constexpr int kAtATime = 2;
 
 // 128 * r * (N + p) bytes, with some to spare.
 constexpr uint64_t kMaxMemory = uint64_t{64} << 20;
 
-struct Cost {
-  uint64_t log = kLogCost, block = kBlockSize, parallel = kParallel;
-};
-
-Result<std::string> scrypt(std::string_view password, std::string_view salt, const Cost& cost) {
+Result<std::string> scrypt(std::string_view password, std::string_view salt, const PasswordCost& cost) {
   static std::counting_semaphore<kAtATime> places(kAtATime);
   places.acquire();
   std::string out(kHashBytes, '\0');
@@ -51,7 +46,7 @@ std::optional<uint64_t> parameter(std::string_view list, std::string_view name) 
 }
 
 struct Hash {
-  Cost cost;
+  PasswordCost cost;
   std::string salt, hash;
 };
 
@@ -82,10 +77,10 @@ Result<> check_password(std::string_view password) {
   return {};
 }
 
-Result<std::string> hash_password(std::string_view password) {
+Result<std::string> hash_password(std::string_view password, const PasswordCost& cost) {
   std::string salt = random_bytes(kSaltBytes);
-  std::string hash = TRY(scrypt(password, salt, {}));
-  return fmt::format("$scrypt$ln={},r={},p={}${}${}", kLogCost, kBlockSize, kParallel, base64_encode(salt),
+  std::string hash = TRY(scrypt(password, salt, cost));
+  return fmt::format("$scrypt$ln={},r={},p={}${}${}", cost.log, cost.block, cost.parallel, base64_encode(salt),
                      base64_encode(hash));
 }
 
