@@ -7,8 +7,8 @@
 
 namespace tidemill::checks {
 
-Result<Report> look_at(const config::DataCheck& check, const fs::path& folder,
-                       const Distributions& accepted) {
+Result<Report> look_at(const config::DataCheck& check, const fs::path& folder, const Distributions& accepted,
+                       const std::stop_token& stop) {
   const fs::path path = folder / check.path;
   std::error_code ignored;
   const bool table = check.kind == config::DataCheck::Kind::kTable;
@@ -17,7 +17,10 @@ Result<Report> look_at(const config::DataCheck& check, const fs::path& folder,
     report.problems.push_back(fmt::format("there is no {} {}", table ? "file" : "folder", check.path));
     return report;
   }
-  return table ? look_at_table(check, path, accepted) : look_at_images(check, path, accepted);
+  auto report =
+      table ? look_at_table(check, path, accepted, stop) : look_at_images(check, path, accepted, stop);
+  if (stop.stop_requested()) return fail(Code::kCancelled, "interrupted");
+  return report;
 }
 
 void judge(const config::DataCheck& check, std::string_view unit, const Distributions& accepted,

@@ -2,6 +2,8 @@
 // and how far they are from those accepted last.
 #pragma once
 
+#include <stop_token>
+
 #include "base/files.h"
 #include "checks/report.h"
 #include "config/data_check.h"
@@ -10,17 +12,18 @@ namespace tidemill::checks {
 
 // folder: the step's artifacts. accepted: of the last run whose data were accepted; empty when there is none.
 // A file or folder that is missing, or a table that is none, is a problem of the report. Errors: it cannot be
-// read.
-Result<Report> look_at(const config::DataCheck& check, const fs::path& folder, const Distributions& accepted);
+// read; kCancelled: `stop` has asked for it.
+Result<Report> look_at(const config::DataCheck& check, const fs::path& folder, const Distributions& accepted,
+                       const std::stop_token& stop = {});
 
 // Takes the bad items out of the data: rows of the table, files of the folder.
 Result<> exclude(const config::DataCheck& check, const fs::path& folder, const std::vector<BadItem>& bad);
 
 // Of one kind each; used by look_at().
 Result<Report> look_at_table(const config::DataCheck& check, const fs::path& file,
-                             const Distributions& accepted);
+                             const Distributions& accepted, const std::stop_token& stop);
 Result<Report> look_at_images(const config::DataCheck& check, const fs::path& folder,
-                              const Distributions& accepted);
+                              const Distributions& accepted, const std::stop_token& stop);
 // Counts, rarest class, drift: what both kinds are asked for.
 void judge(const config::DataCheck& check, std::string_view unit, const Distributions& accepted,
            Report& report);

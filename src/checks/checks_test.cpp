@@ -57,6 +57,18 @@ class Checks : public testing::Test {
   TempDir dir_ = TempDir::create().value();
 };
 
+TEST_F(Checks, WhoeverWantsNoMoreGetsNone) {
+  std::stop_source stop;
+  stop.request_stop();
+  write("t.csv", "a\n1\n2\n");
+  write("images/a/1.png", "x");
+  for (const char* yaml : {"{table: t.csv, rows: {min: 2}}", "{images: images, corrupt: 1}"}) {
+    auto report = look_at(check(yaml), dir_.path(), {}, stop.get_token());
+    ASSERT_FALSE(report);
+    EXPECT_EQ(report.error().code, Code::kCancelled);
+  }
+}
+
 TEST_F(Checks, ATableIsLookedAtRowByRow) {
   write("t.csv", "id,age,kind\n1,30,a\n2,-5,b\n3,,a\n4,40,x\n4,40,x\n5,fifty,a\n6,60\n");
   Report report = look(

@@ -42,13 +42,15 @@ Seen look(const fs::path& file, bool wants_hash) {
 }
 
 // On all cores.
-std::vector<Seen> look_at_all(const std::vector<fs::path>& files, bool wants_hash) {
+std::vector<Seen> look_at_all(const std::vector<fs::path>& files, bool wants_hash,
+                              const std::stop_token& stop) {
   std::vector<Seen> seen(files.size());
   const size_t parts = std::max(1u, std::thread::hardware_concurrency());
   std::vector<std::future<void>> working;
   for (size_t part = 0; part < parts; ++part)
     working.push_back(std::async(std::launch::async, [&, part] {
-      for (size_t i = part; i < files.size(); i += parts) seen[i] = look(files[i], wants_hash);
+      for (size_t i = part; i < files.size() && !stop.stop_requested(); i += parts)
+        seen[i] = look(files[i], wants_hash);
     }));
   for (auto& work : working) work.get();
   return seen;
@@ -65,13 +67,13 @@ std::vector<fs::path> sampled(const std::vector<fs::path>& files, int64_t wanted
 }  // namespace
 
 Result<Report> look_at_images(const config::DataCheck& check, const fs::path& folder,
-                              const Distributions& accepted) {
+                              const Distributions& accepted, const std::stop_token& stop) {
   const std::vector<fs::path> files = TRY(images_below(folder));
   Report report{.count = files.size(), .classes = {}, .distributions = {}, .problems = {}, .bad = {}};
   for (const auto& file : files)
     if (file.parent_path() != folder) ++report.classes[file.parent_path().filename().string()];
   const std::vector<fs::path> some = sampled(files, check.sample);
-  const std::vector<Seen> seen = look_at_all(some, check.duplicates.has_value());
+  const std::vector<Seen> seen = look_at_all(some, check.duplicates.has_value(), stop);
 
   uint64_t corrupt = 0, constant = 0, repeated = 0;
   std::unordered_set<std::string> hashes;

@@ -58,11 +58,11 @@ class TableLook {
   TableLook(const config::DataCheck& check, const Distributions& accepted)
       : check_(check), accepted_(accepted) {}
 
-  Result<Report> look(const fs::path& file) {
+  Result<Report> look(const fs::path& file, const std::stop_token& stop) {
     auto read = read_csv(file, [&](const CsvRow& row) {
       if (header_.empty()) return begin(row);
       add(row);
-      return true;
+      return !stop.stop_requested();
     });
     if (!read) {
       if (read.error().code != Code::kInvalid) return tl::unexpected<Error>(read.error());
@@ -207,8 +207,8 @@ class TableLook {
 }  // namespace
 
 Result<Report> look_at_table(const config::DataCheck& check, const fs::path& file,
-                             const Distributions& accepted) {
-  return TableLook(check, accepted).look(file);
+                             const Distributions& accepted, const std::stop_token& stop) {
+  return TableLook(check, accepted).look(file, stop);
 }
 
 }  // namespace tidemill::checks

@@ -28,30 +28,55 @@ Result<std::vector<tracking::Change>> data_of(const SharedResult& result, const 
   return changes;
 }
 
+// With its files in the folder.
+Result<std::optional<SharedResult>> find_elsewhere(const SharedCache& shared, const std::string& key,
+                                                   const fs::path& folder) {
+  auto found = TRY(shared.find(key));
+  if (!found) return found;
+  TRY(tidemill::remove_all(folder));
+  TRY(data_of(*found, ""));
+  TRY(shared.fetch(*found, folder));
+  return found;
+}
+
 }  // namespace
 
 bool Execution::is_shared(size_t index) const { return shared_ && plan_.steps[index].secrets.empty(); }
 
-Result<bool> Execution::reuse_from_elsewhere(size_t index, const Decision& decision) {
+bool Execution::ask_elsewhere(size_t index, const Decision& decision) {
   const bool wanted = options_.cache.read == CachePolicy::Use::kYes &&
                       options_.cache.forced.count(plan_.steps[index].name) == 0;
-  if (!is_shared(index) || !wanted || decision.key.empty() || !shared_answers_) return false;
-  auto found = shared_->find(decision.key);
-  if (found && !*found) return false;
+  if (!is_shared(index) || !wanted || decision.key.empty() || !shared_answers_ || stopping_) return false;
+  if (!asked_.insert(index).second) return false;
+  asking_.insert(index);
   const fs::path folder = record_.artifacts().parent_path() / ("fetched-" + decision.key.substr(0, 16));
-  Result<> fetched = found ? tidemill::remove_all(folder) : tl::unexpected<Error>(found.error());
-  if (fetched) fetched = data_of(**found, "").map([](const auto&) {});
-  if (fetched) fetched = shared_->fetch(**found, folder);
-  if (!fetched) {
-    log_warning("step '{}' runs, as its result cannot be had from {}: {}", plan_.steps[index].name,
-                shared_->name(), fetched.error().message);
-    // A place that does not answer is not asked for every step; a bad result says nothing of others.
-    shared_answers_ = fetched.error().code == Code::kInvalid || fetched.error().code == Code::kNotFound;
-    if (shared_answers_) bad_there_.insert(decision.key);
-    return false;
-  }
-  TRY(record_from_elsewhere(index, decision, **found, folder));
+  background_.add([this, index, decision, folder](const std::stop_token&) {
+    auto found = find_elsewhere(*shared_, decision.key, folder);
+    return [this, index, decision, folder, found = std::move(found)] {
+      return take_from_elsewhere(index, decision, found, folder);
+    };
+  });
   return true;
+}
+
+Result<> Execution::take_from_elsewhere(size_t index, const Decision& decision, const FoundElsewhere& found,
+                                        const fs::path& folder) {
+  if (asking_.erase(index) == 0) return {};  // nobody waits for it any more
+  if (found && *found) {
+    TRY(record_from_elsewhere(index, decision, **found, folder));
+    locks_->unlock(decision.key);
+    return {};
+  }
+  if (!found) {
+    log_warning("step '{}' runs, as its result cannot be had from {}: {}", plan_.steps[index].name,
+                shared_->name(), found.error().message);
+    // A place that does not answer is not asked for every step; a bad result says nothing of others.
+    shared_answers_ = found.error().code == Code::kInvalid || found.error().code == Code::kNotFound;
+    if (shared_answers_) bad_there_.insert(decision.key);
+  }
+  locks_->unlock(decision.key);
+  let_wait(index);
+  return {};
 }
 
 Result<> Execution::record_from_elsewhere(size_t index, Decision decision, const SharedResult& result,
@@ -63,23 +88,23 @@ Result<> Execution::record_from_elsewhere(size_t index, Decision decision, const
   if (::rename(folder.c_str(), run.artifacts.c_str()) != 0)
     return tl::unexpected<Error>(errno_error("move to " + run.artifacts.string(), errno));
   for (auto& change : TRY(data_of(result, run.id))) record_.add(std::move(change));
-  TreeStamps stamps;
-  FileTree tree = TRY(hashes_.tree(run.artifacts, nullptr, reliances_ ? &stamps : nullptr));
-  if (reliances_) reliances_->add(run.artifacts, false, tree.digest, std::move(stamps));
-  record_.add(tracking::RecordArtifacts{run.id, std::move(tree.files)});
+  std::vector<tracking::ArtifactEntry> files;
+  for (const auto& file : result.files) files.push_back({file.path, file.size, file.sha256});
+  record_.add(tracking::RecordArtifacts{run.id, std::move(files)});
   record_.add(tracking::LogBatch{
       run.id, {.metrics = {}, .params = {}, .tags = {{"tidemill.made_elsewhere", result.maker}}}});
   if (options_.cache.write == CachePolicy::Use::kYes)
-    record_.add(tracking::StepResult{decision.key, run.id, tree.digest, {}});
-  else if (reliances_)
-    reliances_->spoil();
+    record_.add(tracking::StepResult{decision.key, run.id, result.outputs, {}});
+  if (reliances_) reliances_->spoil();  // how the files look here is not known
   record_.add(tracking::UpdateRun{
       .run_id = run.id, .status = tracking::RunStatus::kFinished, .end_time = now_ms(), .name = {}});
-  record_.set_state(index, StepState::kReused, run, decision);
-  decision.result = {run.id, run.artifacts.string(), "", std::move(tree.digest)};
+  decision.result = {run.id, run.artifacts.string(), "", result.outputs};
   TRY(commit());  // its metrics are asked for when it is judged
   outcome_.steps[index].attempts = number;
-  return settle_reused(index, decision, run.id);
+  return reuse_step(index, decision, [this, index, run, decision]() -> Result<std::string> {
+    record_.set_state(index, StepState::kReused, run, decision);
+    return run.id;
+  });
 }
 
 void Execution::share_later(size_t index, const Attempt& attempt, const std::string& outputs) {

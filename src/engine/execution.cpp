@@ -42,7 +42,8 @@ Execution::Execution(const pipeline::Plan& plan, tracking::Store& store, const O
       commands_(plan, options, record_, cache_),
       validation_(plan, store, options),
       gates_(store),
-      retries_(options.random) {
+      retries_(options.random),
+      background_(most_parallel(plan, options)) {
   for (const auto& step : plan.steps) outcome_.steps.push_back({step.name, "", StepState::kWaiting, 0});
 }
 
@@ -139,8 +140,9 @@ Result<> Execution::loop(Phase phase) {
     std::vector<size_t> starting = TRY(decide_and_record());
     for (size_t step : starting) TRY(launch(step));
     if (starting.empty() && is_done()) break;
-    for (const Ended& ended : supervisor_.wait(retries_.until_next(kTick)))
+    for (const Ended& ended : supervisor_.wait(retries_.until_next(kTick), background_.descriptor()))
       TRY(attempts_.count(ended.step) > 0 ? finish_step(ended) : ended_unattended(ended));
+    for (const auto& then : background_.take_ended()) TRY(then());
     if (interrupted() && !stopping_) stop_all();
     if (scheduler_.ending()) give_up_retries();
     report_progress();
@@ -171,7 +173,9 @@ void Execution::stop_all() {
   stopping_ = true;
   scheduler_.halt();
   waiting_.clear();
+  for (size_t step : std::exchange(asking_, {})) scheduler_.put_back(step);
   supervisor_.stop_all();
+  background_.stop();
 }
 
 Result<> Execution::end() {

@@ -12,6 +12,7 @@
 
 #include "base/time.h"
 #include "engine/attempt.h"
+#include "engine/background.h"
 #include "engine/checkpoint_folders.h"
 #include "engine/command_maker.h"
 #include "engine/earlier.h"
@@ -82,8 +83,11 @@ class Execution {
   int next_attempt(size_t step) const;
   bool let_wait(size_t step);
   Result<> reuse_step(size_t step, const Decision& decision);
-  // What follows when a result is reused, whose run is recorded.
-  Result<> settle_reused(size_t step, const Decision& decision, const std::string& run_id);
+  // Once its data are seen to be as the step wants them. record: that it is reused; returns the run's id.
+  using RecordReuse = std::function<Result<std::string>()>;
+  Result<> reuse_step(size_t step, const Decision& decision, const RecordReuse& record);
+  Result<> settle_reused(size_t step, const Decision& decision, const std::string& run_id,
+                         Result<Validation::Found> found);
   void learn(size_t step, KnownResult result);
   Result<> launch(size_t step);
   Minding minding_of(size_t step, const Attempt& attempt);
@@ -98,13 +102,19 @@ class Execution {
 
   // --- settling.cpp ---
   Result<> finish_step(const Ended& ended);
+  // What is seen of the files that an attempt has left, beside the loop.
+  struct Looked;
+  Looked look_at_outputs(size_t step, const StepRun& run, bool made, const Validation::Where& where,
+                         const std::stop_token& stop) const;
+  Result<> settle_looked_at(const Ended& ended, StepFinished event, const Failure& failure, Looked looked);
   Result<> fail_unstarted(size_t step, const Error& error);
   void settle_unstarted(size_t step, const Attempt& attempt, const Error& error, const Failure& failure);
   void keep_result(size_t step, const Attempt& attempt, std::string outputs);
   // Returns the digest of what it has written.
-  Result<std::string> record_outputs(const Attempt& attempt, StepFinished& event);
-  // Data that are not as the step wants them make the event one of a failure.
-  Result<> validate(size_t step, const KnownResult& result, Outputs outputs, StepFinished& event);
+  Result<std::string> record_outputs(const Attempt& attempt, Looked looked, StepFinished& event);
+  Validation::Where validation_place() const { return {record_.experiment_id(), record_.artifacts()}; }
+  // Data that are not as the step wants them make the event one of a failure. run: that made them.
+  Result<> accept(const std::string& run, Result<Validation::Found> found, StepFinished& event);
   // A result whose gate is closed makes the event one of a failure.
   Result<> pass_gate(size_t step, const std::string& result_run, StepFinished& event);
   void settle(size_t step, const Attempt& attempt, StepFinished event, const Failure& failure);
@@ -117,8 +127,11 @@ class Execution {
 
   // --- elsewhere.cpp ---
   bool is_shared(size_t step) const;
-  // Whether the result was found where results are shared, and is this run's now.
-  Result<bool> reuse_from_elsewhere(size_t step, const Decision& decision);
+  // Whether the result is being looked for where results are shared. The step begins anew unless it is found.
+  bool ask_elsewhere(size_t step, const Decision& decision);
+  using FoundElsewhere = Result<std::optional<SharedResult>>;  // whose files are in a folder here
+  Result<> take_from_elsewhere(size_t step, const Decision& decision, const FoundElsewhere& found,
+                               const fs::path& folder);
   Result<> record_from_elsewhere(size_t step, Decision decision, const SharedResult& result,
                                  const fs::path& folder);
   // Once it is on disk.
@@ -154,6 +167,7 @@ class Execution {
   Gates gates_;
   std::optional<SharedCache> shared_;
   bool shared_answers_ = true;
+  std::set<size_t> asking_, asked_;        // steps whose results are, or were, looked for there
   std::set<std::string> bad_there_;        // keys whose results are shared, but cannot be used
   std::vector<Publisher::Item> to_share_;  // of what has ended since the last commit
   std::optional<Publisher> publisher_;
@@ -182,6 +196,7 @@ class Execution {
   bool ends_again_ = false;    // the run had ended: what it does at its end is done once more
   bool limits_noted_ = false;  // that they are not enforced here
   bool stopping_ = false;
+  Background background_;  // ends first: its work reads what is above
 };
 
 }  // namespace tidemill::engine

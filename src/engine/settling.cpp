@@ -7,8 +7,14 @@ namespace tidemill::engine {
 
 using tracking::RunStatus;
 
+struct Execution::Looked {
+  Result<Validation::Found> found;
+  Result<FileTree> tree;
+  TreeStamps stamps;
+};
+
 Result<> Execution::finish_step(const Ended& ended) {
-  Attempt attempt = std::move(attempts_.extract(ended.step).mapped());
+  const Attempt& attempt = attempts_.at(ended.step);
   const auto& step = plan_.steps[ended.step];
   Result<> fetched = record_.mirror() == nullptr
                          ? Result<>()
@@ -33,17 +39,44 @@ Result<> Execution::finish_step(const Ended& ended) {
     event.command = attempt.command;
     event.last_lines = last_lines(attempt.log, 20);
   }
-  const bool made = event.state == StepState::kFinished;
-  if (made)
-    TRY(validate(ended.step, {attempt.run.id, attempt.run.artifacts.string(), "", ""}, Outputs::kFresh,
-                 event));
-  std::string outputs = TRY(record_outputs(attempt, event));
+  background_.add([this, ended, run = attempt.run, event = std::move(event), failure = verdict.failure,
+                   where = validation_place()](const std::stop_token& stop) {
+    const bool made = event.state == StepState::kFinished;
+    auto looked = std::make_shared<Looked>(look_at_outputs(ended.step, run, made, where, stop));
+    return [this, ended, event, failure, looked] {
+      return settle_looked_at(ended, event, failure, std::move(*looked));
+    };
+  });
+  if (stopping_ && step.phase == config::Phase::kMain) background_.stop();
+  return {};
+}
+
+Execution::Looked Execution::look_at_outputs(size_t index, const StepRun& run, bool made,
+                                             const Validation::Where& where,
+                                             const std::stop_token& stop) const {
+  const auto& step = plan_.steps[index];
+  Looked looked{.found = Validation::Found{}, .tree = FileTree{}, .stamps = {}};
+  if (made && !step.settings->validate.empty())
+    looked.found =
+        validation_.examine(step, {run.id, run.artifacts.string(), "", ""}, Outputs::kFresh, where, stop);
+  looked.tree = hashes_.tree(run.artifacts, nullptr, reliances_ ? &looked.stamps : nullptr);
+  return looked;
+}
+
+Result<> Execution::settle_looked_at(const Ended& ended, StepFinished event, const Failure& failure,
+                                     Looked looked) {
+  const Attempt attempt = std::move(attempts_.extract(ended.step).mapped());
+  bool made = event.state == StepState::kFinished;
+  if (made) TRY(accept(event.run_id, std::move(looked.found), event));
+  // Where the look was ended early, a part of what is bad may have been taken out.
+  made = made && event.state != StepState::kKilled;
+  std::string outputs = TRY(record_outputs(attempt, std::move(looked), event));
   if (ended.end)
     record_.add(
         tracking::LogBatch{event.run_id, {.metrics = usage_metrics(*ended.end), .params = {}, .tags = {}}});
   if (made) keep_result(ended.step, attempt, std::move(outputs));
   if (event.state == StepState::kFinished) TRY(pass_gate(ended.step, attempt.run.id, event));
-  settle(ended.step, attempt, std::move(event), verdict.failure);
+  settle(ended.step, attempt, std::move(event), failure);
   return {};
 }
 
@@ -84,16 +117,15 @@ void Execution::keep_result(size_t index, const Attempt& attempt, std::string ou
   if (checkpoints_) settled_checkpoints_.push_back(index);
 }
 
-Result<std::string> Execution::record_outputs(const Attempt& attempt, StepFinished& event) {
-  TreeStamps stamps;
-  auto tree = hashes_.tree(attempt.run.artifacts, nullptr, reliances_ ? &stamps : nullptr);
+Result<std::string> Execution::record_outputs(const Attempt& attempt, Looked looked, StepFinished& event) {
+  auto& tree = looked.tree;
   if (!tree)
     return fail(tree.error().code, "the outputs of step '{}' cannot be recorded: {}", event.step,
                 tree.error().message);
   event.artifact_count = tree->files.size();
   event.artifact_bytes = tree->bytes();
   record_.add(tracking::RecordArtifacts{event.run_id, std::move(tree->files)});
-  if (reliances_) reliances_->add(attempt.run.artifacts, false, tree->digest, std::move(stamps));
+  if (reliances_) reliances_->add(attempt.run.artifacts, false, tree->digest, std::move(looked.stamps));
   return std::move(tree->digest);
 }
 
@@ -118,14 +150,16 @@ void Execution::conclude(size_t index, StepFinished event) {
 
 // Also of results that are refused it is kept what has made them: whether they may be used is asked anew each
 // time.
-Result<> Execution::validate(size_t index, const KnownResult& result, Outputs outputs, StepFinished& event) {
-  const auto& step = plan_.steps[index];
-  if (step.settings->validate.empty()) return {};
-  auto found =
-      TRY(validation_.examine(step, result, outputs, {record_.experiment_id(), record_.artifacts()}));
+Result<> Execution::accept(const std::string& run, Result<Validation::Found> examined, StepFinished& event) {
+  if (!examined && examined.error().code == Code::kCancelled) {
+    event.state = StepState::kKilled;
+    event.reason = examined.error().message;
+    return {};
+  }
+  auto found = TRY(std::move(examined));
   if (!found.tag.empty())
     record_.add(tracking::LogBatch{
-        result.run_id, {.metrics = {}, .params = {}, .tags = {{std::string(kValidationTag), found.tag}}}});
+        run, {.metrics = {}, .params = {}, .tags = {{std::string(kValidationTag), found.tag}}}});
   for (auto& note : found.notes) event.notes.push_back(std::move(note));
   if (found.accepted) return {};
   event.state = StepState::kFailed;

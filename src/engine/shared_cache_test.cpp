@@ -8,6 +8,7 @@
 #include "base/json.h"
 #include "engine/engine_fixture.h"
 #include "engine/file_tree.h"
+#include "net/http_server.h"
 
 namespace tidemill::engine {
 namespace {
@@ -161,6 +162,29 @@ TEST_F(Shared, APlaceThatCannotBeReachedOnlyCostsAWarning) {
   EXPECT_EQ(run_here().status, tracking::RunStatus::kFinished);
   options_.shared_cache = "ftp://somewhere";
   EXPECT_EQ(run(plan(kSteps)).error().code, Code::kInvalid);
+}
+
+TEST_F(Shared, WhileAPlaceIsSlowToAnswerOtherStepsRun) {
+  const fs::path sign = dir_.path() / "sign";
+  std::atomic<bool> ran_meanwhile = true;
+  auto server = HttpServer::start({}, [&](HttpRequest request, Respond respond) {
+    if (request.method == "GET")
+      ran_meanwhile = eventually([&] { return fs::exists(sign); }) && ran_meanwhile;
+    respond(HttpResponse::text(request.method == "PUT" ? 200 : 404, ""));
+  });
+  ASSERT_TRUE(server) << server.error().message;
+  setenv("AWS_ACCESS_KEY_ID", "id", 1);
+  setenv("AWS_SECRET_ACCESS_KEY", "key", 1);
+  setenv("MLFLOW_S3_ENDPOINT_URL", fmt::format("http://127.0.0.1:{}", server->port()).c_str(), 1);
+  options_.shared_cache = "s3://bucket/cache";
+  options_.max_parallel = 2;
+  auto outcome =
+      run(plan(std::string(kSteps) + "  other: {command: 'touch " + sign.string() + "', cache: false}\n"));
+  unsetenv("MLFLOW_S3_ENDPOINT_URL");
+  ASSERT_TRUE(outcome) << outcome.error().message;
+  EXPECT_EQ(outcome->status, tracking::RunStatus::kFinished);
+  EXPECT_TRUE(ran_meanwhile);
+  EXPECT_EQ(text_of("count"), "ran\n") << "what is not there is made";
 }
 
 TEST_F(Shared, ForcedStepsAndThoseWithSecretsAreNotTakenFromElsewhere) {

@@ -1,6 +1,7 @@
 // What becomes of a step whose turn it is: skipped, reused, left to wait, or started.
 #include "base/log.h"
 #include "engine/execution.h"
+#include "engine/verdict.h"
 #include "sys/control_group.h"
 
 namespace tidemill::engine {
@@ -67,10 +68,7 @@ Result<bool> Execution::begin_step(size_t index) {
     TRY(reuse_step(index, decision));
     return false;
   }
-  if (TRY(reuse_from_elsewhere(index, decision))) {
-    locks_->unlock(decision.key);
-    return false;
-  }
+  if (ask_elsewhere(index, decision)) return false;
   std::optional<Grant> grant = wanted.empty() ? Grant{} : machine_->try_take(wanted);
   if (!grant) {
     no_room_.insert(wanted);
@@ -124,10 +122,24 @@ fs::path Execution::log_of(size_t step, int attempt) const {
 }
 
 Result<> Execution::reuse_step(size_t index, const Decision& decision) {
-  return settle_reused(index, decision, TRY(record_.reuse_step(index, decision)));
+  return reuse_step(index, decision, [this, index, decision] { return record_.reuse_step(index, decision); });
 }
 
-Result<> Execution::settle_reused(size_t index, const Decision& decision, const std::string& run_id) {
+Result<> Execution::reuse_step(size_t index, const Decision& decision, const RecordReuse& record) {
+  if (plan_.steps[index].settings->validate.empty())
+    return settle_reused(index, decision, TRY(record()), Validation::Found{});
+  if (scheduler_.state(index) != StepState::kRunning) scheduler_.begin(index);
+  background_.add([this, index, decision, record, where = validation_place()](const std::stop_token& stop) {
+    auto found = validation_.examine(plan_.steps[index], decision.result, Outputs::kKept, where, stop);
+    return [this, index, decision, record, found = std::move(found)]() -> Result<> {
+      return settle_reused(index, decision, TRY(record()), found);
+    };
+  });
+  return {};
+}
+
+Result<> Execution::settle_reused(size_t index, const Decision& decision, const std::string& run_id,
+                                  Result<Validation::Found> found) {
   outcome_.steps[index].run_id = run_id;
   learn(index, decision.result);
   snapshot_->note(index, decision);
@@ -139,11 +151,11 @@ Result<> Execution::settle_reused(size_t index, const Decision& decision, const 
                      .command = {},
                      .log = {},
                      .last_lines = {}};
-  TRY(validate(index, decision.result, Outputs::kKept, event));
+  TRY(accept(decision.result.run_id, std::move(found), event));
   if (event.state == StepState::kReused) TRY(pass_gate(index, decision.result.run_id, event));
-  if (event.state == StepState::kFailed) {
+  if (event.state != StepState::kReused) {
     const StepRun run{.id = event.run_id, .artifacts = {}, .attempt = 1};
-    end_attempt(run, tracking::RunStatus::kFailed, event.reason, std::nullopt);
+    end_attempt(run, run_status(event.state), event.reason, std::nullopt);
     record_.set_state(index, event.state, run, decision);
   }
   conclude(index, std::move(event));

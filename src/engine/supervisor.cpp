@@ -26,10 +26,11 @@ void Supervisor::take_over(size_t step, const fs::path& record, MindedProcess pr
   running_.push_back({step, record, std::move(process)});
 }
 
-std::vector<Ended> Supervisor::wait(std::chrono::milliseconds patience) {
+std::vector<Ended> Supervisor::wait(std::chrono::milliseconds patience, int other) {
   std::vector<pollfd> fds;
   for (const auto& running : running_) fds.push_back({running.process.pidfd(), POLLIN, 0});
   if (!stopping_ && interrupt_fd() >= 0) fds.push_back({interrupt_fd(), POLLIN, 0});
+  if (other >= 0) fds.push_back({other, POLLIN, 0});
   poll(fds.data(), fds.size(), static_cast<int>(patience.count()));
 
   std::vector<Ended> ended;

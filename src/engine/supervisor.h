@@ -28,8 +28,9 @@ class Supervisor {
  public:
   Result<> launch(size_t step, const ProcessOptions& options, const Minding& minding);
   void take_over(size_t step, const fs::path& record, MindedProcess process);
-  // What has ended, after at most `patience`; sooner when something ends or the user interrupts.
-  std::vector<Ended> wait(std::chrono::milliseconds patience);
+  // What has ended, after at most `patience`; sooner when something ends, the user interrupts, or `other`, a
+  // descriptor (-1: none), becomes readable.
+  std::vector<Ended> wait(std::chrono::milliseconds patience, int other);
   // SIGTERM to all, or to one; they end by wait().
   void stop_all();
   void stop(size_t step);

@@ -25,8 +25,9 @@ struct Examined {
 };
 
 Result<Examined> examine_one(const DataCheck& check, const fs::path& folder, Outputs outputs,
-                             const checks::Distributions& accepted) {
-  Examined examined{.report = TRY(checks::look_at(check, folder, accepted)), .excluded = ""};
+                             const checks::Distributions& accepted, const std::stop_token& stop) {
+  Examined examined;
+  examined.report = TRY(checks::look_at(check, folder, accepted, stop));
   const auto& bad = examined.report.bad;
   if (check.otherwise != DataCheck::Otherwise::kExclude || outputs != Outputs::kFresh || bad.empty() ||
       !examined.report.bad_is_whole)
@@ -35,14 +36,15 @@ Result<Examined> examine_one(const DataCheck& check, const fs::path& folder, Out
   for (const auto& item : bad)
     examined.excluded += fmt::format("{}\t{}\t{}\n", check.path, item.name, item.reason);
   examined.excluded_count = bad.size();
-  examined.report = TRY(checks::look_at(check, folder, accepted));
+  examined.report = TRY(checks::look_at(check, folder, accepted, stop));
   return examined;
 }
 
 }  // namespace
 
 Result<Validation::Found> Validation::examine(const pipeline::PlannedStep& step, const KnownResult& result,
-                                              Outputs outputs, const Where& where) {
+                                              Outputs outputs, const Where& where,
+                                              const std::stop_token& stop) const {
   const auto& all = step.settings->validate;
   const std::string accepted_tag = "accepted " + sha256_hex(config::identity_of(all)).substr(0, 16);
   if (outputs == Outputs::kKept)
@@ -53,7 +55,7 @@ Result<Validation::Found> Validation::examine(const pipeline::PlannedStep& step,
   std::vector<std::string> reasons;
   std::string excluded;
   for (const auto& check : all) {
-    Examined examined = TRY(examine_one(check, result.artifacts, outputs, before[check.path]));
+    Examined examined = TRY(examine_one(check, result.artifacts, outputs, before[check.path], stop));
     Json entry = checks::to_json(examined.report);
     entry["path"] = check.path;
     entry["otherwise"] = config::to_string(check.otherwise);
@@ -83,7 +85,7 @@ Result<Validation::Found> Validation::examine(const pipeline::PlannedStep& step,
 }
 
 Result<std::map<std::string, checks::Distributions>> Validation::accepted_before(
-    const pipeline::PlannedStep& step, const Where& where) {
+    const pipeline::PlannedStep& step, const Where& where) const {
   std::map<std::string, checks::Distributions> distributions;
   const auto& all = step.settings->validate;
   if (std::none_of(all.begin(), all.end(), [](const auto& check) { return check.drift.has_value(); }))

@@ -2,6 +2,7 @@
 // pipeline's run.
 #pragma once
 
+#include <stop_token>
 #include <string>
 #include <vector>
 
@@ -33,14 +34,15 @@ class Validation {
     fs::path
         artifacts;  // of the pipeline's run: validation/STEP.json and validation/STEP.excluded.txt go there
   };
-  // What the same checks have accepted already is not looked at again.
+  // What the same checks have accepted already is not looked at again. May be called on several threads.
+  // kCancelled: `stop` has asked for it.
   Result<Found> examine(const pipeline::PlannedStep& step, const KnownResult& result, Outputs outputs,
-                        const Where& where);
+                        const Where& where, const std::stop_token& stop) const;
 
  private:
   // Of the last run of this step whose outputs were accepted: distributions by the path of the check.
   Result<std::map<std::string, checks::Distributions>> accepted_before(const pipeline::PlannedStep& step,
-                                                                       const Where& where);
+                                                                       const Where& where) const;
 
   const pipeline::Plan& plan_;
   tracking::Store& store_;

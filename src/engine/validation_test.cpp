@@ -69,6 +69,21 @@ TEST_F(Validate, ExcludedRowsAreListedAndWhatIsLeftIsCheckedAgain) {
   EXPECT_THAT(finished("make")->reason, HasSubstr("rows: 2, at least 3 are wanted"));
 }
 
+TEST_F(Validate, OtherStepsGoOnWhileALargeTableIsLookedAt) {
+  add_step("first", "while [ ! -e ../made ]; do sleep 0.01; done");
+  add_step("many", "seq 3000000 > $TIDEMILL_OUTPUT_DIR/t.csv; touch ../made");
+  auto outcome =
+      run("name: v\nsteps:\n  many: {project: many, validate: [{table: t.csv, duplicates: 0}]}\n"
+          "  first: {project: first}\n  second: {project: first, needs: first}\n",
+          2);
+  ASSERT_TRUE(outcome) << outcome.error().message;
+  EXPECT_EQ(outcome->status, tracking::RunStatus::kFinished);
+  std::vector<std::string> ended;
+  for (const Event& event : events_)
+    if (const auto* finished = std::get_if<StepFinished>(&event)) ended.push_back(finished->step);
+  EXPECT_THAT(ended, testing::ElementsAre("first", "second", "many"));
+}
+
 TEST_F(Validate, DriftIsMeasuredAgainstTheLastAcceptedRun) {
   std::string first = "a\n", near = "a\n", far = "a\n";
   for (int i = 0; i < 200; ++i) {
