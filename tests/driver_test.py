@@ -111,13 +111,14 @@ entry_points:
     parameters:
       count: {type: int, default: 3}
       text: {type: string, default: plain}
+      word: {type: string, default: other}
+      here: {type: path, default: .}
       folder: {type: path, default: .}
-    command: "python -c 'import mlflow; mlflow.log_metric(\\"seen\\", {count})' {text} {folder}"
+    command: "echo {count} {text} {word} {here} {folder}"
 """)
-        (project / "script.py").write_text("import sys; print(sys.argv[1:])")
+        (project / "script.py").write_text("import sys, mlflow; mlflow.log_metric('seen', len(sys.argv))")
         (project / "data").mkdir()
-        commands = [["project", "-P", "count=5", "-P", "extra=a b"],
-                    ["project", "-P", "folder=project/data", "-P", "text=it"],
+        commands = [["project", "-P", "count=5", "-P", "extra=a b", "-P", "folder=project/data", "-P", "word=it"],
                     ["project", "-e", "script.py", "-P", "word=x"]]
         server = subprocess.Popen([BIN / "tidemill", "server", "--port", "0"], cwd=self.folder, text=True,
                                   stdout=subprocess.PIPE, env=self.environment)
@@ -130,11 +131,12 @@ entry_points:
                          MLFLOW_TRACKING_URI=url)
             self.tidemill("run", *words, "--run-name", f"ours {number}")
         runs = {run["run_name"]: run for run in self.runs()}
+        self.assertEqual(runs["ours 1"]["metrics"]["seen"], 3)
         for number in range(len(commands)):
             ours, theirs = runs[f"ours {number}"], runs[f"theirs {number}"]
-            for what in ("status", "experiment_id", "metrics"):
-                self.assertEqual(ours[what] if what != "metrics" else ours[what].get("seen"),
-                                 theirs[what] if what != "metrics" else theirs[what].get("seen"), what)
+            for what in ("status", "experiment_id"):
+                self.assertEqual(ours[what], theirs[what], what)
+            self.assertEqual(ours["metrics"].get("seen"), theirs["metrics"].get("seen"))
             # MLflow keeps the shell's quotes.
             self.assertEqual(ours["params"], {name: value.strip("'") for name, value in theirs["params"].items()})
             own = lambda run: {name: value for name, value in run["tags"].items() if name.startswith("mlflow.")}  # noqa: E731

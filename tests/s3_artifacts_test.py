@@ -27,6 +27,7 @@ try:
     import mlflow
     import requests
     from mlflow.tracking import MlflowClient
+    from moto.s3.models import s3_backends
     from moto.server import ThreadedMotoServer
 except ImportError as error:
     print(f"skipped: {error}; set TIDEMILL_PYTHON to a Python that has mlflow and moto")
@@ -151,8 +152,9 @@ class S3Artifacts(unittest.TestCase):
 
     def test_many_files_are_listed_page_by_page(self):
         run = self.run_with("many")
+        stored = s3_backends["123456789012"]["aws"]  # a thousand requests would take seconds
         for number in range(1003):
-            self.s3.put_object(Bucket="bucket", Key=self.key_of(run, f"many/{number:04}"), Body=b"x")
+            stored.put_object("bucket", self.key_of(run, f"many/{number:04}"), b"x")
         self.assertEqual(len(self.client.list_artifacts(run.run_id, "many")), 1003)
 
     def test_command_line(self):
