@@ -47,6 +47,21 @@ USE = """
 cat "$1/net/model.txt" "$1/out.txt" > "$TIDEMILL_OUTPUT_DIR/seen"
 echo "$2 $3 $MLFLOW_TRACKING_URI $MLFLOW_RUN_ID $MLFLOW_EXPERIMENT_ID" > "$TIDEMILL_OUTPUT_DIR/variables"
 """
+GATED = """
+name: gated
+params: {score: '0.5'}
+steps:
+  make: {command: 'mkdir $TIDEMILL_OUTPUT_DIR/net; echo weights > $TIDEMILL_OUTPUT_DIR/net/model'}
+  judge:
+    command: PYTHON judge.py {score}
+    params: {score: "${params.score}"}
+    gate: {metric: score, over_champion: 0.01, model: churn, artifacts: "${steps.make.artifacts}/net"}
+"""
+JUDGE = """
+import sys, mlflow
+with mlflow.start_run():
+    mlflow.log_metric("score", float(sys.argv[1]))
+"""
 STUBBORN = """
 name: away
 steps:
@@ -134,6 +149,43 @@ class Recorded(Case):
         self.assertEqual(reused.data.tags["tidemill.reused_run"], make.info.run_id)
         self.assertEqual(reused.data.metrics["score"], 0.5)
         self.assertEqual(reused.data.params["found"], "7")
+
+    def check_gates(self, url):
+        self.write(pipeline_yaml=GATED.replace("PYTHON", sys.executable), judge_py=JUDGE)
+        client = self.client(url)
+
+        def run(score):
+            done = self.tidemill(url, "run", self.pipeline, "-P", f"score={score}", "--json")
+            told = {e["step"]: e for e in map(json.loads, done.stdout.splitlines()) if e["event"] == "step_finished"}
+            return done, told["judge"]
+
+        done, judge = run(0.5)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertIn("churn version 1 is champion at " + url, "".join(judge["notes"]))
+        champion = client.get_model_version_by_alias("churn", "champion")
+        runs = {r.info.run_name: r for r in self.runs(client, "gated")}
+        self.assertEqual((champion.version, champion.run_id), ("1", runs["make"].info.run_id))
+        self.assertEqual(champion.tags["tidemill.gate_run"], runs["judge"].info.run_id)
+        self.assertEqual(champion.source, runs["make"].info.artifact_uri + "/net")
+        self.assertEqual(self.text(client, runs["make"], "net/model"), "weights\n")
+        here = self.tidemill("", "models", "list", "--json")
+        self.assertEqual(json.loads(here.stdout)["models"], [], here.stderr)
+
+        done, judge = run(0.5)
+        self.assertEqual((done.returncode, judge["state"]), (0, "reused"), done.stderr)
+        self.assertIn("it is churn version 1", "".join(judge["notes"]))
+        done, judge = run(0.505)
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("the champion has 0.5", judge["reason"])
+        done, judge = run(0.6)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertEqual(client.get_model_version_by_alias("churn", "champion").version, "2")
+
+    def test_gates_ask_mlflows_registry(self):
+        self.check_gates(self.stack.enter_context(servers.mlflow(None)))
+
+    def test_gates_ask_tidemills_registry(self):
+        self.check_gates(self.tidemill_server().url)
 
     def test_on_mlflows_server(self):
         self.check(self.stack.enter_context(servers.mlflow(None)))

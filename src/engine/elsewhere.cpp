@@ -101,10 +101,7 @@ Result<> Execution::record_from_elsewhere(size_t index, Decision decision, const
   decision.result = {run.id, run.artifacts.string(), "", result.outputs};
   TRY(commit());  // its metrics are asked for when it is judged
   outcome_.steps[index].attempts = number;
-  return reuse_step(index, decision, [this, index, run, decision]() -> Result<std::string> {
-    record_.set_state(index, StepState::kReused, run, decision);
-    return run.id;
-  });
+  return reuse_step(index, decision, [id = run.id]() -> Result<std::string> { return id; });
 }
 
 void Execution::share_later(size_t index, const Attempt& attempt, const std::string& outputs) {

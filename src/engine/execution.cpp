@@ -41,7 +41,6 @@ Execution::Execution(const pipeline::Plan& plan, tracking::Store& store, const O
       cache_(plan, store, hashes_, options),
       commands_(plan, options, record_, cache_),
       validation_(plan, store, options),
-      gates_(store),
       retries_(options.random),
       background_(most_parallel(plan, options)) {
   for (const auto& step : plan.steps) outcome_.steps.push_back({step.name, "", StepState::kWaiting, 0});

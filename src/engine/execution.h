@@ -88,6 +88,7 @@ class Execution {
   Result<> reuse_step(size_t step, const Decision& decision, const RecordReuse& record);
   Result<> settle_reused(size_t step, const Decision& decision, const std::string& run_id,
                          Result<Validation::Found> found);
+  void conclude_reused(size_t step, const Decision& decision, StepFinished event);
   void learn(size_t step, KnownResult result);
   Result<> launch(size_t step);
   Minding minding_of(size_t step, const Attempt& attempt);
@@ -115,8 +116,12 @@ class Execution {
   Validation::Where validation_place() const { return {record_.experiment_id(), record_.artifacts()}; }
   // Data that are not as the step wants them make the event one of a failure. run: that made them.
   Result<> accept(const std::string& run, Result<Validation::Found> found, StepFinished& event);
-  // A result whose gate is closed makes the event one of a failure.
-  Result<> pass_gate(size_t step, const std::string& result_run, StepFinished& event);
+  // A result whose gate is closed makes the event one of a failure. then: what follows in both cases.
+  using WithEvent = std::function<Result<>(StepFinished event)>;
+  Result<> pass_gate(size_t step, StepFinished event, const WithEvent& then);
+  Result<> leave_gate(const Result<pipeline::GateVerdict>& verdict, StepFinished event,
+                      const WithEvent& then);
+  std::vector<Origin> origins_of(size_t step) const;
   void settle(size_t step, const Attempt& attempt, StepFinished event, const Failure& failure);
   // What becomes of the others.
   void conclude(size_t step, StepFinished event);
@@ -164,7 +169,6 @@ class Execution {
   StepCache cache_;
   CommandMaker commands_;
   Validation validation_;
-  Gates gates_;
   std::optional<SharedCache> shared_;
   bool shared_answers_ = true;
   std::set<size_t> asking_, asked_;        // steps whose results are, or were, looked for there

@@ -2,11 +2,12 @@
 
 #include <charconv>
 
+#include "tracking/registry.h"
+
 namespace tidemill::engine {
 namespace {
 
-Result<std::optional<double>> number(const std::optional<config::Template>& limit,
-                                     const Gates::ValueOf& value_of) {
+Result<std::optional<double>> number(const std::optional<config::Template>& limit, const ValueOf& value_of) {
   if (!limit) return std::nullopt;
   std::string text = TRY(value_of(*limit));
   double value = 0;
@@ -18,64 +19,82 @@ Result<std::optional<double>> number(const std::optional<config::Template>& limi
 
 }  // namespace
 
-Result<pipeline::GateVerdict> Gates::pass(const config::Gate& gate, const std::string& result_run,
-                                          const ValueOf& value_of) {
-  auto run = TRY(store_.run(result_run));
-  auto value = run.metric(gate.metric);
+Result<Candidate> candidate_for(const config::Gate& gate, std::vector<Origin> origins, tracking::Store& store,
+                                const ValueOf& value_of) {
+  auto value = TRY(store.run(origins.front().maker)).metric(gate.metric);
   if (!value) return config::fail_at(gate.place, "the gate's metric '{}' was not logged", gate.metric);
-  const pipeline::GateLimits limits{.least = TRY(number(gate.least, value_of)),
-                                    .most = TRY(number(gate.most, value_of)),
-                                    .over_champion = TRY(number(gate.over_champion, value_of))};
-  const std::string model = gate.model ? TRY(value_of(*gate.model)) : "";
-  auto before = TRY(champion(model, gate.alias));
+  Candidate candidate;
+  candidate.value = *value;
+  candidate.limits.least = TRY(number(gate.least, value_of));
+  candidate.limits.most = TRY(number(gate.most, value_of));
+  candidate.limits.over_champion = TRY(number(gate.over_champion, value_of));
+  if (gate.model) candidate.model = TRY(value_of(*gate.model));
+  if (gate.artifacts) candidate.source = TRY(value_of(*gate.artifacts));
+  candidate.origins = std::move(origins);
+  return candidate;
+}
+
+Result<pipeline::GateVerdict> pass(const config::Gate& gate, const Candidate& candidate,
+                                   ModelRegistry& registry) {
+  std::optional<Champion> champion;
+  if (!candidate.model.empty()) champion = TRY(registry.champion(gate, candidate));
   // The champion itself, met again, need not be better than it is.
-  const bool is_champion = before && before->run_id == result_run;
-  std::optional<double> to_beat;
-  if (before && !is_champion && !before->run_id.empty())
-    if (auto its_run = store_.run(before->run_id)) to_beat = its_run->metric(gate.metric);
-  auto verdict = pipeline::judge_gate(gate, limits, *value, to_beat);
-  if (!verdict.passed || model.empty()) return verdict;
-  if (!is_champion) {
-    std::string source = gate.artifacts ? TRY(value_of(*gate.artifacts)) : run.info.artifact_uri;
-    auto version = TRY(registered(model, run, source, verdict.text));
-    TRY(tracking::Registry(store_).set_alias(model, gate.alias, version.version));
-    verdict.text += fmt::format("; {} version {} is {}", model, version.version, gate.alias);
+  const bool is_champion = champion && champion->is_candidate;
+  const auto to_beat = champion && !is_champion ? champion->value : std::nullopt;
+  auto verdict = pipeline::judge_gate(gate, candidate.limits, candidate.value, to_beat);
+  if (!verdict.passed || candidate.model.empty()) return verdict;
+  if (is_champion) {
+    verdict.text +=
+        fmt::format("; it is {} version {}, the {}", candidate.model, champion->version, gate.alias);
   } else {
-    verdict.text += fmt::format("; it is {} version {}, the {}", model, before->version, gate.alias);
+    const std::string version = TRY(registry.promote(gate, candidate, verdict.text));
+    verdict.text += fmt::format("; {} version {} is {}", candidate.model, version, gate.alias);
   }
   return verdict;
 }
 
-Result<std::optional<tracking::ModelVersion>> Gates::champion(const std::string& model,
-                                                              const std::string& alias) {
-  if (model.empty()) return std::nullopt;
-  auto found = tracking::Registry(store_).version_by_alias(model, alias);
-  if (found) return std::optional(std::move(*found));
-  if (found.error().code == Code::kNotFound || found.error().code == Code::kInvalid) return std::nullopt;
-  return tl::unexpected<Error>(found.error());
+Result<std::optional<Champion>> StoreRegistry::champion(const config::Gate& gate,
+                                                        const Candidate& candidate) {
+  auto found = tracking::Registry(store_).version_by_alias(candidate.model, gate.alias);
+  if (!found && (found.error().code == Code::kNotFound || found.error().code == Code::kInvalid))
+    return std::nullopt;
+  const tracking::ModelVersion version = TRY(std::move(found));
+  Champion champion{.version = std::to_string(version.version),
+                    .is_candidate = version.run_id == candidate.result().maker};
+  if (!version.run_id.empty())
+    if (auto run = store_.run(version.run_id)) champion.value = run->metric(gate.metric);
+  return champion;
 }
 
-Result<tracking::ModelVersion> Gates::registered(const std::string& name, const tracking::Run& run,
-                                                 const std::string& source, const std::string& text) {
+Result<std::string> StoreRegistry::promote(const config::Gate& gate, const Candidate& candidate,
+                                           const std::string& why) {
   tracking::Registry registry(store_);
+  const std::string& name = candidate.model;
   if (auto model = registry.model(name); !model) {
     if (model.error().code != Code::kNotFound) return tl::unexpected<Error>(model.error());
     TRY(registry.create_model({.name = name, .description = "", .tags = {}}));
   }
+  const tracking::Run run = TRY(store_.run(candidate.result().maker));
+  const std::string source = candidate.source.empty() ? run.info.artifact_uri : candidate.source;
   auto known = TRY(registry.search_versions({.filter = fmt::format("run_id = '{}'", run.info.id),
                                              .max_results = 1000,
                                              .order_by = {},
                                              .page_token = {}}));
-  for (auto& version : known.items)
-    if (version.name == name && version.source == source) return std::move(version);
-  return registry.create_version({.name = name,
-                                  .source = source,
-                                  .storage_location = "",
-                                  .run_id = run.info.id,
-                                  .run_link = "",
-                                  .model_id = "",
-                                  .description = "",
-                                  .tags = {{"tidemill.gate", text}}});
+  int64_t number = 0;
+  for (const auto& version : known.items)
+    if (version.name == name && version.source == source) number = version.version;
+  if (number == 0)
+    number = TRY(registry.create_version({.name = name,
+                                          .source = source,
+                                          .storage_location = "",
+                                          .run_id = run.info.id,
+                                          .run_link = "",
+                                          .model_id = "",
+                                          .description = "",
+                                          .tags = {{"tidemill.gate", why}}}))
+                 .version;
+  TRY(registry.set_alias(name, gate.alias, number));
+  return std::to_string(number);
 }
 
 }  // namespace tidemill::engine

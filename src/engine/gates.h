@@ -1,35 +1,72 @@
-// The gates of steps: their metrics against thresholds and against the registry's champion; what has passed
-// is registered.
+// The gates of steps: their metrics against thresholds and against the champion of a registry; what has
+// passed is registered.
 #pragma once
 
 #include <functional>
+#include <optional>
 #include <string>
+#include <vector>
 
-#include "engine/step_cache.h"
 #include "pipeline/gate.h"
 #include "pipeline/plan.h"
-#include "tracking/registry.h"
+#include "tracking/store.h"
 
 namespace tidemill::engine {
 
-class Gates {
+// The result of a step, or of the whole run: where its files lie here, and whose they are.
+struct Origin {
+  std::string folder;
+  std::string maker, own;  // the run that made it, and the step's own, another one when the result is reused
+};
+
+// A result that comes to a gate.
+struct Candidate {
+  double value = 0;  // of the gate's metric
+  pipeline::GateLimits limits;
+  std::string model;            // "": nothing is registered
+  std::string source;           // what is registered, as it lies here; "": the files of the result
+  std::vector<Origin> origins;  // of all that the source may lie in; that of the result is the first
+
+  const Origin& result() const { return origins.front(); }
+};
+
+struct Champion {
+  std::string version;
+  bool is_candidate = false;    // it is the very result
+  std::optional<double> value;  // of the gate's metric
+};
+
+// Where models are registered.
+class ModelRegistry {
  public:
-  using ValueOf = std::function<Result<std::string>(const config::Template&)>;
+  virtual ~ModelRegistry() = default;
+  // nullopt: no version has the alias.
+  virtual Result<std::optional<Champion>> champion(const config::Gate& gate, const Candidate& candidate) = 0;
+  // Registers the candidate, once for each result however often this is called, and moves the gate's alias to
+  // it. why: kept with the version. Returns the version.
+  virtual Result<std::string> promote(const config::Gate& gate, const Candidate& candidate,
+                                      const std::string& why) = 0;
+};
 
-  explicit Gates(tracking::Store& store) : store_(store) {}
-
-  // result: of the step, whose runs all have ended. When it passes, the model is registered and the alias
-  // moved, once for each result however often this is called. kInvalid: the step has not logged the metric,
-  // or a limit is not a number.
-  Result<pipeline::GateVerdict> pass(const config::Gate& gate, const std::string& result_run,
-                                     const ValueOf& value_of);
+// That of the store in which the run is recorded.
+class StoreRegistry final : public ModelRegistry {
+ public:
+  explicit StoreRegistry(tracking::Store& store) : store_(store) {}
+  Result<std::optional<Champion>> champion(const config::Gate& gate, const Candidate& candidate) override;
+  Result<std::string> promote(const config::Gate& gate, const Candidate& candidate,
+                              const std::string& why) override;
 
  private:
-  Result<std::optional<tracking::ModelVersion>> champion(const std::string& model, const std::string& alias);
-  Result<tracking::ModelVersion> registered(const std::string& name, const tracking::Run& run,
-                                            const std::string& source, const std::string& text);
-
   tracking::Store& store_;
 };
+
+// The run of the result must have ended. kInvalid: the step has not logged the metric, or a limit is not a
+// number.
+using ValueOf = std::function<Result<std::string>(const config::Template&)>;
+Result<Candidate> candidate_for(const config::Gate& gate, std::vector<Origin> origins, tracking::Store& store,
+                                const ValueOf& value_of);
+// When it passes, the model is registered and the alias moved.
+Result<pipeline::GateVerdict> pass(const config::Gate& gate, const Candidate& candidate,
+                                   ModelRegistry& registry);
 
 }  // namespace tidemill::engine

@@ -167,6 +167,20 @@ Result<std::string> Mirror::id_of(const std::string& run) {
   return TRY(patiently([&] { return run_there(api_, run); })).id;
 }
 
+Result<PushedRun> Mirror::holder_of(const std::string& maker, const std::string& own) {
+  return patiently([&]() -> Result<PushedRun> {
+    if (auto known = known_there(maker)) return *known;
+    if (auto found = TRY(exchange::find_pushed_run(api_, experiment_, maker))) return *found;
+    return run_there(api_, own);
+  });
+}
+
+std::optional<PushedRun> Mirror::known_there(const std::string& run) {
+  std::lock_guard lock(making_);
+  auto known = runs_.find(run);
+  return known != runs_.end() ? std::optional(known->second) : std::nullopt;
+}
+
 Result<PushedRun> Mirror::run_there(MlflowApi& api, const std::string& run) {
   std::lock_guard lock(making_);
   return find_or_make(api, run);
@@ -213,13 +227,8 @@ Result<> Mirror::send_reused(MlflowApi& api, const std::string& id, const std::s
   const std::string there = TRY(run_there(api, id)).id;
   tracking::Run run = TRY(store_.run(id));
   TRY(exchange::push_batch(api, there, {.metrics = run.metrics, .params = run.params, .tags = {}}));
-  bool is_known = false;
-  {
-    std::lock_guard lock(making_);
-    is_known = runs_.count(maker) > 0;
-  }
-  auto found = is_known ? std::optional(TRY(run_there(api, maker)))
-                        : TRY(exchange::find_pushed_run(api, experiment_, maker));
+  auto found = known_there(maker);
+  if (!found) found = TRY(exchange::find_pushed_run(api, experiment_, maker));
   if (found)
     return exchange::push_batch(
         api, there, {.metrics = {}, .params = {}, .tags = {{std::string(kReusedTag), found->id}}});

@@ -31,6 +31,7 @@ class Mirror {
 
   const std::string& server() const { return address_.name; }       // without a password
   const std::string& experiment_id() const { return experiment_; }  // there
+  const exchange::ServerAddress& address() const { return address_.server; }
 
   // Sends what has been committed here, in order, from threads of its own; artifacts beside the rest. What is
   // refused is logged as a warning, what finds the server away waits for it.
@@ -41,6 +42,9 @@ class Mirror {
   void catch_up(const std::string& run);
   // The run there, made if need be. Waits some time for a server that is away; then kUnavailable.
   Result<std::string> id_of(const std::string& run);
+  // The run there that has the files of a result: the one that made it, or, when that was recorded here
+  // alone, the step's own that reuses it. Waits as id_of().
+  Result<exchange::PushedRun> holder_of(const std::string& maker, const std::string& own);
   // Brings here what the step's program has logged there: how it has ended its run, latest metrics,
   // parameters, tags, and the artifacts that are not in this folder. Waits as id_of().
   Result<> fetch(const std::string& run, const fs::path& artifacts);
@@ -59,6 +63,7 @@ class Mirror {
          std::string experiment);
 
   Result<exchange::PushedRun> run_there(exchange::MlflowApi& api, const std::string& run);
+  std::optional<exchange::PushedRun> known_there(const std::string& run);
   Result<exchange::PushedRun> find_or_make(exchange::MlflowApi& api, const std::string& run);
   void follow_one(const tracking::NewRun& made);
   void follow_one(const tracking::UpdateRun& update);
@@ -74,7 +79,7 @@ class Mirror {
   void note_there(const std::string& run, const std::string& path);
 
   Address address_;
-  exchange::MlflowApi api_;  // for calls that somebody waits for
+  exchange::MlflowApi api_;  // for calls that somebody waits for, on any thread
   tracking::Store& store_;
   const fs::path artifact_root_;
   const std::string experiment_;

@@ -246,11 +246,7 @@ bool Record::needs_own_run(const pipeline::PlannedStep& step) const {
 }
 
 Result<std::string> Record::reuse_step(size_t index, const Decision& decision) {
-  if (!needs_own_run(plan_.steps[index])) {
-    const std::string& maker = decision.result.run_id;
-    set_state(index, StepState::kReused, {.id = maker, .artifacts = {}, .attempt = 1}, decision);
-    return maker;
-  }
+  if (!needs_own_run(plan_.steps[index])) return decision.result.run_id;
   auto run = TRY(make_step_run(index));
   std::string id = run.info.id;
   run.tags.emplace_back("tidemill.reason", decision.reason);
@@ -259,7 +255,6 @@ Result<std::string> Record::reuse_step(size_t index, const Decision& decision) {
   run.info.status = tracking::RunStatus::kFinished;
   run.info.end_time = run.info.start_time;
   add(tracking::NewRun{std::move(run), decision.result.run_id});
-  set_state(index, StepState::kReused, {.id = id, .artifacts = {}, .attempt = 1}, decision);
   return id;
 }
 

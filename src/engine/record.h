@@ -52,7 +52,7 @@ class Record {
   // The attempt's run, begun by an earlier runner, is this one's from now on.
   Result<> adopt(const StepRun& run);
   // A run that points at the artifacts of the one whose result is reused; or, among many steps, that one
-  // itself. Returns its id.
+  // itself. Returns its id. The step's state stays as it is.
   Result<std::string> reuse_step(size_t step, const Decision& decision);
   void set_state(size_t step, StepState state, const StepRun& run, const Decision& decision);
   // The step has ended, or will not run: what it is within ends with its last step.

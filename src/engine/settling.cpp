@@ -1,5 +1,6 @@
 // How attempts end: judged, recorded, and perhaps made again.
 #include "engine/execution.h"
+#include "engine/server_registry.h"
 #include "engine/step_watch.h"
 #include "engine/verdict.h"
 
@@ -65,7 +66,7 @@ Execution::Looked Execution::look_at_outputs(size_t index, const StepRun& run, b
 
 Result<> Execution::settle_looked_at(const Ended& ended, StepFinished event, const Failure& failure,
                                      Looked looked) {
-  const Attempt attempt = std::move(attempts_.extract(ended.step).mapped());
+  const Attempt& attempt = attempts_.at(ended.step);
   bool made = event.state == StepState::kFinished;
   if (made) TRY(accept(event.run_id, std::move(looked.found), event));
   // Where the look was ended early, a part of what is bad may have been taken out.
@@ -75,9 +76,12 @@ Result<> Execution::settle_looked_at(const Ended& ended, StepFinished event, con
     record_.add(
         tracking::LogBatch{event.run_id, {.metrics = usage_metrics(*ended.end), .params = {}, .tags = {}}});
   if (made) keep_result(ended.step, attempt, std::move(outputs));
-  if (event.state == StepState::kFinished) TRY(pass_gate(ended.step, attempt.run.id, event));
-  settle(ended.step, attempt, std::move(event), failure);
-  return {};
+  return pass_gate(ended.step, std::move(event),
+                   [this, step = ended.step, failure](StepFinished judged) -> Result<> {
+                     const Attempt judged_attempt = std::move(attempts_.extract(step).mapped());
+                     settle(step, judged_attempt, std::move(judged), failure);
+                     return {};
+                   });
 }
 
 Result<> Execution::fail_unstarted(size_t index, const Error& error) {
@@ -168,11 +172,34 @@ Result<> Execution::accept(const std::string& run, Result<Validation::Found> exa
 }
 
 // The result itself is kept: a gate that is closed today may be open tomorrow.
-Result<> Execution::pass_gate(size_t index, const std::string& result_run, StepFinished& event) {
+Result<> Execution::pass_gate(size_t index, StepFinished event, const WithEvent& then) {
   const auto& gate = plan_.steps[index].settings->gate;
-  if (!gate) return {};
-  auto verdict = gates_.pass(*gate, result_run,
-                             [&](const config::Template& value) { return commands_.value_of(index, value); });
+  if (!gate || !succeeded(event.state)) return then(std::move(event));
+  auto candidate = candidate_for(*gate, origins_of(index), store_, [&](const config::Template& value) {
+    return commands_.value_of(index, value);
+  });
+  if (!candidate) return leave_gate(tl::unexpected<Error>(candidate.error()), std::move(event), then);
+  if (record_.mirror() == nullptr || candidate->model.empty()) {
+    StoreRegistry registry(store_);
+    return leave_gate(pass(*gate, *candidate, registry), std::move(event), then);
+  }
+  TRY(commit());  // what is registered there has to be there
+  if (scheduler_.state(index) != StepState::kRunning) scheduler_.begin(index);
+  background_.add([this, &gate = *gate, &mirror = *record_.mirror(), candidate = std::move(*candidate),
+                   event = std::move(event), then](const std::stop_token&) {
+    auto verdict = pass_there(gate, candidate, mirror, store_);
+    return [this, verdict = std::move(verdict), event, then] { return leave_gate(verdict, event, then); };
+  });
+  return {};
+}
+
+Result<> Execution::leave_gate(const Result<pipeline::GateVerdict>& verdict, StepFinished event,
+                               const WithEvent& then) {
+  if (!verdict && verdict.error().code == Code::kCancelled) {
+    event.state = StepState::kKilled;
+    event.reason = "interrupted";
+    return then(std::move(event));
+  }
   if (!verdict && verdict.error().code != Code::kInvalid) return tl::unexpected<Error>(verdict.error());
   const bool passed = verdict && verdict->passed;
   const std::string text = verdict ? verdict->text : verdict.error().message;
@@ -185,7 +212,20 @@ Result<> Execution::pass_gate(size_t index, const std::string& result_run, StepF
     event.state = StepState::kFailed;
     event.reason = "its gate is closed: " + text;
   }
-  return {};
+  return then(std::move(event));
+}
+
+// What a gate registers lies in one of these.
+std::vector<Origin> Execution::origins_of(size_t index) const {
+  std::vector<Origin> origins;
+  auto add = [&](size_t step) {
+    if (const auto& known = cache_.known(step))
+      origins.push_back({known->artifacts, known->run_id, outcome_.steps[step].run_id});
+  };
+  add(index);
+  for (size_t need : plan_.steps[index].needs) add(need);
+  origins.push_back({record_.artifacts().string(), record_.run_id(), record_.run_id()});
+  return origins;
 }
 
 void Execution::end_attempt(const StepRun& run, RunStatus status, const std::string& reason,

@@ -152,14 +152,21 @@ Result<> Execution::settle_reused(size_t index, const Decision& decision, const 
                      .log = {},
                      .last_lines = {}};
   TRY(accept(decision.result.run_id, std::move(found), event));
-  if (event.state == StepState::kReused) TRY(pass_gate(index, decision.result.run_id, event));
+  return pass_gate(index, std::move(event), [this, index, decision](StepFinished judged) -> Result<> {
+    conclude_reused(index, decision, std::move(judged));
+    return {};
+  });
+}
+
+void Execution::conclude_reused(size_t index, const Decision& decision, StepFinished event) {
+  const StepRun run{
+      .id = event.run_id, .artifacts = {}, .attempt = std::max(1, outcome_.steps[index].attempts)};
+  record_.set_state(index, StepState::kReused, run, decision);
   if (event.state != StepState::kReused) {
-    const StepRun run{.id = event.run_id, .artifacts = {}, .attempt = 1};
     end_attempt(run, run_status(event.state), event.reason, std::nullopt);
     record_.set_state(index, event.state, run, decision);
   }
   conclude(index, std::move(event));
-  return {};
 }
 
 void Execution::learn(size_t index, KnownResult result) {
