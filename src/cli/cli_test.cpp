@@ -319,10 +319,10 @@ TEST_F(InterruptedRun, AStepThatOutlivesItsRunnerIsTakenOverByResume) {
   kill(process_->pid(), SIGKILL);
   process_->wait();
   EXPECT_TRUE(alive(grandchild_));
-  EXPECT_EQ(statuses()["p"], "FAILED");
+  EXPECT_EQ(statuses()["p"], "RUNNING");
   EXPECT_EQ(statuses()["slow"], "RUNNING");
-  EXPECT_THAT(in_store({"runs", "show", pipeline_run()}).output,
-              HasSubstr("`tidemill resume " + pipeline_run() + "` goes on"));
+  EXPECT_THAT(in_store({"status", pipeline_run()}).output,
+              HasSubstr("without a runner; tidemill resume " + pipeline_run()));
   Process ender =
       Process::start({.argv = {"sh", "-c", fmt::format("sleep 0.3; kill {}", grandchild_)}}).value();
   Captured resumed = in_store({"resume", pipeline_run()});

@@ -121,7 +121,10 @@ Result<int> show_status(const Context& context, const std::string& id) {
     return 0;
   }
   const bool colour = use_colour(STDOUT_FILENO);
-  std::string runner = run.info.status == RunStatus::kRunning ? "  process " + runner_of(run) : "";
+  std::string runner;
+  if (run.info.status == RunStatus::kRunning)
+    runner =
+        runner_of(run).empty() ? "  without a runner; tidemill resume " + id : "  process " + runner_of(run);
   TRY(print(fmt::format("{}  {}  {}{}\n\n", styled(run.info.name, Style::kBold, colour),
                         coloured(run.info.status, colour), time_of(run.info), runner)));
   Table table({"STEP", "STATE", "ATTEMPT", "TIME", "BECAUSE"});
@@ -261,7 +264,8 @@ Result<int> list_running(const Context& context) {
   Table table({"RUN", "NAME", "STARTED", "TIME", "RUNNER"});
   for (const auto& run : runs) {
     std::string parent(run.tag("mlflow.parentRunId")), runner = runner_of(run);
-    if (runner.empty()) runner = "none; tidemill resume " + engine::pipeline_run_of(run);
+    const std::string whole = engine::pipeline_run_of(run);
+    if (runner.empty()) runner = "none; tidemill resume " + (whole.empty() ? run.info.id : whole);
     table.add({run.info.id, parent.empty() ? run.info.name : "  " + run.info.name,
                format_local(run.info.start_time), time_of(run.info), runner});
   }

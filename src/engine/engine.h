@@ -60,8 +60,8 @@ struct Options {
   std::map<std::string, std::string> extra_env;  // of every step
   CachePolicy cache;
   FindArtifacts find_artifacts;  // for URIs other than http and https; null: refused
-  std::string shared_cache;  // a folder or s3://bucket/prefix (shared_cache.h); "": nothing is shared
-  std::string request;       // kept with a pipeline's run, for whoever resumes it
+  std::string shared_cache;      // a folder or s3://bucket/prefix (shared_cache.h); "": nothing is shared
+  std::string request;           // kept with a pipeline's run, for whoever resumes it
   // What decides which steps a pipeline has, beside what files hold: the file, the parameters; and the file
   // alone. With it a run that would do nothing is recognised as a whole. "": it is not.
   std::string start, start_file;
@@ -127,8 +127,8 @@ Result<std::vector<Foreseen>> foresee(const pipeline::Plan& plan, tracking::Stor
                                       const Options& options);
 
 // Ends as FAILED every RUNNING run whose runner (a process of this machine, since its last boot) is no more,
-// but for steps whose own processes still run. Returns the ids. Call it when a store is opened. state_dir: of
-// Options.
+// but for steps whose own processes still run, and what these are part of. Returns the ids. Call it when a
+// store is opened. state_dir: of Options.
 Result<std::vector<std::string>> end_orphaned_runs(tracking::Store& store, const fs::path& state_dir);
 
 }  // namespace tidemill::engine

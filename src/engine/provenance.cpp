@@ -3,6 +3,8 @@
 #include <pwd.h>
 #include <unistd.h>
 
+#include <set>
+
 #include "base/text.h"
 #include "base/time.h"
 #include "engine/earlier.h"
@@ -65,11 +67,28 @@ std::vector<tracking::KeyValue> source_tags(const fs::path& folder, const Option
   return tags;
 }
 
+// Adds all that the run is within.
+static void add_parents(tracking::Store& store, const tracking::Run& run, std::set<std::string>& to) {
+  std::string id(run.tag("mlflow.parentRunId"));
+  while (!id.empty() && to.insert(id).second) {
+    auto parent = store.run(id);
+    id = parent ? parent->tag("mlflow.parentRunId") : "";
+  }
+}
+
 Result<std::vector<std::string>> end_orphaned_runs(tracking::Store& store, const fs::path& state_dir) {
-  std::vector<std::string> ended;
-  for (const auto& run : TRY(store.running_runs_with_tag(kRunnerTag))) {
+  std::vector<tracking::Run> left;
+  std::set<std::string> going_on;  // something within them runs
+  for (auto& run : TRY(store.running_runs_with_tag(kRunnerTag))) {
     if (runner_is_alive(run.tag(kRunnerTag))) continue;
-    if (is_running(attempts_folder(state_dir), run.info.id)) continue;
+    if (is_running(attempts_folder(state_dir), run.info.id))
+      add_parents(store, run, going_on);
+    else
+      left.push_back(std::move(run));
+  }
+  std::vector<std::string> ended;
+  for (const auto& run : left) {
+    if (going_on.count(run.info.id) > 0) continue;
     std::string failure = "its runner ended without finishing it (killed, or the machine went down)";
     if (!run.tag("tidemill.pipeline").empty())
       failure += fmt::format("; `tidemill resume {}` goes on", run.info.id);
