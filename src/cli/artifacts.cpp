@@ -1,5 +1,8 @@
 // tidemill artifacts: the commands of `mlflow artifacts`.
+#include <unistd.h>
+
 #include "artifacts/artifact_repository.h"
+#include "artifacts/tree.h"
 
 #include "base/text.h"
 #include "cli/csv.h"
@@ -87,15 +90,6 @@ Result<> collect(const artifacts::ArtifactRepository& repository, const std::str
   return {};
 }
 
-Result<bool> is_a_file(const artifacts::ArtifactRepository& repository, const std::string& path) {
-  size_t slash = path.rfind('/');
-  std::string folder = slash == std::string::npos ? "" : path.substr(0, slash);
-  std::string name = path.substr(slash == std::string::npos ? 0 : slash + 1);
-  for (const auto& file : TRY(repository.list(folder)))
-    if (file.name == name) return !file.is_folder;
-  return false;
-}
-
 Result<int> list_artifacts(const Context& context, const Options& options) {
   auto repository = TRY(repository_of(context, options.run_id));
   std::vector<Entry> entries;
@@ -132,23 +126,22 @@ Result<int> download_artifacts(const Context& context, Options options) {
   auto repository = TRY(options.uri.empty() ? files_of_run(*records, options.run_id)
                                             : files_at(*records, options.uri, options.path));
   while (options.path.ends_with('/')) options.path.pop_back();
-  std::vector<Entry> entries;
-  bool is_file = !options.path.empty() && TRY(is_a_file(*repository, options.path));
-  if (!is_file) TRY(collect(*repository, options.path, true, entries));
-  if (!is_file && entries.empty())
+  auto found = artifacts::tree_at(*repository, options.path);
+  if (!found && found.error().code == Code::kNotFound)
     return fail(Code::kNotFound, "{} has no artifact '{}'",
                 options.uri.empty() ? "run " + options.run_id : repository->name(), options.path);
+  const artifacts::Tree tree = TRY(std::move(found));
   std::string all = options.uri.empty() ? options.run_id : "artifacts";
   fs::path target =
       options.output / (options.path.empty() ? fs::path(all) : fs::path(options.path).filename());
-  TRY(make_dirs(options.output));
-  if (is_file) TRY(repository->download(options.path, target));
-  size_t before = options.path.empty() ? 0 : options.path.size() + 1;
-  for (const Entry& entry : entries) {
-    fs::path place = target / entry.path.substr(before);
-    TRY(make_dirs(entry.is_folder ? place : place.parent_path()));
-    if (!entry.is_folder) TRY(repository->download(entry.path, place));
-  }
+  std::optional<Progress> progress;
+  if (is_terminal(STDERR_FILENO)) progress.emplace("artifacts", tree.bytes(), "bytes");
+  TRY(artifacts::download(*repository, options.path, tree, target, [&](uint64_t bytes) -> Result<> {
+    if (progress) progress->advance(bytes);
+    if (interrupted()) return fail(Code::kCancelled, "interrupted");
+    return {};
+  }));
+  progress.reset();
   if (context.json) {
     TRY(print(dump_json(Json{{"path", target.string()}}) + "\n"));
   } else {
