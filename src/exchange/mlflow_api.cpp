@@ -48,9 +48,14 @@ Result<MlflowApi> MlflowApi::connect(const ServerAddress& address) {
   std::string prefix = url.target.substr(0, url.target.find('?'));
   while (prefix.ends_with('/')) prefix.pop_back();
   std::string base = address.url.substr(0, address.url.find('/', address.url.find("://") + 3));
+  const std::string base_name = db::without_secrets(base);
   HttpClient client = TRY_IN(name, HttpClient::create(base, address.trust));
   MlflowApi api(std::move(client), name, prefix, address.authorization);
-  TRY_IN(name, api.post("experiments/search", Json{{"max_results", 1}}));
+  if (auto heard = api.post("experiments/search", Json{{"max_results", 1}}); !heard) {
+    Error error = std::move(heard).error();  // a lost connection names the server, a refusal does not
+    const bool is_named = error.message.find(base_name) != std::string::npos;
+    return tl::unexpected<Error>(is_named ? std::move(error) : std::move(error).in(name));
+  }
   return api;
 }
 
