@@ -1,0 +1,272 @@
+#include "sys/minder.h"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <charconv>
+#include <csignal>
+#include <cstring>
+
+#include "sys/minded_process.h"
+
+namespace tidemill {
+namespace {
+
+// What its signal handlers reach. Each minder is a process with its own.
+volatile sig_atomic_t minded_group = 0;
+volatile sig_atomic_t stop_cause = 0;
+itimerval grace_time{};
+
+void stop_minded(StopCause cause) {
+  if (stop_cause != 0) return;
+  stop_cause = static_cast<sig_atomic_t>(cause);
+  ::kill(-minded_group, SIGTERM);
+  setitimer(ITIMER_REAL, &grace_time, nullptr);
+}
+
+extern "C" void on_minder_signal(int signal) {
+  int saved_errno = errno;
+  if (signal == SIGTERM) {
+    stop_minded(StopCause::kAsked);
+  } else if (signal == SIGALRM && stop_cause == 0) {
+    stop_minded(StopCause::kTimeout);
+  } else {
+    if (stop_cause == 0) stop_cause = static_cast<sig_atomic_t>(StopCause::kAsked);
+    ::kill(-minded_group, SIGKILL);
+  }
+  errno = saved_errno;
+}
+
+constexpr int kHandled[] = {SIGTERM, SIGALRM, SIGUSR1};
+
+void write_fully(int fd, std::string_view bytes) {
+  while (!bytes.empty()) {
+    ssize_t written = ::write(fd, bytes.data(), bytes.size());
+    if (written < 0 && errno == EINTR) continue;
+    if (written <= 0) return;
+    bytes.remove_prefix(static_cast<size_t>(written));
+  }
+}
+
+// A line of words and numbers.
+class Line {
+ public:
+  Line& operator<<(const char* word) {
+    while (*word != '\0' && size_ < sizeof text_) text_[size_++] = *word++;
+    return *this;
+  }
+  Line& operator<<(int64_t number) {
+    char digits[24];
+    auto [end, error] = std::to_chars(digits, digits + sizeof digits - 1, number);
+    *end = '\0';
+    return *this << " " << digits;
+  }
+  void write_to(int fd) const { write_fully(fd, {text_, size_}); }
+
+ private:
+  char text_[256];
+  size_t size_ = 0;
+};
+
+int64_t monotonic_us() {
+  timespec now{};
+  clock_gettime(CLOCK_BOOTTIME, &now);
+  return int64_t{now.tv_sec} * 1'000'000 + now.tv_nsec / 1000;
+}
+
+int64_t microseconds(const timeval& time) { return int64_t{time.tv_sec} * 1'000'000 + time.tv_usec; }
+
+// The bytes that were there; 0: nobody can write any more; negative: nothing is there just now. A full disk
+// costs the log, not the process.
+ssize_t pass_on_piece(const MaskedOutput& output) {
+  static char piece[Mask::kMostBytes];
+  ssize_t got = ::read(output.pipe, piece, sizeof piece);
+  if (got > 0) write_fully(output.file, output.mask->feed({piece, static_cast<size_t>(got)}));
+  return got < 0 && errno == EINTR ? 1 : got;
+}
+
+// Until the process of this pidfd has ended.
+void pass_on_output(const MaskedOutput& output, int process) {
+  pollfd fds[2] = {{output.pipe, POLLIN, 0}, {process, POLLIN, 0}};
+  while (fds[0].fd >= 0 || fds[1].fd >= 0) {
+    if (poll(fds, 2, -1) < 0) {
+      if (errno == EINTR) continue;
+      return;
+    }
+    if (fds[1].revents != 0) return;
+    if (pass_on_piece(output) == 0) fds[0].fd = -1;
+  }
+}
+
+void close_all_but(const int* keep, size_t count) {
+  unsigned from = 0;
+  for (size_t i = 0; i < count; ++i) {
+    auto kept = static_cast<unsigned>(keep[i]);
+    if (kept > from) syscall(SYS_close_range, from, kept - 1, 0u);
+    from = kept + 1;
+  }
+  syscall(SYS_close_range, from, ~0u, 0u);
+}
+
+// Kills and reaps what is left: programs that have left the group. Those that a killed one leaves become
+// children of this process too, so it looks again until there are none.
+void end_descendants() {
+  char path[64];
+  auto [end, error] = std::to_chars(path, path + 16, getpid());
+  std::string_view pid(path, static_cast<size_t>(end - path));
+  char name[96] = "/proc/self/task/";
+  size_t length = std::strlen(name);
+  std::memcpy(name + length, pid.data(), pid.size());
+  std::memcpy(name + length + pid.size(), "/children", sizeof "/children");
+  for (bool again = true; again;) {
+    again = false;
+    int fd = ::open(name, O_RDONLY | O_CLOEXEC);
+    if (fd < 0) return;
+    char text[4096];
+    ssize_t got = ::read(fd, text, sizeof text - 1);
+    ::close(fd);
+    const char* at = text;
+    const char* stop = text + std::max<ssize_t>(got, 0);
+    while (at < stop) {
+      pid_t child = 0;
+      auto [next, bad] = std::from_chars(at, stop, child);
+      // A number at the very end may have been cut off; it is whole the next time.
+      if (bad != std::errc() || next == stop) break;
+      ::kill(child, SIGKILL);
+      again = waitpid(child, nullptr, 0) == child || again;
+      at = next + 1;
+    }
+  }
+}
+
+void catch_minder_signals() {
+  struct sigaction action{};
+  action.sa_handler = on_minder_signal;
+  action.sa_flags = SA_RESTART;
+  sigfillset(&action.sa_mask);
+  for (int signal : kHandled) sigaction(signal, &action, nullptr);
+}
+
+void block(bool blocked) {
+  sigset_t set;
+  sigemptyset(&set);
+  for (int signal : kHandled) sigaddset(&set, signal);
+  sigprocmask(blocked ? SIG_BLOCK : SIG_UNBLOCK, &set, nullptr);
+}
+
+// Returns once the program runs. When it cannot be started, that is written down, and the minder ends.
+pid_t start_minded(MinderSetup& setup) {
+  int report[2];
+  pid_t pid = -1;
+  int error = 0;
+  if (pipe2(report, O_CLOEXEC) == 0) {
+    setup.child.parent = getpid();
+    setup.child.report = report[1];
+    // This process waits until the other has its own memory: nothing is copied for it.
+    pid = vfork();
+    if (pid == 0) run_child(setup.child);
+    error = errno;
+    ::close(report[1]);
+    if (pid > 0 && ::read(report[0], &error, sizeof error) != sizeof error) return pid;
+  } else {
+    error = errno;
+  }
+  if (pid > 0) waitpid(pid, nullptr, 0);
+  (Line() << "failed" << int64_t{error} << "\n").write_to(setup.record);
+  _exit(0);
+}
+
+// SIGKILL to everything in the group.
+void kill_group(const MinderGroup& group) {
+  if (group.kill == nullptr) return;
+  int fd = ::open(group.kill, O_WRONLY | O_CLOEXEC);
+  if (fd < 0) return;
+  write_fully(fd, "1");
+  ::close(fd);
+}
+
+// How many processes of the group the kernel has killed for want of memory. Removes the group.
+int64_t close_group(const MinderGroup& group) {
+  if (group.events == nullptr) return 0;
+  int64_t kills = 0;
+  char text[1024];
+  int fd = ::open(group.events, O_RDONLY | O_CLOEXEC);
+  if (fd >= 0) {
+    ssize_t got = ::read(fd, text, sizeof text);
+    ::close(fd);
+    constexpr std::string_view kCounter = "oom_kill ";
+    std::string_view read(text, static_cast<size_t>(std::max<ssize_t>(got, 0)));
+    if (size_t at = read.find(kCounter); at != std::string_view::npos)
+      std::from_chars(read.data() + at + kCounter.size(), read.data() + read.size(), kills);
+  }
+  // What was killed may take a moment to be gone.
+  const timespec moment{.tv_sec = 0, .tv_nsec = 1'000'000};
+  for (int i = 0; i < 1000 && ::rmdir(group.folder) != 0 && errno == EBUSY; ++i) nanosleep(&moment, nullptr);
+  return kills;
+}
+
+// Runs a program to its end, or until its time is up.
+void run_briefly(ChildSetup& setup, int seconds) {
+  setup.parent = getpid();
+  setup.report = -1;
+  setup.input = setup.output = setup.errors = ::open("/dev/null", O_RDWR);
+  pid_t pid = vfork();
+  if (pid == 0) run_child(setup);
+  ::close(setup.input);
+  if (pid < 0) return;
+  pollfd ended{static_cast<int>(syscall(SYS_pidfd_open, pid, 0)), POLLIN, 0};
+  if (poll(&ended, 1, seconds * 1000) <= 0) ::kill(pid, SIGKILL);
+  while (waitpid(pid, nullptr, 0) < 0 && errno == EINTR) {
+  }
+}
+
+}  // namespace
+
+void mind(MinderSetup& setup) {
+  setsid();
+  prctl(PR_SET_CHILD_SUBREAPER, 1);
+  if (setup.ends_with_starter) prctl(PR_SET_PDEATHSIG, SIGTERM);
+  catch_minder_signals();
+  const int64_t started = monotonic_us();
+  const pid_t pid = start_minded(setup);
+  minded_group = pid;
+  grace_time = setup.grace;
+  close_all_but(setup.keep_open, setup.keep_count);
+  (Line() << "running" << int64_t{getpid()} << int64_t{pid} << "\n").write_to(setup.record);
+  setitimer(ITIMER_REAL, &setup.timeout, nullptr);
+  block(false);
+  if (setup.ends_with_starter && getppid() != setup.starter) stop_minded(StopCause::kAsked);
+
+  if (setup.output.mask != nullptr)
+    pass_on_output(setup.output, static_cast<int>(syscall(SYS_pidfd_open, pid, 0)));
+  siginfo_t info{};
+  while (waitid(P_PID, static_cast<id_t>(pid), &info, WEXITED | WNOWAIT) < 0 && errno == EINTR) {
+  }
+  block(true);
+  ::kill(-pid, SIGKILL);  // what it leaves running in its group ends with it
+  int status = 0;
+  rusage usage{};
+  while (wait4(pid, &status, 0, &usage) < 0 && errno == EINTR) {
+  }
+  kill_group(setup.group);
+  end_descendants();
+  const int64_t out_of_memory = close_group(setup.group);
+  if (setup.clean_up.program != nullptr && (stop_cause != 0 || WIFSIGNALED(status)))
+    run_briefly(setup.clean_up, kCleaningSeconds);
+  if (setup.output.mask != nullptr) {
+    while (pass_on_piece(setup.output) > 0) {
+    }
+    write_fully(setup.output.file, setup.output.mask->finish());
+  }
+  (Line() << "ended" << int64_t{status} << int64_t{stop_cause} << microseconds(usage.ru_utime)
+          << microseconds(usage.ru_stime) << int64_t{usage.ru_maxrss} << monotonic_us() - started
+          << out_of_memory << "\n")
+      .write_to(setup.record);
+  _exit(0);
+}
+
+}  // namespace tidemill
