@@ -9,6 +9,7 @@
 #include <unordered_map>
 
 #include "db/sqlite_regex.h"
+#include "db/sqlite_wal.h"
 
 namespace tidemill::db {
 namespace {
@@ -175,7 +176,10 @@ class SqliteConnection final : public Connection {
   Result<int64_t> data_version() override { return first_integer("PRAGMA data_version"); }
 
   Result<> begin(TransactionMode mode) override {
-    return run(mode == TransactionMode::kWrite ? "BEGIN IMMEDIATE" : "BEGIN");
+    if (mode == TransactionMode::kRead) return run("BEGIN");
+    TRY(run("BEGIN IMMEDIATE"));
+    wal_.make_room();
+    return {};
   }
   Result<> commit() override { return run("COMMIT"); }
   // Fails only where SQLite has rolled back already, as it does when the disk is full.
@@ -198,10 +202,11 @@ class SqliteConnection final : public Connection {
     Statement statement = TRY(prepare(sql));
     return TRY(statement.step()) ? statement.integer(0) : 0;
   }
-  sqlite3* handle() { return handle_; }
+  void watch_wal() { wal_.watch(); }
 
  private:
   sqlite3* handle_;
+  SqliteWal wal_{handle_};
   std::string file_;
   std::unordered_map<std::string, std::unique_ptr<SqliteCursor>, TextHash, std::equal_to<>> statements_;
 };
@@ -280,8 +285,9 @@ Result<std::unique_ptr<Connection>> open_sqlite(const SqliteOptions& options) {
   TRY(use_wal(*connection, options.busy_timeout_ms));
   TRY(
       connection->execute(fmt::format("PRAGMA synchronous = FULL; PRAGMA case_sensitive_like = ON; "
-                                      "PRAGMA cache_size = -{}; PRAGMA wal_autocheckpoint = 4000",
+                                      "PRAGMA cache_size = -{}",
                                       options.cache_kib)));
+  connection->watch_wal();
   return connection;
 }
 
