@@ -6,6 +6,7 @@
 #include <chrono>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "net/http_server.h"
 #include "net/request_reader.h"
@@ -36,6 +37,27 @@ struct ServerShared {
   }
 };
 
+class HttpConnection;
+
+// The connections that this thread answers while it gathers. Their clients' next requests are often there by
+// the time that all are answered, or come at once: who reads them itself wakes no other thread.
+class AnsweredHere {
+ public:
+  AnsweredHere();
+  ~AnsweredHere();
+  AnsweredHere(const AnsweredHere&) = delete;
+  AnsweredHere& operator=(const AnsweredHere&) = delete;
+  bool empty() const { return connections_.empty(); }
+  // Ends the gathering and runs those whose next request comes; the others go back to epoll.
+  void read_on();
+
+ private:
+  friend class HttpConnection;
+  void run_ready();
+
+  std::vector<std::shared_ptr<HttpConnection>> connections_;
+};
+
 class HttpConnection : public std::enable_shared_from_this<HttpConnection> {
  public:
   // tls: nullptr for plain HTTP.
@@ -44,6 +66,10 @@ class HttpConnection : public std::enable_shared_from_this<HttpConnection> {
   ~HttpConnection();
 
   int socket() const { return socket_.get(); }
+  // Its client usually sends the next request as soon as it is answered.
+  bool returns_at_once() const { return returns_at_once_; }
+  // Runs once there is something to read.
+  void listen() { (void)wait_for(consumed_ < pending_.size() ? Interest::kWrite : Interest::kRead); }
   // Runs until the socket would block or the request has been handed to a handler that has not answered yet.
   void run();
   // For the thread that watches the clock, under the table's mutex: ends what has waited too long.
@@ -121,6 +147,8 @@ class HttpConnection : public std::enable_shared_from_this<HttpConnection> {
   std::atomic<bool> streaming_{false};
   std::string piece_;  // of the stream
 
+  std::chrono::steady_clock::time_point answered_at_{};
+  bool returns_at_once_ = false;
   std::atomic<int64_t> deadline_ns_;  // on the steady clock
   std::atomic<bool> idle_{true};
   std::atomic<bool> timed_out_{false};

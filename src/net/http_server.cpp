@@ -118,6 +118,7 @@ struct HttpServer::State {
   Result<> watch(int fd, uint32_t events, void* tag, int operation);
   void read_network();
   bool handle_events(std::optional<std::chrono::nanoseconds>& limit);
+  std::optional<std::chrono::nanoseconds> settle();
   void accept_all();
   void adopt(Fd socket, const sockaddr_storage& peer);
   void watch_clock();
@@ -236,8 +237,16 @@ bool HttpServer::State::handle_events(std::optional<std::chrono::nanoseconds>& l
       static_cast<HttpConnection*>(what)->run();
     }
   }
-  if ((ready > 0 || limit) && shared->options.settle) limit = shared->options.settle();
+  if ((ready > 0 || limit) && shared->options.settle) limit = settle();
   return go_on;
+}
+
+std::optional<std::chrono::nanoseconds> HttpServer::State::settle() {
+  AnsweredHere answered;
+  auto limit = shared->options.settle();
+  if (answered.empty()) return limit;
+  answered.read_on();
+  return std::chrono::nanoseconds(0);  // there may be more to settle; first come those who are not served yet
 }
 
 void HttpServer::State::accept_all() {

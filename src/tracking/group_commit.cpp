@@ -55,7 +55,8 @@ Result<> GroupCommit::wait_for(Request& request) {
 }
 
 // Until nothing waits any more, or own is finished and another thread takes over. Who leads without a request
-// of its own does not wait for callers: it returns how long they may take, if no other takes over.
+// of its own commits one group and does not wait for callers: it returns how long they may take, if no other
+// takes over.
 std::optional<GroupCommit::Duration> GroupCommit::lead(std::unique_lock<std::mutex>& lock,
                                                        const Request* own) {
   led_ = true;
@@ -71,9 +72,11 @@ std::optional<GroupCommit::Duration> GroupCommit::lead(std::unique_lock<std::mut
       return rest;
     }
     commit_next(lock);
+    if (!own) break;
   }
-  if (!hand_over()) led_ = false;
-  return std::nullopt;
+  if (hand_over()) return std::nullopt;
+  led_ = false;
+  return waiting_.empty() ? std::nullopt : std::optional(patience());
 }
 
 bool GroupCommit::hand_over() {

@@ -57,8 +57,9 @@ class GroupCommit {
   // Leaves work to whoever leads next; done is called by that thread once its effects are on disk. Whoever
   // adds calls settle() soon.
   void add(Work work, Done done, Fails fails);
-  // Commits what waits. Returns at once when another thread is at it. While callers that were just answered
-  // are expected to come again it does nothing, and says in what time it is to be called once more.
+  // Commits a group of what waits, and says in what time it is to be called again when there is more. Returns
+  // at once when another thread is at it. While callers that were just answered are expected to come again it
+  // does nothing, and says how long.
   std::optional<Duration> settle();
 
   uint64_t commits() const { return commits_; }    // so far, each with one flush
