@@ -75,6 +75,13 @@ TEST(Shared, ACopyThatIsChangedLeavesTheOthersAlone) {
   EXPECT_EQ(*Shared<std::string>(), "") << "what begins as nothing is shared too";
 }
 
+TEST(Text, ShowsUrlsWithoutWhatTheyLogInWith) {
+  EXPECT_EQ(without_credentials("'https://ada:p@ss@host/a@b' and http://token@b:80?q"),
+            "'https://host/a@b' and http://b:80?q");
+  EXPECT_EQ(without_credentials("ssh://git@host/a.git"), "ssh://git@host/a.git") << "no secret";
+  EXPECT_EQ(without_credentials("a://"), "a://");
+}
+
 TEST(Text, FindsTheNearestName) {
   EXPECT_EQ(nearest("tarin", {"preprocess", "train", "build"}), "train");
   EXPECT_EQ(nearest("zebra", {"preprocess", "train"}), "");

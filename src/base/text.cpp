@@ -157,4 +157,20 @@ std::string url_encode(std::string_view text, std::string_view keep) {
   return out;
 }
 
+std::string without_credentials(std::string_view text) {
+  std::string out;
+  while (!text.empty()) {
+    const size_t start = text.find("://");
+    if (start == std::string_view::npos) return out += text;
+    const std::string_view before = text.substr(0, start + 3);
+    out += before;
+    text.remove_prefix(before.size());
+    const bool is_web = before.ends_with("http://") || before.ends_with("https://");
+    const std::string_view authority = text.substr(0, text.find_first_of("/?# \t\n'\""));
+    if (const size_t at = authority.rfind('@'); is_web && at != std::string_view::npos)
+      text.remove_prefix(at + 1);
+  }
+  return out;
+}
+
 }  // namespace tidemill

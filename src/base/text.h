@@ -34,5 +34,7 @@ std::string shell_quote(std::string_view word);
 std::string url_decode(std::string_view text, bool plus_is_space = false);
 // Percent-encoding of everything but unreserved characters (RFC 3986, section 2.3) and those in keep.
 std::string url_encode(std::string_view text, std::string_view keep = "");
+// A text without user and password, or token, of the http and https URLs in it.
+std::string without_credentials(std::string_view text);
 
 }  // namespace tidemill

@@ -1,3 +1,4 @@
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <charconv>
@@ -14,16 +15,27 @@ Result<fs::path> Context::artifact_root() const {
   return (TRY(location()).folder() / "mlartifacts").lexically_normal();
 }
 
+// One for all processes of the user, whatever started them: a login's environment says other things than
+// cron's.
+static fs::path machine_file() {
+  std::error_code ignored;
+  const fs::path memory = "/dev/shm";
+  const fs::path folder =
+      (fs::is_directory(memory, ignored) ? memory : fs::path("/tmp")) / fmt::format("tidemill-{}", getuid());
+  mkdir(folder.c_str(), 0700);
+  // Everybody may write there. Where another user has taken the name, the store's own file serves.
+  struct stat info{};
+  const bool is_own = lstat(folder.c_str(), &info) == 0 && S_ISDIR(info.st_mode) && info.st_uid == getuid();
+  return is_own ? folder / "machine" : fs::path();
+}
+
 Result<engine::Options> Context::engine_options() const {
   engine::Options options;
   options.artifact_root = TRY(artifact_root());
   options.state_dir = options.artifact_root / ".tidemill";
   options.program_dir = program.parent_path();
   options.find_artifacts = [context = *this](const std::string& uri) { return context.find_artifacts(uri); };
-  const char* runtime = std::getenv("XDG_RUNTIME_DIR");
-  options.machine_file = runtime != nullptr && *runtime != '\0'
-                             ? fs::path(runtime) / "tidemill.machine"
-                             : fs::temp_directory_path() / fmt::format("tidemill-{}.machine", getuid());
+  options.machine_file = machine_file();
   return options;
 }
 

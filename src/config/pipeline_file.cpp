@@ -5,6 +5,7 @@
 
 #include "base/hash.h"
 #include "base/text.h"
+#include "config/command_code.h"
 
 namespace tidemill::config {
 namespace {
@@ -59,9 +60,9 @@ class StepReader {
     if (const Node* foreach = entry.value.find("foreach"))
       step.foreach = problems_.keep(read_foreach(*foreach));
     step.settings = read_settings(entry.value, problems_);
-    // What a command without a project has for code are the files that it names.
+    // What a command without a project has for code are the files that it names, and what they bring along.
     if (command != nullptr && !step.settings->code && entry.value.find("project") == nullptr)
-      step.settings.edit().code = files_named(step.entry->command);
+      step.settings.edit().code = commands_.code_of(step.entry->command).files;
     return step;
   }
 
@@ -186,13 +187,6 @@ class StepReader {
     return problems_.keep(config::command_line(*step.entry, {}).map([](const std::string&) {}));
   }
 
-  std::vector<std::string> files_named(const std::string& command) const {
-    std::vector<std::string> files = words_for_files(command);
-    std::error_code ignored;
-    std::erase_if(files, [&](const auto& word) { return !fs::is_regular_file(*folder_ / word, ignored); });
-    return files;
-  }
-
   void read_arguments(const Node& map, bool has_entry, Step& step) {
     if (map.kind != Node::Kind::kNull && !map.is_map())
       problems_.keep(fail_at(map.place, "params of step '{}' must be a map of names", step.name));
@@ -232,6 +226,7 @@ class StepReader {
   Shared<Project> no_project_;  // of commands
   std::map<std::string, std::optional<Shared<Project>>> projects_;
   std::map<std::pair<fs::path, std::string>, Shared<EntryPoint>> entries_;  // by the project's folder
+  CommandReader commands_{*folder_};
   Problems& problems_;
 };
 
@@ -249,6 +244,22 @@ void read_steps(const Node& section, Phase phase, Pipeline& pipeline, Files& fil
     pipeline.steps.push_back(reader.read(entry));
     pipeline.steps.back().phase = phase;
   }
+}
+
+// What a command is given of the pipeline's parameters of type path is of that type there too.
+void pass_on_types(Pipeline& pipeline) {
+  auto is_path = [&](const Template& value) {
+    const auto* reference = value.parts.size() == 1 ? std::get_if<Reference>(&value.parts[0]) : nullptr;
+    if (reference == nullptr || (*reference)[0] != "params") return false;
+    const Parameter* parameter = find_parameter(pipeline.parameters, (*reference)[1]);
+    return parameter != nullptr && parameter->type == ParameterType::kPath;
+  };
+  for (Step& step : pipeline.steps)
+    if (step.inner == nullptr && step.project->file.empty())
+      for (const auto& argument : step.arguments)
+        if (is_path(argument.value))
+          for (auto& parameter : step.entry.edit().parameters)
+            if (parameter.name == argument.name) parameter.type = ParameterType::kPath;
 }
 
 void read_outputs(const Node& map, Pipeline& pipeline, Problems& problems) {
@@ -308,24 +319,11 @@ std::optional<Pipeline> load(const fs::path& file, Files& files, Problems& probl
     if (const Node* section = root->find(to_string(phase)))
       read_steps(*section, phase, pipeline, files, problems);
   files.open.pop_back();
+  pass_on_types(pipeline);
   return pipeline;
 }
 
 }  // namespace
-
-std::vector<std::string> words_for_files(const std::string& command) {
-  std::vector<std::string> words;
-  size_t at = 0;
-  while (at < command.size()) {
-    size_t end = command.find_first_of(" \t\n;|&<>()'\"", at);
-    std::string word = command.substr(at, end - at);
-    at = end == std::string::npos ? command.size() : end + 1;
-    bool inside = !word.empty() && word[0] != '/' && word.find("..") == std::string::npos;
-    if (inside && std::find(words.begin(), words.end(), word) == words.end())
-      words.push_back(std::move(word));
-  }
-  return words;
-}
 
 std::string_view to_string(Phase phase) {
   switch (phase) {

@@ -75,9 +75,6 @@ struct Pipeline {
   std::vector<LookedFor> inner_files;  // of the pipelines within, at any depth; of the outermost only
 };
 
-// Words of a command that are files if there are such below its folder: the code of a step without a project.
-std::vector<std::string> words_for_files(const std::string& command);
-
 // The keys of the file, and those of a step.
 const std::vector<std::string>& pipeline_keys();
 const std::vector<std::string>& step_keys();

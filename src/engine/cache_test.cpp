@@ -99,6 +99,27 @@ TEST_F(Cache, OnlyDeclaredCodeCounts) {
   EXPECT_EQ(ran({}, yaml), "train report extra");
 }
 
+TEST_F(Cache, FilesThatACommandIsGivenByNameCountByTheirContent) {
+  const std::string yaml =
+      "name: c\nparams: {f: {type: path, default: raw}}\nsteps:\n"
+      "  typed: {command: 'sort {r}', params: {r: '${params.f}'}}\n"
+      "  plain: {command: 'sort {r}', params: {r: plain.csv}}\n"
+      "  code: {command: 'python3 run.py'}\n";
+  write("plain.csv", "1");
+  write("run.py", "import helper\n");
+  write("helper.py", "");
+  ran({}, yaml);
+  write("raw", "other");
+  EXPECT_EQ(ran({}, yaml), "typed");
+  write("plain.csv", "2");
+  EXPECT_EQ(ran({}, yaml), "plain");
+  write("helper.py", "x = 1\n");
+  EXPECT_EQ(ran({}, yaml), "code");
+  EXPECT_THAT(started("code"), HasSubstr("code helper.py: "));
+  write("elsewhere", "other");
+  EXPECT_EQ(ran({{"f", "elsewhere"}}, yaml), "") << "places do not count";
+}
+
 TEST_F(Cache, TheSameOutputAgainStopsTheChange) {
   ran();
   write("raw", "a\nb\n");  // sorted, it is the same

@@ -42,7 +42,8 @@ CommandMaker::CommandMaker(const pipeline::Plan& plan, const Options& options, R
       options_(options),
       record_(record),
       cache_(cache),
-      states_(plan.steps.size(), StepState::kWaiting) {
+      states_(plan.steps.size(), StepState::kWaiting),
+      to_mask_(texts_to_mask(plan.secrets, plan.folder)) {
   for (const auto& step : plan.steps) uses_gpus_ = uses_gpus_ || step.settings->resources.gpus > 0;
 }
 
@@ -110,6 +111,7 @@ Result<> CommandMaker::prepare(size_t index, Attempt& attempt) {
   for (const auto& variable : step.settings->environment)
     if (variable.value)
       attempt.variables[variable.name] = TRY(pipeline::resolve(plan_, *variable.value, self, scope()));
+  attempt.secrets = to_mask_;
   for (const auto& secret : step.secrets) {
     attempt.secrets.push_back(TRY(read_secret(secret, plan_.folder)));
     attempt.variables[secret.name] = attempt.secrets.back();
@@ -155,6 +157,9 @@ ProcessOptions CommandMaker::process_of(size_t index, const Attempt& attempt) co
     for (const auto& [name, value] : environment.variables) env[name] = value;
   }
   env["PATH"] = programs;
+  for (const auto& secret : plan_.secrets)
+    if (!secret.variable.empty() && env.count(secret.variable) == 0)
+      process.unset_env.push_back(secret.variable);
   return process;
 }
 

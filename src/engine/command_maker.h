@@ -54,7 +54,8 @@ class CommandMaker {
   std::vector<StepState> states_;
   std::map<size_t, std::string> own_runs_;  // when the run is on another tracking server as well
   std::string run_state_, failed_steps_;
-  bool uses_gpus_ = false;  // steps that do not ask for one see none then
+  std::vector<std::string> to_mask_;  // of every log: a step may come by a secret that it did not ask for
+  bool uses_gpus_ = false;            // steps that do not ask for one see none then
 };
 
 }  // namespace tidemill::engine

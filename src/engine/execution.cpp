@@ -5,11 +5,13 @@
 
 #include "base/log.h"
 #include "base/text.h"
+#include "config/command_code.h"
 #include "engine/provenance.h"
 #include "engine/step_check.h"
 #include "engine/step_watch.h"
 #include "engine/unchanged.h"
 #include "engine/upkeep.h"
+#include "sys/mask.h"
 #include "sys/signals.h"
 
 namespace tidemill::engine {
@@ -234,12 +236,13 @@ Result<> Execution::keep_footing() {
       reliances_->add_file(inner.path, inner.sha256);
   }
   std::set<std::string> projects;
+  std::map<fs::path, config::CommandReader> readers;
   for (const auto& step : plan_.steps) {
     const config::Project& project = *step.project;
     if (project.file.empty()) {
-      // What its command names is its code once there are such files.
-      for (const auto& word : config::words_for_files(step.entry->command))
-        rely_on_no_file(project.folder / word);
+      auto& reader = readers.try_emplace(project.folder, project.folder).first->second;
+      for (const auto& place : reader.code_of(step.entry->command).looked_for)
+        rely_on_no_file(project.folder / place);
     } else if (projects.insert(project.file).second) {
       reliances_->add_file(project.file, project.sha256);
       for (const char* name : {"python_env.yaml", "conda.yaml"}) rely_on_no_file(project.folder / name);
@@ -285,7 +288,8 @@ void Execution::report_progress() {
     auto progress = progress_of_attempt(step, attempt);
     if (!progress || progress->seconds == attempt.shown_seconds) continue;
     attempt.shown_seconds = progress->seconds;
-    listener_(StepProgress{plan_.steps[step].name, progress->label, progress->unit, progress->note,
+    listener_(StepProgress{plan_.steps[step].name, masked(progress->label, attempt.secrets),
+                           masked(progress->unit, attempt.secrets), masked(progress->note, attempt.secrets),
                            progress->done, progress->total, progress->seconds});
   }
 }

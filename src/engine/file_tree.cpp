@@ -54,15 +54,25 @@ unsigned workers() {
   return count;
 }
 
+// A folder to be read, and the real paths of the folders in which links were followed on the way to it.
+struct Folder {
+  std::string path;
+  std::shared_ptr<const std::vector<fs::path>> crossed;
+};
+
+bool is_at_or_above(const fs::path& above, const fs::path& path) {
+  return std::mismatch(above.begin(), above.end(), path.begin(), path.end()).first == above.end();
+}
+
 // Lists folders on all cores: each worker takes a folder, and adds those that it finds to the queue.
 class Lister {
  public:
-  // folders: get the stamps of the folders, when not null.
-  Lister(const fs::path& root, FileHashes::Skip skip, std::vector<KnownFile>* folders)
-      : root_(root), skip_(skip), folders_(folders) {}
+  // stamps: gets those of the folders and of links that lead nowhere, when not null.
+  Lister(const fs::path& root, FileHashes::Skip skip, std::vector<KnownFile>* stamps)
+      : root_(root), skip_(skip), stamps_(stamps) {}
 
   Result<std::vector<KnownFile>> list() {
-    TRY(read_folder("", files_, waiting_));
+    TRY(read_folder({}, files_, waiting_));
     std::vector<std::jthread> threads;
     for (unsigned i = 1; i < workers() && waiting_.size() > 1; ++i) threads.emplace_back([this] { work(); });
     work();
@@ -79,12 +89,12 @@ class Lister {
     for (;;) {
       wake_.wait(lock, [this] { return !waiting_.empty() || busy_ == 0; });
       if (waiting_.empty()) return;
-      std::string folder = std::move(waiting_.back());
+      Folder folder = std::move(waiting_.back());
       waiting_.pop_back();
       ++busy_;
       lock.unlock();
       std::vector<KnownFile> files;
-      std::vector<std::string> folders;
+      std::vector<Folder> folders;
       auto read = read_folder(folder, files, folders);
       lock.lock();
       --busy_;
@@ -95,40 +105,63 @@ class Lister {
     }
   }
 
-  Result<> read_folder(const std::string& folder, std::vector<KnownFile>& files,
-                       std::vector<std::string>& folders) {
-    fs::path place = folder.empty() ? root_ : root_ / folder;
+  Result<> read_folder(const Folder& folder, std::vector<KnownFile>& files, std::vector<Folder>& folders) {
+    fs::path place = folder.path.empty() ? root_ : root_ / folder.path;
     DIR* open = opendir(place.c_str());
     if (open == nullptr) return tl::unexpected<Error>(errno_error("list " + place.string(), errno));
-    note_folder(folder, dirfd(open));
+    note_folder(folder.path, dirfd(open));
     while (dirent* entry = readdir(open)) {
       std::string_view name = entry->d_name;
       if (name == "." || name == ".." || (skip_ != nullptr && skip_(name))) continue;
-      std::string path = folder.empty() ? std::string(name) : fmt::format("{}/{}", folder, name);
+      std::string path = folder.path.empty() ? std::string(name) : fmt::format("{}/{}", folder.path, name);
       struct stat info{};
       // Gone in the meantime: as if it had not been there.
       if (fstatat(dirfd(open), entry->d_name, &info, AT_SYMLINK_NOFOLLOW) != 0) continue;
-      if (S_ISDIR(info.st_mode)) folders.push_back(std::move(path));
+      const bool is_link = S_ISLNK(info.st_mode);
+      if (is_link && fstatat(dirfd(open), entry->d_name, &info, 0) != 0) {
+        note(stamp_of(std::move(path), info));
+        continue;
+      }
       if (S_ISREG(info.st_mode)) files.push_back(stamp_of(std::move(path), info));
+      if (!S_ISDIR(info.st_mode)) continue;
+      auto crossed = is_link ? crossing(folder, place, place / name) : folder.crossed;
+      if (!is_link || crossed) folders.push_back({std::move(path), std::move(crossed)});
     }
     closedir(open);
     return {};
   }
 
+  // What was crossed once this link is followed; null when it leads back to where one came from.
+  static std::shared_ptr<const std::vector<fs::path>> crossing(const Folder& folder, const fs::path& from,
+                                                               const fs::path& link) {
+    std::error_code error;
+    const fs::path to = fs::canonical(link, error);
+    std::vector<fs::path> crossed = folder.crossed ? *folder.crossed : std::vector<fs::path>{};
+    crossed.push_back(fs::canonical(from, error));
+    if (error || std::any_of(crossed.begin(), crossed.end(),
+                             [&](const fs::path& place) { return is_at_or_above(to, place); }))
+      return nullptr;
+    return std::make_shared<const std::vector<fs::path>>(std::move(crossed));
+  }
+
   // Before its entries are read: what changes meanwhile shows later.
   void note_folder(const std::string& folder, int descriptor) {
     struct stat info{};
-    if (folders_ == nullptr || fstat(descriptor, &info) != 0) return;
-    std::lock_guard lock(folders_mutex_);
-    folders_->push_back(stamp_of(folder, info));
+    if (stamps_ != nullptr && fstat(descriptor, &info) == 0) note(stamp_of(folder, info));
+  }
+
+  void note(KnownFile stamp) {
+    if (stamps_ == nullptr) return;
+    std::lock_guard lock(stamps_mutex_);
+    stamps_->push_back(std::move(stamp));
   }
 
   const fs::path& root_;
   FileHashes::Skip skip_;
-  std::vector<KnownFile>* folders_;
-  std::mutex mutex_, folders_mutex_;
+  std::vector<KnownFile>* stamps_;
+  std::mutex mutex_, stamps_mutex_;
   std::condition_variable wake_;
-  std::vector<std::string> waiting_;
+  std::vector<Folder> waiting_;
   size_t busy_ = 0;
   std::vector<KnownFile> files_;
   std::optional<Error> error_;
@@ -138,7 +171,7 @@ class Lister {
 // root of the file system to each.
 Result<> hash_file(const fs::path& root, const Fd& folder, KnownFile& entry, std::vector<char>& buffer) {
   const fs::path path = entry.path.empty() ? root : fs::path(entry.path);
-  Fd file(::openat(folder.get(), path.c_str(), O_RDONLY | O_NOFOLLOW | O_CLOEXEC));
+  Fd file(::openat(folder.get(), path.c_str(), O_RDONLY | O_CLOEXEC));
   if (!file) return tl::unexpected<Error>(errno_error("open " + (root / path).string(), errno));
   Sha256 sha;
   const uint64_t expected = std::exchange(entry.size, 0);
@@ -325,9 +358,7 @@ bool is_untouched(const fs::path& path, const TreeStamps& stamps) {
   return std::all_of(stamps.entries.begin(), stamps.entries.end(), [&](const KnownFile& entry) {
     place.resize(root);
     if (!entry.path.empty()) (place += '/') += entry.path;
-    // What is below is never reached through a link; the root may be one.
-    bool found = entry.path.empty() ? ::stat(place.c_str(), &info) == 0 : ::lstat(place.c_str(), &info) == 0;
-    return found && stamp_of("", info).same_stamp(entry);
+    return ::stat(place.c_str(), &info) == 0 && stamp_of("", info).same_stamp(entry);
   });
 }
 

@@ -33,8 +33,9 @@ class FileHashes {
 
   // Names of files and folders (not paths) that are left out, with what is below them.
   using Skip = bool (*)(std::string_view name);
-  // Symbolic links are left out. A folder that does not exist is an empty tree; a path that is a file is a
-  // tree of that file, with path "". stamps: gets how all of it looked at that time.
+  // A symbolic link counts as what it leads to; one that leads nowhere, or back to a folder on the way to it,
+  // is left out. A folder that does not exist is an empty tree; a path that is a file is a tree of that file,
+  // with path "". stamps: gets how all of it looked at that time.
   Result<FileTree> tree(const fs::path& path, Skip skip = nullptr, TreeStamps* stamps = nullptr) const;
   // kNotFound when there is no file at the path.
   Result<std::string> file(const fs::path& path) const;

@@ -11,6 +11,10 @@
 namespace tidemill::engine {
 namespace {
 
+using testing::ElementsAre;
+using testing::Field;
+using tracking::ArtifactEntry;
+
 class Trees : public testing::Test {
  protected:
   void SetUp() override { ASSERT_TRUE(make_dirs(root_)); }
@@ -31,10 +35,10 @@ class Trees : public testing::Test {
   FileHashes hashes_{dir_.path() / "memory"};
 };
 
-TEST_F(Trees, HoldRegularFilesByPathWithoutLinks) {
+TEST_F(Trees, HoldRegularFilesByPath) {
   write("sub/b", std::string(1 << 20, 'x'));
   write("a", "");
-  fs::create_symlink("/etc/passwd", root_ / "link");
+  mkfifo((root_ / "pipe").c_str(), 0600);
   FileTree tree = hashes_.tree(root_).value();
   ASSERT_EQ(tree.files.size(), 2u);
   EXPECT_EQ(tree.files[0].path, "a");
@@ -42,6 +46,41 @@ TEST_F(Trees, HoldRegularFilesByPathWithoutLinks) {
   EXPECT_EQ(tree.files[1].size, 1u << 20);
   EXPECT_EQ(tree.files[1].sha256, sha256_hex(std::string(1 << 20, 'x')));
   EXPECT_TRUE(hashes_.tree(root_ / "missing")->files.empty());
+}
+
+TEST_F(Trees, ALinkCountsAsWhatItLeadsTo) {
+  write("../real/deep/x", "one");
+  write("../real/y", "one");
+  write("own", "own");
+  fs::create_symlink(dir_.path() / "real/deep", root_ / "folder");
+  fs::create_symlink("../real/y", root_ / "file");
+  TreeStamps stamps;
+  const FileTree tree = hashes_.tree(root_, nullptr, &stamps).value();
+  EXPECT_THAT(tree.files,
+              ElementsAre(Field(&ArtifactEntry::path, "file"), Field(&ArtifactEntry::path, "folder/x"),
+                          Field(&ArtifactEntry::path, "own")));
+  EXPECT_EQ(tree.files[0].sha256, sha256_hex("one"));
+  EXPECT_TRUE(is_untouched(root_, stamps));
+  write("../real/deep/x", "two!");
+  EXPECT_NE(digest(), tree.digest) << "what a link leads to was edited";
+  EXPECT_FALSE(is_untouched(root_, stamps));
+}
+
+TEST_F(Trees, LinksThatLeadNowhereOrInCirclesAreLeftOut) {
+  write("a/one", "1");
+  write("../beside/two", "2");
+  fs::create_symlink("..", root_ / "a/up");
+  fs::create_symlink(dir_.path() / "beside", root_ / "a/over");
+  fs::create_symlink(root_, dir_.path() / "beside/back");
+  fs::create_symlink("self", root_ / "self");
+  fs::create_symlink(dir_.path() / "later", root_ / "later");
+  TreeStamps stamps;
+  const FileTree tree = hashes_.tree(root_, nullptr, &stamps).value();
+  EXPECT_THAT(tree.files,
+              ElementsAre(Field(&ArtifactEntry::path, "a/one"), Field(&ArtifactEntry::path, "a/over/two")));
+  write("../later", "there now");
+  EXPECT_FALSE(is_untouched(root_, stamps));
+  EXPECT_EQ(hashes_.tree(root_)->files.size(), 3u);
 }
 
 TEST_F(Trees, AnotherTimeIsNotAnotherContent) {
@@ -100,10 +139,12 @@ TEST_F(Trees, APlaceInATreeHasADigestOfItsOwn) {
 
 TEST_F(Trees, LargeFilesAmongSmallOnesHaveTheirOwnHashes) {
   for (int i = 0; i < 200; ++i)
-    write(fmt::format("{}", i), std::string(i % 50 == 7 ? 3'000'000 + i : i, static_cast<char>('a' + i % 26)));
+    write(fmt::format("{}", i),
+          std::string(i % 50 == 7 ? 3'000'000 + i : i, static_cast<char>('a' + i % 26)));
   FileTree found = hashes_.tree(root_).value();
   ASSERT_EQ(found.files.size(), 200u);
-  for (const auto& file : found.files) EXPECT_EQ(file.sha256, sha256_file(root_ / file.path).value()) << file.path;
+  for (const auto& file : found.files)
+    EXPECT_EQ(file.sha256, sha256_file(root_ / file.path).value()) << file.path;
 }
 
 TEST_F(Trees, AFileIsATreeOfItselfAlsoThroughALink) {

@@ -72,6 +72,14 @@ TEST_F(Instances, AFailedOneKeepsTheJoinFromRunning) {
   EXPECT_EQ(finished("best")->reason, "needs score[rate=0], which failed");
 }
 
+TEST_F(Instances, OneThatStillRunsIsNotBlamedForTheOneThatFailed) {
+  run(R"(steps:
+  one: {command: "test {n} = 2 && exit 1; sleep 0.5", foreach: {n: [1, 2]}, params: {n: "${each.n}"}}
+  join: {command: "true", needs: [one]}
+)");
+  EXPECT_EQ(finished("join")->reason, "needs one[n=2], which failed");
+}
+
 TEST_F(Instances, AConditionChoosesAmongThem) {
   std::string yaml = kSweep;
   yaml.replace(yaml.find("{project: train,"), 16, "{project: train, when: '${each.rate} > 1',");

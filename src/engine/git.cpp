@@ -69,9 +69,11 @@ std::optional<std::string> remote_in(const fs::path& config) {
   return url;
 }
 
+// As everybody may read it in the record.
 std::string remote_of(const fs::path& root) {
-  if (auto url = remote_in(git_folders(root).common / "config")) return *url;
-  return std::string(trim(git(root, {"config", "--get", "remote.origin.url"}).value_or("")));
+  auto url = remote_in(git_folders(root).common / "config");
+  return without_credentials(url ? *url
+                                 : trim(git(root, {"config", "--get", "remote.origin.url"}).value_or("")));
 }
 
 // Of `git status --porcelain=v2 --branch -z`.

@@ -90,7 +90,8 @@ std::string Scheduler::skip_reason(size_t step) const {
     if (plan_.steps[step].tolerates(need)) continue;
     if (states_[need] == StepState::kSkipped)
       return fmt::format("needs {}, which was skipped", plan_.steps[need].name);
-    if (states_[need] != StepState::kWaiting && !succeeded(states_[need]))
+    const bool has_ended = states_[need] != StepState::kWaiting && states_[need] != StepState::kRunning;
+    if (has_ended && !succeeded(states_[need]))
       return fmt::format("needs {}, which {}", plan_.steps[need].name,
                          states_[need] == StepState::kKilled ? "was interrupted" : "failed");
   }

@@ -2,6 +2,8 @@
 
 #include <cstdlib>
 
+#include "base/text.h"
+
 namespace tidemill::engine {
 namespace {
 
@@ -30,6 +32,20 @@ Result<std::string> read_secret(const config::Secret& secret, const fs::path& fo
                            "secret '{}' is shorter than {} characters, too short to be masked in logs",
                            secret.name, kFewestChars);
   return value;
+}
+
+std::vector<std::string> texts_to_mask(const std::vector<config::Secret>& secrets, const fs::path& folder) {
+  constexpr size_t kFewestCharsOfLine = 8;  // a brace of a key in JSON is no secret
+  std::vector<std::string> texts;
+  for (const auto& secret : secrets) {
+    auto value = read_secret(secret, folder);
+    if (!value) continue;
+    if (value->find('\n') != std::string::npos)
+      for (const auto& line : split(*value, '\n'))
+        if (std::string_view text = trim(line); text.size() >= kFewestCharsOfLine) texts.emplace_back(text);
+    texts.push_back(std::move(*value));
+  }
+  return texts;
 }
 
 }  // namespace tidemill::engine

@@ -34,6 +34,43 @@ TEST_F(Secrets, AreVariablesOfTheStepThatAsksAndMaskedInItsLog) {
   EXPECT_EQ(read_file(artifacts / "used").value(), "hunter22\n") << "the step itself may use it";
 }
 
+TEST_F(Secrets, AStepThatDoesNotAskHasThemNeitherByTheirOtherNameNorInItsLog) {
+  write("found", "hunter22\n");
+  auto outcome = run(std::string(kHead) + "  a: {command: 'echo $TIDEMILL_TEST_SECRET.; cat found'}\n");
+  EXPECT_THAT(read_file(finished("a")->log).value(), HasSubstr(".\n"));
+  EXPECT_THAT(read_file(finished("a")->log).value(), HasSubstr("***\n"));
+  EXPECT_THAT(read_file(finished("a")->log).value(), Not(HasSubstr("hunter22")));
+  write("pipeline.yaml",
+        std::string(kHead) + "  a: {command: 'true', environment: {TIDEMILL_TEST_SECRET: }}\n");
+  config::Problems problems;
+  auto refused = config::load_pipeline(dir_.path() / "pipeline.yaml").and_then([](const auto& pipeline) {
+    return pipeline::make_plan(pipeline, {});
+  });
+  ASSERT_FALSE(refused);
+  EXPECT_THAT(refused.error().message, HasSubstr("ask for it with secrets: [TOKEN]"));
+}
+
+TEST_F(Secrets, LinesOfOneThatHasManyAreMaskedToo) {
+  write("key", "-----BEGIN KEY-----\nMIIEvQIBADANBg\n}\n");
+  ASSERT_TRUE(
+      run("secrets: {KEY: {file: key}}\nsteps: {a: {command: 'echo \"$KEY\" | sed -n 2p; echo }', "
+          "secrets: [KEY]}}\n"));
+  EXPECT_EQ(read_file(finished("a")->log).value(), "***\n}\n");
+}
+
+TEST_F(Secrets, ProgressDoesNotTellThem) {
+  write("tell.json",
+        R"({"label": "with hunter22", "note": "hunter22", "done": 1, "total": 2, "seconds": 1})");
+  ASSERT_TRUE(run(std::string(kHead) +
+                  "  a: {command: 'cp tell.json $TIDEMILL_PROGRESS_FILE; sleep 0.7', secrets: [TOKEN]}\n"));
+  std::vector<std::string> labels;
+  for (const auto& event : events_)
+    if (const auto* progress = std::get_if<StepProgress>(&event))
+      labels.push_back(progress->label + progress->note);
+  EXPECT_THAT(labels, testing::Contains("with ******"));
+  EXPECT_THAT(labels, testing::Each(Not(HasSubstr("hunter22"))));
+}
+
 TEST_F(Secrets, AFailedStepDoesNotTellThem) {
   auto outcome = run(std::string(kHead) + "  a: {project: tell, secrets: [TOKEN], params: {then: false}}\n");
   EXPECT_EQ(outcome->status, RunStatus::kFailed);

@@ -7,6 +7,8 @@
 #include "base/time.h"
 #include "engine/fetcher.h"
 #include "engine/git.h"
+#include "engine/secrets.h"
+#include "sys/mask.h"
 
 namespace tidemill::engine {
 namespace {
@@ -138,9 +140,8 @@ Snapshot::Snapshot(const pipeline::Plan& plan, const Options& options)
 Snapshot::Gathered Snapshot::gather(const pipeline::Plan& plan, const Options& options) {
   Gathered gathered;
   std::vector<fs::path> secret_files;
-  for (const auto& step : plan.steps)
-    for (const auto& secret : step.secrets)
-      if (!secret.file.empty()) secret_files.push_back(plan.folder / secret.file);
+  for (const auto& secret : plan.secrets)
+    if (!secret.file.empty()) secret_files.push_back(plan.folder / secret.file);
   auto work = git_work(plan.folder, secret_files);
   Json& record = gathered.record;
   record = {{"format", 1},
@@ -150,7 +151,7 @@ Snapshot::Gathered Snapshot::gather(const pipeline::Plan& plan, const Options& o
   record["software"] = describe_software(plan, options);
   if (work) {
     record["git"] = describe_git(*work);
-    gathered.diff = std::move(work->diff);
+    gathered.diff = masked(work->diff, texts_to_mask(plan.secrets, plan.folder));
   }
   if (!options.source_uri.empty()) record["fetched_from"] = options.source_uri;
   record["projects"] = describe_projects(plan, options);

@@ -135,6 +135,8 @@ TEST_F(SnapshotTest, GitIsReadAsGitItselfReadsIt) {
   write("extra", "[user]\n name = x\n");
   git({"config", "include.path", (dir_.path() / "extra").string()});
   expect_same(dir_.path() / "repo");
+  git({"remote", "set-url", "origin", "https://ada:t0ken@example.org/a.git"});
+  EXPECT_EQ(git_state(dir_.path() / "repo")->remote, "https://example.org/a.git") << "but for what is secret";
 }
 
 TEST_F(SnapshotTest, ADiffThatIsTooLargeIsToldToBeMissing) {

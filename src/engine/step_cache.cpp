@@ -1,6 +1,7 @@
 #include "engine/step_cache.h"
 
 #include <cctype>
+#include <climits>
 #include <cstdlib>
 
 #include "artifacts/folder_repository.h"
@@ -212,9 +213,12 @@ Result<Ingredients> StepCache::ingredients(const PlannedStep& step) {
 Result<> StepCache::add_arguments(const PlannedStep& step, Ingredients& to) {
   for (const auto& argument : step.arguments) {
     const auto* declared = config::find_parameter(step.entry->parameters, argument.name);
-    to.push_back(
-        TRY(ingredient_of(argument.name, argument.value,
-                          declared != nullptr ? declared->type : ParameterType::kString, *step.folder)));
+    const ParameterType type = declared != nullptr ? declared->type : ParameterType::kString;
+    Ingredient own = TRY(ingredient_of(argument.name, argument.value, type, *step.folder));
+    // What a command without a project is told has no type, and may be what it reads.
+    if (step.project->file.empty() && own.kind == IngredientKind::kParameter)
+      TRY(add_named_file(argument.name, *step.folder / own.value, to));
+    to.push_back(std::move(own));
   }
   for (const auto& parameter : step.entry->parameters) {
     auto passed = [&](const auto& argument) { return argument.name == parameter.name; };
@@ -223,6 +227,18 @@ Result<> StepCache::add_arguments(const PlannedStep& step, Ingredients& to) {
     to.push_back(TRY(ingredient_of(parameter.name, config::Template{{*parameter.default_value}, {}},
                                    parameter.type, *step.folder)));
   }
+  return {};
+}
+
+Result<> StepCache::add_named_file(const std::string& name, const fs::path& path, Ingredients& to) {
+  std::error_code ignored;
+  const std::string below = path.lexically_relative(plan_.folder).string();
+  const bool holds_the_pipeline = below == "." || below.ends_with("..");
+  if (path.native().size() >= PATH_MAX || holds_the_pipeline) return {};
+  if (fs::exists(path, ignored))
+    to.push_back({IngredientKind::kInput, name, content_value(TRY(look(path)).digest)});
+  else if (log_ != nullptr)
+    log_->add_no_file(path);
   return {};
 }
 

@@ -73,6 +73,8 @@ class StepCache {
 
   Result<pipeline::Ingredients> ingredients(const pipeline::PlannedStep& step);
   Result<> add_arguments(const pipeline::PlannedStep& step, pipeline::Ingredients& to);
+  // When there is something at the path.
+  Result<> add_named_file(const std::string& name, const fs::path& path, pipeline::Ingredients& to);
   Result<> add_code(const pipeline::PlannedStep& step, pipeline::Ingredients& to);
   Result<> add_programs(const pipeline::PlannedStep& step, pipeline::Ingredients& to);
   Result<> add_variables(const pipeline::PlannedStep& step, pipeline::Ingredients& to);

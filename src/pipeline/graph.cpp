@@ -92,6 +92,14 @@ class Builder {
         problems_.keep(fail_at(wanted.place,
                                "step '{}' wants the secret '{}', which the pipeline does not name{}",
                                step.name, wanted.name, did_you_mean(wanted.name, known)));
+    for (const auto& variable : step.settings->environment)
+      for (const auto& secret : pipeline_.secrets)
+        if (!variable.value && secret.variable == variable.name)
+          problems_.keep(
+              fail_at(step.place,
+                      "step '{}' takes over the variable {}, which holds the secret '{}'; ask for it "
+                      "with secrets: [{}]",
+                      step.name, variable.name, secret.name, secret.name));
   }
 
   // Steps of the end wait for all others by themselves, and others must not wait for them.

@@ -141,6 +141,7 @@ class Planner {
 std::optional<Plan> put_steps(const Pipeline& pipeline, const std::vector<Nest>& nests, Plan plan,
                               Problems& problems) {
   plan.inputs = pipeline.inputs;
+  plan.secrets = pipeline.secrets;
   for (auto& input : plan.inputs)
     if (!input.file.empty()) input.file = (pipeline.folder / input.file).lexically_normal();
   Graph graph = make_graph(pipeline, problems, nests);
@@ -162,6 +163,7 @@ std::optional<Plan> make_plan(const Pipeline& pipeline, const Arguments& given, 
             .params = pipeline_params(pipeline, given, missing, problems),
             .steps = {},
             .inputs = {},
+            .secrets = {},
             .max_parallel = pipeline.max_parallel,
             .folder = pipeline.folder,
             .file = pipeline.file,
@@ -192,6 +194,7 @@ Plan plan_of_project(const config::Project& project, const config::EntryPoint& e
               .params = given,
               .steps = {std::move(step)},
               .inputs = {},
+              .secrets = {},
               .max_parallel = 1,
               .folder = project.folder,
               .file = project.file,

@@ -31,9 +31,10 @@ struct PlannedStep {
 struct Plan {
   std::string name;
   std::string experiment;
-  config::Arguments params;           // every pipeline parameter with its value
-  std::vector<PlannedStep> steps;     // in an order in which they can run one after another
-  std::vector<config::Input> inputs;  // those of a url have no file until they are fetched
+  config::Arguments params;             // every pipeline parameter with its value
+  std::vector<PlannedStep> steps;       // in an order in which they can run one after another
+  std::vector<config::Input> inputs;    // those of a url have no file until they are fetched
+  std::vector<config::Secret> secrets;  // all that the pipeline names
   int max_parallel = 0;
   fs::path folder;
   std::string file;

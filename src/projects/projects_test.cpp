@@ -107,6 +107,12 @@ TEST_F(ProjectsTest, AVersionThatIsNotThereIsNamed) {
   EXPECT_EQ(fetch(repository, "--upload-pack=evil").error().code, Code::kInvalid);
 }
 
+TEST_F(ProjectsTest, WhatAUrlLogsInWithIsShownNowhere) {
+  auto refused = fetch("http://ada:s3cret@127.0.0.1:1/repository.git", "");
+  ASSERT_FALSE(refused);
+  EXPECT_THAT(refused.error().message, Not(HasSubstr("s3cret")));
+}
+
 TEST_F(ProjectsTest, NewCommitsOfABranchAreSeen) {
   const std::string repository = make_repository();
   EXPECT_EQ(name_of(fetch(repository, "main").value()), "two");

@@ -59,6 +59,7 @@ class GitCheckout {
  public:
   GitCheckout(std::string remote, std::string version, const fs::path& root)
       : remote_(std::move(remote)),
+        shown_(without_credentials(remote_)),
         version_(std::move(version)),
         kept_("refs/heads/tidemill-" + sha256_hex(version_).substr(0, 16)),
         folder_(root / sha256_hex(remote_).substr(0, 16)),
@@ -66,10 +67,10 @@ class GitCheckout {
         log_(folder_ / "git.log") {}
 
   Result<Source> get() {
-    if (!find_program("git")) return fail(Code::kNotFound, "git is not installed, and {} needs it", remote_);
+    if (!find_program("git")) return fail(Code::kNotFound, "git is not installed, and {} needs it", shown_);
     if (!version_.empty() && version_[0] == '-') return fail(Code::kInvalid, "'{}' is no version", version_);
     Fd lock = TRY(lock_file(folder_ / "lock",
-                            [&] { log_info("{}: another process is fetching it, waiting", remote_); }));
+                            [&] { log_info("{}: another process is fetching it, waiting", shown_); }));
     std::error_code ignored;
     if (!fs::exists(repository_ / "HEAD", ignored))
       TRY(run_long(
@@ -119,7 +120,7 @@ class GitCheckout {
     if (std::regex_match(version_, kHash))
       if (auto commit = known_commit(version_)) return *commit;
     const std::string wanted = version_.empty() ? "HEAD" : version_;
-    log_info("fetching {} {}", remote_, version_);
+    log_info("fetching {} {}", shown_, version_);
     auto shallow = run_long(git({"fetch", "--quiet", "--force", "--depth", "1", "--no-tags", "--", remote_,
                                  fmt::format("+{}:{}", wanted, kept_)},
                                 repository_));
@@ -133,7 +134,7 @@ class GitCheckout {
     for (const auto& name : {wanted, "refs/remotes/origin/" + wanted})
       if (auto commit = all ? known_commit(name) : std::nullopt) return *commit;
     if (auto before = all ? std::nullopt : known_commit(kept_)) {
-      log_warning("{} cannot be reached; using commit {} that was fetched before", remote_,
+      log_warning("{} cannot be reached; using commit {} that was fetched before", shown_,
                   before->substr(0, 12));
       return *before;
     }
@@ -141,7 +142,7 @@ class GitCheckout {
     return fail(
         Code::kInvalid,
         "Unable to checkout version '{}' of git repo {} - please ensure that the version exists in the repo.",
-        version_, remote_);
+        version_, shown_);
   }
 
   // A repository of its own, so that the step that runs in it may ask git what it likes.
@@ -167,16 +168,21 @@ class GitCheckout {
     return run_long(git({"clean", "--quiet", "-ffdx"}, checkout));
   }
 
-  std::string remote_, version_;
+  std::string remote_, shown_, version_;
   std::string kept_;  // the ref that holds what this version was when it was fetched last
   fs::path folder_, repository_, log_;
 };
 
 Result<Source> from_git(const Address& address, const std::string& remote, const std::string& version,
                         const fs::path& root) {
-  Source source = TRY(GitCheckout(remote, version, root / "git").get());
+  auto fetched = GitCheckout(remote, version, root / "git").get();
+  if (!fetched) {
+    fetched.error().message = without_credentials(fetched.error().message);
+    return fetched;
+  }
+  Source source = std::move(*fetched);
   source.folder = TRY(within(source.folder, address));
-  source.uri = address.whole;
+  source.uri = without_credentials(address.whole);
   return source;
 }
 

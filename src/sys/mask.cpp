@@ -42,4 +42,13 @@ std::string_view Mask::replace(More more) {
   return told_;
 }
 
+std::string masked(std::string_view text, const std::vector<std::string>& secrets) {
+  if (secrets.empty()) return std::string(text);
+  Mask mask(secrets);
+  std::string all;
+  for (; !text.empty(); text.remove_prefix(std::min(text.size(), Mask::kMostBytes)))
+    all += mask.feed(text.substr(0, Mask::kMostBytes));
+  return all += mask.finish();
+}
+
 }  // namespace tidemill

@@ -29,4 +29,7 @@ class Mask {
   std::string kept_, told_;
 };
 
+// All of a text.
+std::string masked(std::string_view text, const std::vector<std::string>& secrets);
+
 }  // namespace tidemill
