@@ -23,6 +23,17 @@ TEST(Yaml, NamesThePlaceOfBrokenText) {
   EXPECT_THAT(yaml_error("? [a]\n: b\n"), HasSubstr("a key must be plain text"));
 }
 
+TEST(Yaml, AQuoteThatDoesNotEndIsRefusedWhereItBegins) {
+  EXPECT_THAT(yaml_error("steps:\n  a:\n    command: \"true\n"),
+              HasSubstr("f.yaml:3:14: this quote has no end"));
+  EXPECT_THAT(yaml_error("a: 'it''s\n"), HasSubstr("f.yaml:1:4: this quote has no end"));
+  EXPECT_THAT(yaml_error("a: \"\\\"\n"), HasSubstr("no end"));
+  EXPECT_EQ(yaml_error("a: 'it''s'\nb: \"\\\"\"\n"), "");
+  EXPECT_EQ(yaml_error("\xEF\xBB\xBF"
+                       "a: \"é\"\nb: |\n  '"),
+            "");
+}
+
 TEST(Yaml, RefusesBombsQuickly) {
   EXPECT_NE(yaml_error(std::string(10000, '[')), "");
   std::string many = "[";

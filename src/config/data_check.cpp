@@ -69,6 +69,11 @@ Result<DataCheck> read_check(const Node& node) {
   if (!node.is_map()) return fail_at(node.place, "an entry of validate is a map with table or images");
   DataCheck check{.path = "", .place = node.place};
   const Node *table = node.find("table"), *images = node.find("images");
+  if (table == nullptr && images == nullptr)
+    TRY(check_keys(node,
+                   {"table", "images", "rows", "columns", "count", "corrupt", "constant", "sample",
+                    "duplicates", "classes", "drift", "otherwise"},
+                   "an entry of validate"));
   if ((table != nullptr) == (images != nullptr))
     return fail_at(node.place, "a check is of a table or of images");
   check.kind = table != nullptr ? DataCheck::Kind::kTable : DataCheck::Kind::kImages;

@@ -49,6 +49,16 @@ Result<Project> all_or_nothing(std::optional<Project> project, const Problems& p
   return std::move(*project);
 }
 
+// What was meant by a placeholder that is no parameter.
+std::string hint_for(const EntryPoint& entry, const std::string& name, bool after_dollar) {
+  if (std::string near = did_you_mean(name, names_of(entry.parameters)); !near.empty()) return near;
+  if (after_dollar && name.find('.') != std::string::npos) {
+    const std::string own = name.substr(name.rfind('.') + 1);
+    return fmt::format("; pass it with `params: {{{}: \"${{{}}}\"}}` and write {{{}}} here", own, name, own);
+  }
+  return "; braces that the shell is to see are written {{ and }}";
+}
+
 // {name} with an optional format specification that means nothing for text ({name:s}).
 Result<std::string> substitute(const EntryPoint& entry, const Arguments& arguments, std::vector<bool>& used) {
   std::string out;
@@ -64,7 +74,7 @@ Result<std::string> substitute(const EntryPoint& entry, const Arguments& argumen
       name = std::string(trim(name.substr(0, name.find(':'))));
       if (find_parameter(entry.parameters, name) == nullptr)
         return fail_at(entry.place, "the command uses '{{{}}}', which is not among the parameters of '{}'{}",
-                       name, entry.name, did_you_mean(name, names_of(entry.parameters)));
+                       name, entry.name, hint_for(entry, name, i > 0 && text[i - 1] == '$'));
       for (size_t k = 0; k < arguments.size(); ++k)
         if (arguments[k].first == name) out += shell_quote(arguments[k].second), used[k] = true;
       i = end;

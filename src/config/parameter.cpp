@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "base/text.h"
+#include "config/reference.h"
 
 namespace tidemill::config {
 namespace {
@@ -39,6 +40,18 @@ Result<double> read_number(const Node& node, std::string_view what) {
   auto value = to_number(text);
   if (!value) return fail_at(node.place, "{} must be a number, not '{}'", what, text);
   return *value;
+}
+
+// Taken as it stands, it would hardly be what was meant.
+Result<> refuse_reference(const Parameter& parameter, const Place& place) {
+  auto value = parse_template(*parameter.default_value, place);
+  if (!value) return {};
+  for (const auto& reference : value->references())
+    if (reference.size() > 1)
+      return fail_at(
+          place, "the default of parameter '{}' cannot refer to {}: refer to it where the parameter is used",
+          parameter.name, to_string(reference));
+  return {};
 }
 
 Result<Parameter> read_parameter(const Node::Entry& entry, Extras extras) {
@@ -79,8 +92,9 @@ std::vector<Parameter> read_parameters(const Node& map, Extras extras, Problems&
     Parameter unreadable{.name = entry.key, .default_value = "", .place = entry.place};
     auto parameter = problems.keep(read_parameter(entry, extras));
     if (parameter && extras == Extras::kPipeline && parameter->default_value)
-      if (auto fits = check_value(*parameter, *parameter->default_value); !fits)
-        problems.add(std::move(fits).error().in(parameter->place.to_string()));
+      if (problems.keep(refuse_reference(*parameter, parameter->place)))
+        if (auto fits = check_value(*parameter, *parameter->default_value); !fits)
+          problems.add(std::move(fits).error().in(parameter->place.to_string()));
     parameters.push_back(std::move(parameter).value_or(std::move(unreadable)));
   }
   return parameters;

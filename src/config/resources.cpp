@@ -1,5 +1,6 @@
 #include "config/resources.h"
 
+#include <algorithm>
 #include <charconv>
 #include <cmath>
 
@@ -24,28 +25,40 @@ Result<uint64_t> parse_size(const std::string& text) {
   return static_cast<uint64_t>(bytes);
 }
 
-Result<Resources> read_resources(const Node& node) {
-  if (!node.is_map()) return fail_at(node.place, "resources must be a map: {{cpus: 2, memory: 4G}}");
-  TRY(check_keys(node, {"cpus", "memory", "gpus", "locks"}, "resources"));
+static Result<uint64_t> read_memory(const Node& node) {
+  uint64_t bytes = TRY_IN(node.place.to_string(), parse_size(TRY(as_text(node, "memory"))));
+  if (bytes == 0) return fail_at(node.place, "no step runs without memory");
+  return bytes;
+}
+
+static Result<std::vector<std::string>> read_locks(const Node& node) {
+  if (node.kind != Node::Kind::kList) return fail_at(node.place, "locks must be a list of names");
+  std::vector<std::string> locks;
+  for (const auto& item : node.items) {
+    std::string name = TRY(as_text(item, "a lock"));
+    if (name.empty()) return fail_at(item.place, "a lock needs a name");
+    if (std::find(locks.begin(), locks.end(), name) != locks.end())
+      return fail_at(item.place, "the lock '{}' stands here twice", name);
+    locks.push_back(std::move(name));
+  }
+  return locks;
+}
+
+Resources read_resources(const Node& node, Problems& problems) {
   Resources resources;
+  if (!node.is_map()) {
+    problems.keep(fail_at(node.place, "resources must be a map: {{cpus: 2, memory: 4G}}"));
+    return resources;
+  }
+  check_keys(node, {"cpus", "memory", "gpus", "locks"}, "resources", problems);
   if (const Node* cpus = node.find("cpus"))
-    resources.cpus = static_cast<int>(TRY(as_int(*cpus, "cpus", 1, 4096)));
+    resources.cpus = static_cast<int>(problems.keep(as_int(*cpus, "cpus", 1, 4096)).value_or(0));
   if (const Node* gpus = node.find("gpus"))
-    resources.gpus = static_cast<int>(TRY(as_int(*gpus, "gpus", 0, 1024)));
-  if (const Node* memory = node.find("memory")) {
-    resources.memory = TRY_IN(memory->place.to_string(), parse_size(TRY(as_text(*memory, "memory"))));
-    if (resources.memory == 0) return fail_at(memory->place, "no step runs without memory");
-  }
-  if (const Node* locks = node.find("locks")) {
-    if (locks->kind != Node::Kind::kList) return fail_at(locks->place, "locks must be a list of names");
-    for (const auto& item : locks->items) {
-      resources.locks.push_back(TRY(as_text(item, "a lock")));
-      if (resources.locks.back().empty()) return fail_at(item.place, "a lock needs a name");
-      for (size_t i = 0; i + 1 < resources.locks.size(); ++i)
-        if (resources.locks[i] == resources.locks.back())
-          return fail_at(item.place, "the lock '{}' stands here twice", resources.locks[i]);
-    }
-  }
+    resources.gpus = static_cast<int>(problems.keep(as_int(*gpus, "gpus", 0, 1024)).value_or(0));
+  if (const Node* memory = node.find("memory"))
+    resources.memory = problems.keep(read_memory(*memory)).value_or(0);
+  if (const Node* locks = node.find("locks"))
+    resources.locks = problems.keep(read_locks(*locks)).value_or(std::vector<std::string>());
   return resources;
 }
 

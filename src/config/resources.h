@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "config/problems.h"
 #include "config/yaml.h"
 
 namespace tidemill::config {
@@ -20,7 +21,7 @@ struct Resources {
 };
 
 // {cpus: 2, memory: 4G, gpus: 1, locks: [license]}
-Result<Resources> read_resources(const Node& node);
+Resources read_resources(const Node& node, Problems& problems);
 // "512M", "4G" (powers of 1000), "4Gi" or "4GiB" (of 1024), or bytes; 0 is a size.
 Result<uint64_t> parse_size(const std::string& text);
 

@@ -99,8 +99,10 @@ Shared<StepSettings> read_settings(const Node& step, Problems& problems) {
     settings.timeout =
         std::chrono::seconds(keep(as_int(*timeout, "timeout (seconds)", 1, 30 * 24 * 3600), 1));
   settings.retry = keep(read_retry(step.find("retry")), settings.retry);
-  if (const Node* resources = step.find("resources"))
-    settings.resources = keep(read_resources(*resources), Resources{});
+  if (const Node* resources = step.find("resources")) {
+    settings.resources = read_resources(*resources, problems);
+    settings.resources_place = resources->place;
+  }
   if (const Node* secrets = step.find("secrets"))
     settings.secrets = keep(read_named(*secrets, "secrets"), settings.secrets);
   if (const Node* checks = step.find("validate")) settings.validate = read_data_checks(*checks, problems);

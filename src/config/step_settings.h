@@ -43,6 +43,7 @@ struct StepSettings {
   std::optional<std::chrono::seconds> timeout;
   RetryPolicy retry;
   Resources resources;  // held while it runs
+  Place resources_place;
   std::vector<Named> secrets;
   std::vector<DataCheck> validate;   // of what it has made
   std::optional<Gate> gate;          // what must hold before anything behind it runs

@@ -22,6 +22,23 @@ class TreeBuilder : public YAML::EventHandler {
   Node root;
   std::optional<Error> error;
 
+  // yaml-cpp takes the end of the text for the end of a quote: that of the last scalar.
+  Result<> check_last_quote(std::string_view text) const {
+    if (!last_quote_) return {};
+    const auto begin = static_cast<size_t>(last_quote_->pos) + (text.starts_with("\xEF\xBB\xBF") ? 3 : 0);
+    if (begin >= text.size() || (text[begin] != '"' && text[begin] != '\'')) return {};
+    const char quote = text[begin];
+    for (size_t i = begin + 1; i < text.size(); ++i) {
+      if (text[i] == quote && quote == '\'' && text.substr(i, 2) == "''")
+        ++i;
+      else if (text[i] == quote)
+        return {};
+      else if (text[i] == '\\' && quote == '"')
+        ++i;
+    }
+    return fail_at(place_of(*last_quote_), "this quote has no end");
+  }
+
   void OnDocumentStart(const YAML::Mark&) override {}
   void OnDocumentEnd() override {}
   void OnNull(const YAML::Mark& mark, YAML::anchor_t) override { add(mark, Node::Kind::kNull); }
@@ -31,6 +48,7 @@ class TreeBuilder : public YAML::EventHandler {
   void OnScalar(const YAML::Mark& mark, const std::string& tag, YAML::anchor_t,
                 const std::string& value) override {
     bool quoted = tag == "!";
+    last_quote_ = quoted ? std::optional(mark) : std::nullopt;
     bool null =
         !quoted && (value.empty() || value == "~" || value == "null" || value == "Null" || value == "NULL");
     if (Node* node = add(mark, null && !expects_key() ? Node::Kind::kNull : Node::Kind::kScalar, value)) {
@@ -103,6 +121,7 @@ class TreeBuilder : public YAML::EventHandler {
   Shared<std::string> file_;
   std::vector<Open> open_;
   size_t count_ = 0;
+  std::optional<YAML::Mark> last_quote_;  // unless another scalar came after it
 };
 
 }  // namespace
@@ -132,6 +151,7 @@ Result<Node> parse_yaml(std::string_view text, const std::string& file_name, siz
   } catch (const std::exception& e) {
     return fail(Code::kInvalid, "{}: not valid YAML: {}", file_name, e.what());
   }
+  TRY(builder.check_last_quote(text));
   return std::move(builder.root);
 }
 

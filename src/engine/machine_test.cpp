@@ -79,7 +79,8 @@ TEST_F(Held, MoreThanTheMachineHasIsRefusedBeforeAnythingRuns) {
     auto outcome = run("steps: {s: {project: alone, params: {n: 1}, resources: " + resources + "}}\n");
     return outcome ? "" : outcome.error().message;
   };
-  EXPECT_THAT(error("{cpus: 5}"), HasSubstr("step 's': asks for 5 cpus, and this machine has 4"));
+  EXPECT_THAT(error("{cpus: 5}"),
+              HasSubstr("pipeline.yaml:1:56: step 's': asks for 5 cpus, and this machine has 4"));
   EXPECT_THAT(error("{gpus: 3}"), HasSubstr("asks for 3 gpus"));
   EXPECT_THAT(error("{memory: 2G}"), HasSubstr("asks for 2.0 GB of memory"));
 }

@@ -22,7 +22,7 @@ bool is_known_before_the_run(const pipeline::Plan& plan, const config::Template&
 Result<> check_here(const pipeline::Plan& plan, const pipeline::PlannedStep& step, const Options& options) {
   if (!step.settings->resources.empty())
     TRY_IN(
-        fmt::format("step '{}'", step.name),
+        fmt::format("{}: step '{}'", step.settings->resources_place.to_string(), step.name),
         MachineShare::check(step.settings->resources, options.machine ? *options.machine : this_machine()));
   for (const auto& secret : step.secrets) TRY(read_secret(secret, plan.folder));
   return {};
