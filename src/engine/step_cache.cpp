@@ -199,8 +199,8 @@ Result<Ingredients> StepCache::ingredients(const PlannedStep& step) {
   if (std::any_of(step.settings->validate.begin(), step.settings->validate.end(), [](const auto& check) {
         return check.otherwise == config::DataCheck::Otherwise::kExclude;
       }))
-    all.push_back(
-        {IngredientKind::kCommand, "validate", sha256_hex(config::identity_of(step.settings->validate))});
+    all.push_back({IngredientKind::kCommand, std::string(pipeline::kExclusion),
+                   sha256_hex(config::identity_of(step.settings->validate))});
   for (const auto& secret : step.secrets)
     all.push_back({IngredientKind::kVariable, secret.name, "(a secret)"});
   for (const auto& input : step.settings->inputs) {

@@ -38,6 +38,11 @@ std::string shown(const std::string& value) {
   return line.size() < value.size() ? line + "..." : line;
 }
 
+// What such an ingredient tells is that it is there.
+bool is_exclusion(const Ingredient& ingredient) {
+  return ingredient.kind == IngredientKind::kCommand && ingredient.name == kExclusion;
+}
+
 std::string subject(const Ingredient& ingredient) {
   return ingredient.name.empty() ? std::string(to_string(ingredient.kind))
                                  : fmt::format("{} {}", to_string(ingredient.kind), ingredient.name);
@@ -53,14 +58,20 @@ std::vector<std::string> changes(const Ingredients& before, const Ingredients& n
   auto fresh = now.begin();
   while (old != before.end() || fresh != now.end()) {
     if (fresh == now.end() || (old != before.end() && comes_first(*old, *fresh))) {
-      found.push_back(fmt::format("{} is gone (was {})", subject(*old), shown(old->value)));
+      found.push_back(is_exclusion(*old)
+                          ? "validate takes nothing out any more (otherwise: exclude is gone)"
+                          : fmt::format("{} is gone (was {})", subject(*old), shown(old->value)));
       ++old;
     } else if (old == before.end() || comes_first(*fresh, *old)) {
-      found.push_back(fmt::format("{} is new ({})", subject(*fresh), shown(fresh->value)));
+      found.push_back(is_exclusion(*fresh)
+                          ? "validate takes out what is bad now (otherwise: exclude is new)"
+                          : fmt::format("{} is new ({})", subject(*fresh), shown(fresh->value)));
       ++fresh;
     } else {
       if (old->value != fresh->value)
-        found.push_back(fmt::format("{}: {} -> {}", subject(*fresh), shown(old->value), shown(fresh->value)));
+        found.push_back(is_exclusion(*fresh) ? "what validate takes out has changed"
+                                             : fmt::format("{}: {} -> {}", subject(*fresh), shown(old->value),
+                                                           shown(fresh->value)));
       ++old, ++fresh;
     }
   }

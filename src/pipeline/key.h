@@ -33,6 +33,9 @@ struct Ingredient {
 };
 using Ingredients = std::vector<Ingredient>;
 
+// The name of a command that is the checks of `validate` which take bad items out of the outputs.
+inline constexpr std::string_view kExclusion = "validate";
+
 // How the digest of a content is written as a value, to be told apart from a text.
 std::string content_value(std::string_view sha256);
 

@@ -52,6 +52,17 @@ TEST(Key, WhatIsNewOrGoneIsToldAndTheRestCounted) {
             "parameter epochs is gone (was 3), and 1 more change");
 }
 
+TEST(Key, ChecksThatTakeOutWhatIsBadAreToldInThePipelinesWords) {
+  Ingredients with_checks = kTrain, with_others = kTrain;
+  with_checks.push_back({Kind::kCommand, std::string(kExclusion), "aaaa"});
+  with_others.push_back({Kind::kCommand, std::string(kExclusion), "bbbb"});
+  EXPECT_EQ(describe_change(with_checks, kTrain),
+            "validate takes nothing out any more (otherwise: exclude is gone)");
+  EXPECT_EQ(describe_change(kTrain, with_checks),
+            "validate takes out what is bad now (otherwise: exclude is new)");
+  EXPECT_EQ(describe_change(with_checks, with_others), "what validate takes out has changed");
+}
+
 TEST(Key, IngredientsSurviveBeingWrittenAndRead) {
   auto read = ingredients_from_json(ingredients_to_json(kTrain));
   ASSERT_TRUE(read);
