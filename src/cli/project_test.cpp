@@ -51,6 +51,17 @@ TEST_F(ProjectRun, AnExperimentMayBeNamedByItsId) {
       in_store({"run", path("p").string(), "--experiment-id", id, "--experiment-name", "x"}).exit.status, 2);
 }
 
+TEST_F(ProjectRun, TheRunIsNamedWhenItStarts) {
+  const std::string first = in_store({"run", path("p").string(), "--run-name", "first"}).errors;
+  EXPECT_THAT(
+      first, HasSubstr("run first  " + json_string(run_named("first"), "run_id") + "  experiment Default\n"));
+  Captured told = in_store({"run", path("p").string(), "--run-name", "second", "--json"});
+  Json event = parse_json(told.output.substr(0, told.output.find('\n'))).value_or(Json());
+  EXPECT_EQ(json_string(event, "event"), "run_started");
+  EXPECT_EQ(json_string(event, "run_name"), "second");
+  EXPECT_EQ(json_string(event, "run_id"), json_string(run_named("second"), "run_id"));
+}
+
 TEST_F(ProjectRun, OtherBackendsAreRefusedWithWhatToUseInstead) {
   EXPECT_THAT(refusal({"--backend", "databricks"}),
               AllOf(HasSubstr("this machine only"), HasSubstr("mlflow run")));

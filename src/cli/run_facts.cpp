@@ -146,7 +146,8 @@ Result<std::vector<tracking::Run>> step_runs(tracking::Store& store, const track
 
 Result<RunFacts> facts_of(const Context& context, tracking::Store& store, const std::string& run_id) {
   RunFacts all{.run = TRY(store.run(run_id)), .facts = {}};
-  for (const auto& [name, value] : all.run.params) all.facts.push_back({"parameter", name, value});
+  for (const auto& [name, value] : engine::params_now(all.run))
+    all.facts.push_back({"parameter", name, value});
   Json record = artifact_json(context, all.run.info, engine::kRecordFile);
   add_steps(artifact_json(context, all.run.info, engine::kStepsFile), all.facts);
   all.has_record = record.is_object();

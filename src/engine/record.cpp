@@ -1,5 +1,7 @@
 #include "engine/record.h"
 
+#include <algorithm>
+
 #include "artifacts/folder_repository.h"
 #include "base/text.h"
 #include "base/time.h"
@@ -41,6 +43,21 @@ Result<std::vector<tracking::Run>> nest_runs(tracking::Store& store, const track
   return runs;
 }
 
+std::vector<KeyValue> params_now(const tracking::Run& run) {
+  std::vector<KeyValue> params = run.params;
+  for (const auto& [tag, value] : run.tags) {
+    if (!tag.starts_with(kNowParamTag)) continue;
+    const std::string name = tag.substr(kNowParamTag.size());
+    auto same =
+        std::find_if(params.begin(), params.end(), [&](const auto& one) { return one.first == name; });
+    if (same != params.end())
+      same->second = value;
+    else
+      params.emplace_back(name, value);
+  }
+  return params;
+}
+
 Record::Record(const pipeline::Plan& plan, tracking::Store& store, const Options& options,
                const Listener& listener, Shape shape)
     : plan_(plan), store_(store), options_(options), listener_(listener), shape_(shape), user_(user_name()) {
@@ -60,10 +77,7 @@ Result<> Record::begin(std::vector<std::string> steps) {
   std::string name = options_.experiment.empty() ? plan_.experiment : options_.experiment;
   TRY(open_mirror(name));
   experiment_ = TRY(store_.experiment(TRY(store_.ensure_experiment(name))));
-  if (!is_pipeline()) {
-    tell(started_event("", std::move(steps)));
-    return {};
-  }
+  if (!is_pipeline()) return {};  // its run begins with its only step
   std::vector<KeyValue> tags = tags_of(plan_.folder);
   tags.emplace_back("mlflow.project.entryPoint", "main");
   tags.emplace_back("tidemill.pipeline", plan_.name);
@@ -96,6 +110,7 @@ Result<Before> Record::go_on(const std::string& run_id) {
   run_id_ = run_id;
   TRY(reopen(run));
   TRY(find_nests(run));
+  TRY(note_params(run));
   if (!options_.request.empty()) add(tracking::RunRequest{run_id_, options_.request});
   RunStarted event = started_event(run.info.name, plan_.step_names());
   event.resumed = true;
@@ -172,6 +187,21 @@ Result<std::string> Record::parent_of(const std::string& within) {
   return nest.run_id;
 }
 
+// What differs from the parameters that it began with.
+Result<> Record::note_params(const tracking::Run& run) {
+  std::vector<KeyValue> tags;
+  for (const auto& [name, value] : plan_.params) {
+    const std::string tag = std::string(kNowParamTag) + name;
+    if (run.param(name) != value)
+      tags.emplace_back(tag, value);
+    else if (!run.tag(tag).empty())
+      TRY(store_.delete_tag(run.info.id, tag));
+  }
+  if (!tags.empty())
+    add(tracking::LogBatch{run.info.id, {.metrics = {}, .params = {}, .tags = std::move(tags)}});
+  return {};
+}
+
 // Those that an earlier runner has made.
 Result<> Record::find_nests(const tracking::Run& run) {
   if (nests_.empty()) return {};
@@ -233,6 +263,7 @@ Result<StepRun> Record::begin_step(size_t index, const Decision& decision, int a
   if (!is_pipeline()) {
     run_id_ = made.id;
     artifacts_ = made.artifacts;
+    tell(started_event(run.info.name, plan_.step_names()));
   }
   add(tracking::NewRun{std::move(run)});
   set_state(index, StepState::kRunning, made, decision);

@@ -24,13 +24,19 @@ std::string pipeline_run_of(const tracking::Run& step);
 // Those of its steps that are pipelines.
 Result<std::vector<tracking::Run>> nest_runs(tracking::Store& store, const tracking::Run& pipeline_run);
 
+// Parameters of a run never change: what a resumed run was given instead stands in such a tag, PREFIX + name.
+inline constexpr std::string_view kNowParamTag = "tidemill.param.";
+// A run's parameters with those in their place.
+std::vector<tracking::KeyValue> params_now(const tracking::Run& run);
+
 enum class Shape { kPipeline, kProject };  // a project is recorded as one run, without a parent
 
 // The run of one attempt of a step.
 struct StepRun {
   std::string id;
-  fs::path artifacts;  // its folder
-  int attempt = 0;     // 1 for the first
+  fs::path artifacts;                 // its folder
+  int attempt = 0;                    // 1 for the first
+  std::optional<int64_t> ended = {};  // ms, when nobody was there; nullopt: now
 };
 
 // How the runner before left a run that goes on.
@@ -91,6 +97,7 @@ class Record {
   };
   Result<std::string> parent_of(const std::string& within);
   Result<> find_nests(const tracking::Run& run);
+  Result<> note_params(const tracking::Run& run);
   Result<> reopen(const tracking::Run& run);
   RunStarted started_event(const std::string& name, std::vector<std::string> steps) const;
   Result<fs::path> folder_of(const tracking::Run& run) const;

@@ -4,10 +4,12 @@
 #include <cstdlib>
 
 #include "base/text.h"
+#include "base/time.h"
 #include "engine/checkpoint_folders.h"
 #include "engine/earlier.h"
 #include "engine/engine_fixture.h"
 #include "engine/provenance.h"
+#include "engine/record.h"
 #include "sys/minded_process.h"
 #include "sys/signals.h"
 
@@ -89,6 +91,21 @@ TEST_F(Resume, AFailedRunGoesOnWithWhatIsDoneAndTriesTheRestAgain) {
   EXPECT_EQ(go_on(id, kTwo).error().code, Code::kConflict);
 }
 
+TEST_F(Resume, TheRunTellsWhatItWasGivenInstead) {
+  const std::string yaml = "name: p\nparams: {ok: no, n: 1}\nsteps:\n  a: {command: \"[ {ok} = yes ]\", "
+                           "params: {ok: \"${params.ok}\"}}\n";
+  std::string id = run(yaml)->run_id;
+  EXPECT_EQ(status_of(id), RunStatus::kFailed);
+  auto plan_yaml = yaml;
+  plan_yaml.replace(plan_yaml.find("ok: no"), 6, "ok: yes");
+  EXPECT_EQ(go_on(id, plan_yaml)->status, RunStatus::kFinished);
+  auto run = store_->run(id).value();
+  EXPECT_EQ(run.param("ok"), "no");  // parameters never change
+  EXPECT_EQ(run.tag("tidemill.param.ok"), "yes");
+  EXPECT_EQ(run.tag("tidemill.param.n"), "");
+  EXPECT_THAT(params_now(run), testing::UnorderedElementsAre(testing::Pair("ok", "yes"), testing::Pair("n", "1")));
+}
+
 TEST_F(Resume, AFinishedStepWhoseCodeHasChangedRunsAgainAndSaysSo) {
   add_counted("a", "true");
   add_counted("b", "[ -e ../mended ]");
@@ -161,13 +178,17 @@ TEST_F(Resume, WhatEndedWhileNobodyWasThereCounts) {
   run_and_kill(kTwo, "up");
   write("go", "");
   ASSERT_TRUE(eventually([&] { return !lives("a"); }));
+  const int64_t ended = now_ms();
   EXPECT_EQ(end_orphaned_runs(*store_, dir_.path() / "state")->size(), 2u);
   EXPECT_EQ(status_of(record("a").step_run), RunStatus::kFailed);
   const std::string id = pipeline_run();
   EXPECT_EQ(status_of(id), RunStatus::kFailed);
   EXPECT_THAT(std::string(store_->run(id)->tag("tidemill.failure")),
               HasSubstr("`tidemill resume " + id + "`"));
+  std::this_thread::sleep_for(std::chrono::milliseconds(20));
   EXPECT_EQ(go_on(pipeline_run(), kTwo)->status, RunStatus::kFinished);
+  EXPECT_LE(store_->run(record("a").step_run)->info.end_time, ended);
+  EXPECT_EQ(record("a").reason, "for the first time");
   EXPECT_EQ(times("a"), 1);
   EXPECT_EQ(times("b"), 1);
   EXPECT_EQ(status_of(record("a").step_run), RunStatus::kFinished);

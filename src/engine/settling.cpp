@@ -15,7 +15,8 @@ struct Execution::Looked {
 };
 
 Result<> Execution::finish_step(const Ended& ended) {
-  const Attempt& attempt = attempts_.at(ended.step);
+  Attempt& attempt = attempts_.at(ended.step);
+  attempt.run.ended = ended.at;
   const auto& step = plan_.steps[ended.step];
   Result<> fetched = record_.mirror() == nullptr
                          ? Result<>()
@@ -234,7 +235,8 @@ void Execution::end_attempt(const StepRun& run, RunStatus status, const std::str
   if (!reason.empty()) tags.emplace_back("tidemill.failure", reason);
   if (failure) tags.emplace_back("tidemill.failure_kind", to_string(failure->kind));
   record_.add(tracking::LogBatch{run.id, {.metrics = {}, .params = {}, .tags = std::move(tags)}});
-  record_.add(tracking::UpdateRun{.run_id = run.id, .status = status, .end_time = now_ms(), .name = {}});
+  record_.add(tracking::UpdateRun{
+      .run_id = run.id, .status = status, .end_time = run.ended.value_or(now_ms()), .name = {}});
   settled_runs_.push_back(run.id);
 }
 

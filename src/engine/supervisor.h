@@ -18,6 +18,7 @@ struct Ended {
   std::optional<MindedEnd>
       end;  // nullopt: nobody knows how, its minder was killed or went down with the machine
   bool out_of_memory = false;  // the kernel has killed something for want of memory, most likely this
+  std::optional<int64_t> at;   // ms, when nobody was there; nullopt: now
 };
 
 // By SIGKILL, as a shell tells it too.

@@ -1,6 +1,8 @@
 // Going on with what earlier runners have done of a run. A step that is done stands when its code and inputs
 // are what they were and its outputs are whole; a process that still runs is taken over on the same terms,
 // and one that has ended meanwhile is settled by what its minder wrote down.
+#include <sys/stat.h>
+
 #include <algorithm>
 
 #include "artifacts/folder_repository.h"
@@ -29,6 +31,13 @@ bool same_files(std::vector<tracking::ArtifactEntry> a, std::vector<tracking::Ar
   });
 }
 
+// When the minder wrote down how its step ended. nullopt: it did not.
+std::optional<int64_t> written_at(const fs::path& record) {
+  struct stat info{};
+  if (!read_end(record) || ::stat(record.c_str(), &info) != 0) return std::nullopt;
+  return int64_t{info.st_mtim.tv_sec} * 1000 + info.st_mtim.tv_nsec / 1'000'000;
+}
+
 }  // namespace
 
 // They are watched from now on, though it is only decided when their steps are ready whether they are wanted.
@@ -38,7 +47,8 @@ Result<> Execution::find_survivors() {
     if (auto process = TRY(MindedProcess::find(record)))
       supervisor_.take_over(step, record, std::move(*process));
     else
-      ended_early_.insert_or_assign(step, Ended{.step = step, .end = read_end(record)});
+      ended_early_.insert_or_assign(step,
+                                    Ended{.step = step, .end = read_end(record), .at = written_at(record)});
   }
   return {};
 }
@@ -103,6 +113,7 @@ Result<bool> Execution::take_over_attempt(size_t index, const StepRecord& record
   auto early = ended_early_.find(index);
   std::optional<Ended> ended;
   if (early != ended_early_.end()) ended = early->second;
+  attempt.decision.reason = record.reason;  // why it was started, not what would be told of it by now
   std::string reason = TRY(why_not_taken_over(record, decision, ended ? &*ended : nullptr));
   if (!reason.empty()) return put_aside(index, attempt.run, reason);
   ended_early_.erase(index);
@@ -112,8 +123,10 @@ Result<bool> Execution::take_over_attempt(size_t index, const StepRecord& record
 
 bool Execution::put_aside(size_t index, const StepRun& run, const std::string& reason) {
   past_.insert_or_assign(index, PastAttempt{run, {}, reason});
-  if (ended_early_.erase(index) > 0) {
-    end_attempt(run, RunStatus::kKilled, reason, std::nullopt);
+  if (auto early = ended_early_.extract(index)) {
+    StepRun ended = run;
+    ended.ended = early.mapped().at;
+    end_attempt(ended, RunStatus::kKilled, reason, std::nullopt);
     return false;
   }
   supervisor_.stop(index);
