@@ -1,5 +1,6 @@
 // tidemill init: a project to start from, or a pipeline.yaml for the Python driver that runs one now.
 #include "base/json.h"
+#include "base/text.h"
 #include "cli/commands.h"
 #include "cli/scaffold.h"
 #include "config/driver.h"
@@ -48,7 +49,7 @@ Result<int> make_project(const Context& context, const InitOptions& options) {
   for (size_t i = 0; i < files.size(); ++i)
     TRY(write_file_atomic(files[i], scaffold_files(language)[i].text, Durable::no));
   TRY(report(context, files, {}));
-  fmt::print(stderr, "\nNext:\n  tidemill run {}\n", options.folder.string());
+  fmt::print(stderr, "\nNext:\n  tidemill run {}\n", shell_quote(options.folder.string()));
   return 0;
 }
 
@@ -77,8 +78,8 @@ Result<int> read_project(const Context& context, const InitOptions& options) {
   for (auto& error : driver.left) left.add(std::move(error));
   check_pipeline(file, left);
   TRY(report(context, {file}, left));
-  fmt::print(stderr, "\nNext:\n  tidemill graph {}\n  tidemill run {} --dry-run\n", file.string(),
-             file.string());
+  fmt::print(stderr, "\nNext:\n  tidemill graph {}\n  tidemill run {} --dry-run\n",
+             shell_quote(file.string()), shell_quote(file.string()));
   return 0;
 }
 

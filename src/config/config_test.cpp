@@ -248,6 +248,27 @@ TEST_F(PipelineFile, NamesThePlaceAndTheNearestNameOfAMistake) {
   EXPECT_THAT(error_of("name: p\n"), HasSubstr("needs steps"));
 }
 
+TEST_F(PipelineFile, TellsWhatWasMeantByReferencesWhereTheyMeanNothing) {
+  EXPECT_THAT(error_of("params: {f: 1, e: '${params.f}'}\nsteps: {a: {command: 'true'}}\n"),
+              HasSubstr("pipeline.yaml:1:16: the default of parameter 'e' cannot refer to ${params.f}"));
+  EXPECT_TRUE(load("params: {e: '${HOME}'}\nsteps: {a: {command: 'true'}}\n"));
+  EXPECT_THAT(error_of("params: {rate: 1}\nsteps: {a: {command: 'echo ${params.rate}'}}\n"),
+              HasSubstr("pass it with `params: {rate: \"${params.rate}\"}` and write {rate} here"));
+  EXPECT_THAT(error_of("steps: {a: {command: 'for i in 1 2; do echo ${i}; done'}}\n"),
+              HasSubstr("braces that the shell is to see are written {{ and }}"));
+  EXPECT_THAT(error_of("steps: {a: {command: 'true', validate: [{tabel: x}]}}\n"),
+              HasSubstr("did you mean 'table'?"));
+}
+
+TEST_F(PipelineFile, TellsAllThatIsWrongWithResources) {
+  fs::path file = dir_.path() / "pipeline.yaml";
+  ASSERT_TRUE(write_file_atomic(
+      file, "steps:\n  a: {command: 'true', resources: {memory: 4Q, gpus: -1, cpu: 1, locks: ['']}}\n"));
+  Problems problems;
+  ASSERT_TRUE(load_pipeline(file, problems));
+  EXPECT_EQ(problems.list().size(), 4u);
+}
+
 TEST_F(PipelineFile, TellsAllProblemsAtOnceInTheOrderOfTheFile) {
   fs::path file = dir_.path() / "pipeline.yaml";
   ASSERT_TRUE(write_file_atomic(file,

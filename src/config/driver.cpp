@@ -45,7 +45,13 @@ using Scope = std::map<std::string, Value>;
 struct Function {
   std::vector<std::pair<std::string, std::optional<PythonExpression>>> parameters;
   size_t begin = 0, end = 0;  // its lines
+  std::string rest;           // "params" of **params; "": there is none
   bool has_options = false;   // of click
+
+  bool has_parameter(const std::string& name) const {
+    return std::any_of(parameters.begin(), parameters.end(),
+                       [&](const auto& parameter) { return parameter.first == name; });
+  }
 };
 
 std::string to_parameter_name(std::string_view option) {
@@ -214,7 +220,12 @@ class Reader {
     PythonExpression list = python_expression(tokens, 1, close);
     for (size_t i = 1; i < list.items.size(); ++i)
       function.parameters.emplace_back(list.items[i].text, std::nullopt);
-    for (auto& [name, value] : list.keywords) function.parameters.emplace_back(name, std::move(value));
+    for (auto& [name, value] : list.keywords) {
+      if (name == "**")
+        function.rest = value.text;
+      else
+        function.parameters.emplace_back(name, std::move(value));
+    }
     for (size_t decorator : decorators_) {
       const auto& words = lines_[decorator].tokens;
       PythonExpression call = python_expression(words, 1, words.size());
@@ -269,9 +280,11 @@ class Reader {
       }
       case Kind::kDict: {
         Value dict{.kind = Value::Kind::kDict};
-        for (size_t i = 0; i + 1 < expression.items.size(); i += 2)
-          dict.entries.emplace_back(evaluate(expression.items[i], scope, within).text,
-                                    evaluate(expression.items[i + 1], scope, within));
+        for (size_t i = 0; i + 1 < expression.items.size(); i += 2) {
+          const PythonExpression& key = expression.items[i];
+          add_entry(dict, key.kind == Kind::kOther ? key.text : evaluate(key, scope, within).text,
+                    evaluate(expression.items[i + 1], scope, within));
+        }
         return dict;
       }
       case Kind::kList:
@@ -279,6 +292,28 @@ class Reader {
         break;
     }
     return {};
+  }
+
+  // The later one counts. Of "**" all that the value holds; what cannot be read stays an entry of that name.
+  static void add_entry(Value& dict, const std::string& name, Value value) {
+    if (name == "**" && value.kind == Value::Kind::kDict) {
+      for (auto& [inner, one] : value.entries) add_entry(dict, inner, std::move(one));
+      return;
+    }
+    for (auto& [known, old] : dict.entries)
+      if (known == name) {
+        old = std::move(value);
+        return;
+      }
+    dict.entries.emplace_back(name, std::move(value));
+  }
+
+  // The keywords of a call.
+  Value keywords_of(const PythonExpression& call, Scope& scope, const std::string& within) {
+    Value dict{.kind = Value::Kind::kDict};
+    for (const auto& [keyword, value] : call.keywords)
+      add_entry(dict, keyword, evaluate(value, scope, within));
+    return dict;
   }
 
   Value name_value(const PythonExpression& name, const Scope& scope) const {
@@ -367,6 +402,7 @@ class Reader {
       add_parameter(call, scope);
       return {};
     }
+    if (name == "dict" && call.items.size() == 1) return keywords_of(call, scope, within);
     std::vector<Value> values;
     for (size_t i = 1; i < call.items.size(); ++i) values.push_back(evaluate(call.items[i], scope, within));
     for (const auto& [keyword, value] : call.keywords) evaluate(value, scope, within);
@@ -402,21 +438,53 @@ class Reader {
   Value call_function(const Function& function, const PythonExpression& call, Scope& scope,
                       const std::string& within) {
     if (active_.size() >= kMaxCalls || active_.count(&function) > 0) return {};
+    Scope inner = arguments_of(function, call, scope, within);
+    active_.insert(&function);
+    calls_.push_back({call.place, &function});
+    auto outer = std::exchange(returned_, std::nullopt);
+    run_block(function.begin, function.end, inner, within);
+    calls_.pop_back();
+    active_.erase(&function);
+    return std::exchange(returned_, outer).value_or(Value{});
+  }
+
+  Scope arguments_of(const Function& function, const PythonExpression& call, Scope& scope,
+                     const std::string& within) {
     Scope inner;
+    Value rest{.kind = Value::Kind::kDict};
+    for (auto& [name, value] : keywords_of(call, scope, within).entries) {
+      if (function.has_parameter(name))
+        inner[name] = std::move(value);
+      else
+        rest.entries.emplace_back(name, std::move(value));
+    }
     for (size_t i = 0; i < function.parameters.size(); ++i) {
       const auto& [name, otherwise] = function.parameters[i];
-      if (const auto* given = argument(call, i, name))
-        inner[name] = evaluate(*given, scope, within);
+      if (i + 1 < call.items.size())
+        inner[name] = evaluate(call.items[i + 1], scope, within);
+      else if (inner.count(name) > 0)
+        continue;
       else if (function.has_options)
         inner[name] = parameter_value(name);
       else if (otherwise)
         inner[name] = evaluate(*otherwise, scope, within);
     }
-    active_.insert(&function);
-    auto outer = std::exchange(returned_, std::nullopt);
-    run_block(function.begin, function.end, inner, within);
-    active_.erase(&function);
-    return std::exchange(returned_, outer).value_or(Value{});
+    if (!function.rest.empty()) inner[function.rest] = std::move(rest);
+    return inner;
+  }
+
+  // Where a step is told of: the call of the function around mlflow.run(), if that makes steps of what it is
+  // given.
+  Place place_of_step(const PythonExpression& run) const {
+    return !calls_.empty() && mentions(run, *calls_.back().function) ? calls_.back().place : run.place;
+  }
+  static bool mentions(const PythonExpression& expression, const Function& function) {
+    if (expression.kind == Kind::kName)
+      return expression.text == function.rest || function.has_parameter(expression.text);
+    auto is_in = [&](const PythonExpression& part) { return mentions(part, function); };
+    return std::any_of(expression.items.begin(), expression.items.end(), is_in) ||
+           std::any_of(expression.keywords.begin(), expression.keywords.end(),
+                       [&](const auto& keyword) { return is_in(keyword.second); });
   }
 
   void note_left(const PythonExpression& call, const std::string& name) {
@@ -476,27 +544,32 @@ class Reader {
     Value project = {}, entry = literal("main"), parameters = {};
     if (const auto* uri = argument(call, 0, "uri")) project = evaluate(*uri, scope, within);
     if (const auto* point = argument(call, 1, "entry_point")) entry = evaluate(*point, scope, within);
+    const Place place = place_of_step(call);
     if (!project.is_known_text() || !entry.is_known_text()) {
-      leave(call.place, "a step is left out: what it runs cannot be read from {}", call.source);
+      leave(place, "a step is left out: what it runs cannot be read from {}", call.source);
       return {};
     }
-    if (const auto* given = argument(call, 3, "parameters")) {
-      parameters = evaluate(*given, scope, within);
-      if (parameters.kind != Value::Kind::kDict && given->text != "None")
-        leave(given->place, "the parameters {} cannot be read", given->source);
-    }
+    const auto* given = argument(call, 3, "parameters");
+    if (given != nullptr) parameters = evaluate(*given, scope, within);
     DriverStep step{.name = "",
                     .project = folder_of(project.text),
                     .entry_point = entry.text,
                     .arguments = {},
                     .needs = {},
-                    .place = call.place};
+                    .place = place};
     step.name = unused_name(step);
-    for (const auto& [name, value] : parameters.entries) add_argument(step, name, value);
+    if (given != nullptr && parameters.kind != Value::Kind::kDict && given->text != "None")
+      leave(place, "step '{}': its parameters, {}, cannot be read", step.name, given->source);
+    for (const auto& [name, value] : parameters.entries) {
+      if (name == "**")
+        leave(place, "step '{}': a part of its parameters, {}, cannot be read", step.name, given->source);
+      else
+        add_argument(step, name, value);
+    }
     if (!driver_.steps.empty() && !refers_to(step, driver_.steps.back().name))
       step.needs.push_back(driver_.steps.back().name);
     if (!within.empty())
-      leave(call.place,
+      leave(place,
             "step '{}' runs in any case, once; the driver has it within `{}` (see `when` and `foreach`)",
             step.name, within);
     note_keywords(call, step, scope, within);
@@ -585,6 +658,11 @@ class Reader {
   std::vector<size_t> decorators_;  // lines above the next function
   std::optional<Value> returned_;
   std::set<const Function*> active_;
+  struct Call {
+    Place place;
+    const Function* function;
+  };
+  std::vector<Call> calls_;  // that are being read, the innermost last
   size_t tokens_run_ = 0;
 };
 

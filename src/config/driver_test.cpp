@@ -23,6 +23,41 @@ std::vector<std::string> left(const Driver& driver) {
   return messages;
 }
 
+TEST(Driver, AFunctionMayPassOnWhatItIsGiven) {
+  Driver driver = read(R"(
+import mlflow
+import settings
+
+def go(step, **params):
+    return mlflow.run("./" + step, parameters=params)
+
+common = {"seed": 7}
+go("prepare", rows=10, **common)
+go("train", **{**common, "rate": 0.1})
+go("evaluate", model="m", **settings.all())
+)");
+  ASSERT_EQ(driver.steps.size(), 3u);
+  EXPECT_THAT(driver.steps[0].arguments, ElementsAre(Pair("rows", "10"), Pair("seed", "7")));
+  EXPECT_THAT(driver.steps[1].arguments, ElementsAre(Pair("seed", "7"), Pair("rate", "0.1")));
+  EXPECT_THAT(driver.steps[2].arguments, ElementsAre(Pair("model", "m")));
+  EXPECT_THAT(left(driver),
+              ElementsAre(HasSubstr("main.py:11:1: step 'evaluate': a part of its parameters")));
+}
+
+TEST(Driver, ParametersThatCannotBeReadAreToldForEachStepWhereItIsCalled) {
+  Driver driver = read(R"(
+import mlflow
+
+def go(step, params):
+    mlflow.run(step, parameters=params)
+
+go("prepare", load("a"))
+go("train", load("b"))
+)");
+  EXPECT_THAT(left(driver), ElementsAre(HasSubstr("main.py:7:1: step 'prepare': its parameters"),
+                                        HasSubstr("main.py:8:1: step 'train': its parameters")));
+}
+
 constexpr std::string_view kFourFolders = R"(
 import argparse
 import os

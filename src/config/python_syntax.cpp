@@ -252,6 +252,9 @@ class Parser {
       if (at_ + 1 < end_ && tokens_[at_].kind == PythonToken::Kind::kName && tokens_[at_ + 1].is("=")) {
         keyword = tokens_[at_].text;
         at_ += 2;
+      } else if (next_is("**")) {
+        keyword = "**";
+        ++at_;
       }
       PythonExpression value = argument();
       if (keyword.empty())
@@ -398,9 +401,10 @@ class Parser {
     size_t begin = at_++;
     std::vector<PythonExpression> items;
     while (at_ < end_ && !next_is("}")) {
-      auto key = sum();
-      if (!key || !next_is(":")) return std::nullopt;
-      ++at_;
+      const bool spreads = next_is("**");
+      auto key = spreads ? make(Kind::kOther, "**", at_) : sum();
+      if (!key || (!spreads && !next_is(":"))) return std::nullopt;
+      ++at_;  // behind the colon, or the stars
       items.push_back(std::move(*key));
       items.push_back(argument());
       if (next_is(","))

@@ -38,12 +38,12 @@ struct PythonExpression {
     kNumber,     // text as written; also True, False and None
     kName,       // text
     kAttribute,  // items[0].text
-    kCall,       // items[0](items[1..], keywords)
+    kCall,       // items[0](items[1..], keywords); **x is a keyword "**"
     kSubscript,  // items[0][items[1]]
     kJoin,       // items[0] text items[1], of + and /
     kFormat,     // items one after another
     kList,       // also tuples
-    kDict,       // items: key, value, key, value
+    kDict,       // items: key, value, key, value; of **x the key is kOther, "**"
     kOther       // text as written
   };
   Kind kind = Kind::kOther;
