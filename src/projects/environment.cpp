@@ -118,6 +118,11 @@ Result<std::string> program(std::string_view name, std::string_view fix) {
   return fail(Code::kNotFound, "{} is not installed: {}", name, fix);
 }
 
+std::vector<std::string> list_with_pip(const fs::path& folder) {
+  return {(folder / "bin" / "python").string(), "-m", "pip", "freeze", "--all",
+          "--disable-pip-version-check"};
+}
+
 // One environment of pip's packages.
 class PythonMaker {
  public:
@@ -143,7 +148,7 @@ class PythonMaker {
   Result<> make(const fs::path& folder, const fs::path& log) const {
     const std::string inside = (folder / "bin" / "python").string();
     if (manager_ == Manager::kUv) {
-      std::vector<std::string> argv = {uv_, "venv", "--quiet", "--seed", folder.string()};
+      std::vector<std::string> argv = {uv_, "venv", "--quiet", folder.string()};
       if (!wanted_.python.empty()) argv.insert(argv.end() - 1, {"--python", wanted_.python});
       TRY(run_long({argv, base_, log}));
     } else {
@@ -162,6 +167,12 @@ class PythonMaker {
       TRY(run_long({argv, base_, log}));
     }
     return {};
+  }
+
+  // uv puts no pip into an environment.
+  std::vector<std::string> list_packages(const fs::path& folder) const {
+    if (manager_ != Manager::kUv) return list_with_pip(folder);
+    return {uv_, "pip", "freeze", "--quiet", "--python", (folder / "bin" / "python").string()};
   }
 
  private:
@@ -205,6 +216,8 @@ class CondaMaker {
     return run_long({argv, file_.parent_path(), log});
   }
 
+  std::vector<std::string> list_packages(const fs::path& folder) const { return list_with_pip(folder); }
+
  private:
   fs::path file_;
   std::string conda_, text_;
@@ -225,11 +238,9 @@ Environment describe(Manager manager, const std::string& id, const fs::path& fol
           .container = {}};
 }
 
-// For whoever wants to know later: what pip says it installed.
-std::string installed(const fs::path& folder) {
-  auto run = run_command(
-      {(folder / "bin" / "python").string(), "-m", "pip", "freeze", "--all", "--disable-pip-version-check"},
-      std::chrono::minutes(1));
+// For whoever wants to know later: what was installed.
+std::string output_of(const std::vector<std::string>& list_packages) {
+  auto run = run_command(list_packages, std::chrono::minutes(1));
   return run && run->exit.ok() ? run->output : "";
 }
 
@@ -253,7 +264,8 @@ Result<Environment> make_with(Maker maker, Manager manager, Make make) {
     (void)tidemill::remove_all(folder);
     return tl::unexpected(std::move(made).error().in(fmt::format("environment {}", name)));
   }
-  const Json done = {{"manager", to_string(manager)}, {"id", id}, {"packages", installed(folder)}};
+  const Json done = {
+      {"manager", to_string(manager)}, {"id", id}, {"packages", output_of(maker.list_packages(folder))}};
   TRY(write_file_atomic(folder / kDone, dump_json(done, 2) + "\n"));
   log_info("environment {}: ready after {}", name, human_duration(watch.seconds()));
   return describe(manager, id, folder);

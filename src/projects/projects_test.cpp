@@ -216,6 +216,35 @@ TEST_F(EnvironmentTest, PythonEnvIsMadeOnceWithItsPackages) {
   EXPECT_EQ(fs::last_write_time(made.folder / "tidemill-environment.json"), time);
 }
 
+// The real one, of scripts/python-tools or in PATH.
+fs::path installed_uv() {
+  const char *python = std::getenv("TIDEMILL_PYTHON"), *home = std::getenv("HOME");
+  std::vector<fs::path> places;
+  if (python != nullptr) places.push_back(fs::path(python).parent_path() / "uv");
+  if (home != nullptr) places.push_back(fs::path(home) / ".cache/tidemill/venv/bin/uv");
+  if (auto found = find_program("uv")) places.push_back(*found);
+  for (const auto& place : places)
+    if (fs::exists(place)) return place;
+  return {};
+}
+
+TEST_F(EnvironmentTest, UvMakesItWithItsPackages) {
+  const fs::path uv = installed_uv();
+  if (uv.empty()) GTEST_SKIP() << "uv is not installed: scripts/python-tools installs it";
+  must(make_dirs(folder() / "uv"));
+  fs::create_symlink(uv, folder() / "uv" / "uv");
+  const std::string path = std::getenv("PATH");
+  setenv("PATH", ((folder() / "uv").string() + ":" + path).c_str(), 1);
+  setenv("UV_OFFLINE", "1", 1);
+  auto made = make(Manager::kUv);
+  setenv("PATH", path.c_str(), 1);
+  unsetenv("UV_OFFLINE");
+  ASSERT_TRUE(made) << made.error().message;
+  EXPECT_EQ(made->manager, Manager::kUv);
+  EXPECT_EQ(shell((made->programs() / "python").string() + " -c 'import tide; print(tide.value)'"), "42");
+  EXPECT_THAT(read_file(made->folder / "tidemill-environment.json").value(), HasSubstr("tide"));
+}
+
 TEST_F(EnvironmentTest, OtherRequirementsAreAnotherEnvironment) {
   auto project = config::load_project(folder() / "project").value();
   auto before = find_environment(project, Manager::kDeclared).value();
