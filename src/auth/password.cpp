@@ -80,8 +80,8 @@ Result<> check_password(std::string_view password) {
 Result<std::string> hash_password(std::string_view password, const PasswordCost& cost) {
   std::string salt = random_bytes(kSaltBytes);
   std::string hash = TRY(scrypt(password, salt, cost));
-  return fmt::format("$scrypt$ln={},r={},p={}${}${}", cost.log, cost.block, cost.parallel, base64_encode(salt),
-                     base64_encode(hash));
+  return fmt::format("$scrypt$ln={},r={},p={}${}${}", cost.log, cost.block, cost.parallel,
+                     base64_encode(salt), base64_encode(hash));
 }
 
 bool password_matches(std::string_view password, std::string_view hash) {

@@ -186,7 +186,9 @@ void add_cache(CLI::App& app, Context& context) {
                                        "Remove results with their files, the one first that was of use "
                                        "longest ago; never those of a registered or "
                                        "logged model, of an active run, or of the latest run of a pipeline");
-  gc->add_option("--keep", wanted->keep, "Until the results take no more than this: 500M, 20GB, 4GiB; 0: none stay that nothing needs");
+  gc->add_option(
+      "--keep", wanted->keep,
+      "Until the results take no more than this: 500M, 20GB, 4GiB; 0: none stay that nothing needs");
   gc->add_option("--older-than", wanted->older_than, "What was not of use for so long: 30d, 1d12h");
   gc->add_flag("-n,--dry-run", wanted->dry_run, "Only say what would be removed");
   add_common_options(*gc, context);
