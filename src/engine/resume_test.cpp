@@ -92,8 +92,9 @@ TEST_F(Resume, AFailedRunGoesOnWithWhatIsDoneAndTriesTheRestAgain) {
 }
 
 TEST_F(Resume, TheRunTellsWhatItWasGivenInstead) {
-  const std::string yaml = "name: p\nparams: {ok: no, n: 1}\nsteps:\n  a: {command: \"[ {ok} = yes ]\", "
-                           "params: {ok: \"${params.ok}\"}}\n";
+  const std::string yaml =
+      "name: p\nparams: {ok: no, n: 1}\nsteps:\n  a: {command: \"[ {ok} = yes ]\", "
+      "params: {ok: \"${params.ok}\"}}\n";
   std::string id = run(yaml)->run_id;
   EXPECT_EQ(status_of(id), RunStatus::kFailed);
   auto plan_yaml = yaml;
@@ -103,7 +104,8 @@ TEST_F(Resume, TheRunTellsWhatItWasGivenInstead) {
   EXPECT_EQ(run.param("ok"), "no");  // parameters never change
   EXPECT_EQ(run.tag("tidemill.param.ok"), "yes");
   EXPECT_EQ(run.tag("tidemill.param.n"), "");
-  EXPECT_THAT(params_now(run), testing::UnorderedElementsAre(testing::Pair("ok", "yes"), testing::Pair("n", "1")));
+  EXPECT_THAT(params_now(run),
+              testing::UnorderedElementsAre(testing::Pair("ok", "yes"), testing::Pair("n", "1")));
 }
 
 TEST_F(Resume, AFinishedStepWhoseCodeHasChangedRunsAgainAndSaysSo) {
