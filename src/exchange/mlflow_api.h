@@ -31,6 +31,7 @@ class MlflowApi {
   Result<Json> get(std::string_view call, const Query& query);
   Result<Json> post(std::string_view call, const Json& body) { return send_json("POST", call, body); }
   Result<Json> patch(std::string_view call, const Json& body) { return send_json("PATCH", call, body); }
+  Result<Json> remove(std::string_view call, const Json& body) { return send_json("DELETE", call, body); }
 
   // Below /api/2.0/mlflow-artifacts/artifacts; a path may hold any characters.
   struct Listed {

@@ -212,6 +212,31 @@ TEST_F(MlflowDb, workspaces_are_told_apart_by_name) {
   EXPECT_EQ(store.experiment("4")->name, "team-b/vision");
 }
 
+TEST_F(MlflowDb, the_default_experiment_comes_over_to_a_store_that_has_not_used_its_own) {
+  db::Location from = make({kTables29, kRows29, R"(
+      UPDATE experiments SET name = 'first', artifact_location = 's3://bucket/0', lifecycle_stage = 'deleted',
+        creation_time = 5, last_update_time = 6 WHERE experiment_id = 0)"});
+  auto store = open();
+  for (size_t is_new : {1, 0}) {
+    EXPECT_EQ(take(from, store).experiments.added, is_new + is_new);  // and vision
+    auto first = store.experiment("0").value();
+    EXPECT_EQ(first.name, "first");
+    EXPECT_EQ(first.artifact_location, "s3://bucket/0");
+    EXPECT_EQ(first.lifecycle, tracking::Lifecycle::kDeleted);
+    EXPECT_EQ(std::pair(first.created, first.updated), std::pair(int64_t{5}, int64_t{6}));
+  }
+}
+
+TEST_F(MlflowDb, a_default_experiment_that_is_in_use_stays_as_it_is) {
+  db::Location from = make({kTables29, kRows29, R"(
+      UPDATE experiments SET artifact_location = 's3://bucket/0', creation_time = 5 WHERE experiment_id = 0)"});
+  auto store = open();
+  ASSERT_TRUE(store.create_run({}));
+  take(from, store);
+  EXPECT_EQ(store.experiment("0")->artifact_location, "mlflow-artifacts:/0");
+  EXPECT_NE(store.experiment("0")->created, 5);
+}
+
 TEST_F(MlflowDb, long_metrics_come_in_pages) {
   db::Location from = make({kTables29, kRows29});
   {

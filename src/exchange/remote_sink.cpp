@@ -1,12 +1,15 @@
 #include "exchange/remote_sink.h"
 
 #include <algorithm>
+#include <bit>
+#include <cmath>
 
 #include "artifacts/artifact_repository.h"
 #include "base/json_numbers.h"
 #include "base/text.h"
 #include "exchange/mlflow_json.h"
 #include "exchange/pushed.h"
+#include "exchange/remote_source.h"
 
 namespace tidemill::exchange {
 namespace {
@@ -61,6 +64,7 @@ Result<> RemoteSink::put_run(tracking::TransferredRun transferred, const Files& 
   if (run.info.lifecycle == Lifecycle::kDeleted) return {};
   Pushed pushed = TRY(find_or_create_run(run, TRY(there(run.info.experiment_id))));
   runs_[run.info.id] = pushed.id;
+  open_run_is_new_ = pushed.is_new;
   for (auto& [key, value] : run.tags) {
     if (key != kParent) continue;
     if (auto parent = runs_.find(value); parent != runs_.end())
@@ -107,12 +111,31 @@ Result<> RemoteSink::put_points(const std::string& run_id, std::string_view key,
                                 std::vector<tracking::Point> points, Report& report) {
   auto run = runs_.find(run_id);
   if (run == runs_.end()) return {};  // deleted
+  TRY(ask_for_points(run->second, key));
   tracking::Batch batch;
   for (const auto& point : points)
-    batch.metrics.push_back({std::string(key), point.value, point.timestamp, point.step});
+    if (!known_.points.contains(as_there(point)))
+      batch.metrics.push_back({std::string(key), point.value, point.timestamp, point.step});
   TRY(push_batch(api_, run->second, batch));
-  report.points += points.size();
+  report.points += batch.metrics.size();
   return {};
+}
+
+RemoteSink::PointThere RemoteSink::as_there(const tracking::Point& point) {
+  double value = std::isnan(point.value) ? std::numeric_limits<double>::quiet_NaN() : point.value;
+  return {point.timestamp, point.step, std::bit_cast<uint64_t>(value == 0 ? 0.0 : value)};
+}
+
+// MLflow refuses a batch with a NaN that it has, and what it has need not be sent.
+Result<> RemoteSink::ask_for_points(const std::string& run, std::string_view key) {
+  if (known_.run == run && known_.key == key) return {};
+  known_ = {run, std::string(key), {}};
+  if (open_run_is_new_) return {};
+  return metric_history(api_, run, known_.key,
+                        [&](std::string_view, std::vector<tracking::Point> points) -> Result<> {
+                          for (const auto& point : points) known_.points.insert(as_there(point));
+                          return {};
+                        });
 }
 
 Result<> RemoteSink::flush(Report&) {
@@ -142,8 +165,8 @@ Result<RemoteSink::Pushed> RemoteSink::find_or_create_model(const tracking::Logg
                                                      {"tags", json_of(tags)}}));
     found = reply.value("model", Json::object());
   }
-  Json info = found.value("info", Json::object());
-  return Pushed{json_string(info, "model_id"), json_string(info, "artifact_uri"), is_new};
+  tracking::LoggedModel there = TRY(logged_model_from(found));
+  return Pushed{there.id, there.artifact_uri, is_new, std::move(there.metrics)};
 }
 
 Result<> RemoteSink::put_logged_model(tracking::LoggedModel model, const Files& files, Report& report) {
@@ -158,21 +181,29 @@ Result<> RemoteSink::put_logged_model(tracking::LoggedModel model, const Files& 
       TRY(api_.post(
           "runs/outputs",
           Json{{"run_id", output.run}, {"models", {Json{{"model_id", pushed.id}, {"step", output.step}}}}}));
-  TRY(log_model_metrics(model, pushed.id));
+  TRY(log_model_metrics(model, pushed));
   report.logged_models.add(outcome(pushed.is_new));
   return {};
 }
 
-Result<> RemoteSink::log_model_metrics(const tracking::LoggedModel& model, const std::string& id) {
+Result<> RemoteSink::log_model_metrics(const tracking::LoggedModel& model, const Pushed& pushed) {
+  auto place_of = [](const tracking::Metric& metric) {
+    return as_there({metric.timestamp, metric.step, metric.value});
+  };
   for (const tracking::ModelMetric& point : model.metrics) {
     auto run = runs_.find(point.run_id);
     if (run == runs_.end()) continue;
+    bool is_there = std::any_of(pushed.metrics.begin(), pushed.metrics.end(), [&](const auto& other) {
+      return other.run_id == run->second && other.metric.key == point.metric.key &&
+             place_of(other.metric) == place_of(point.metric);
+    });
+    if (is_there) continue;
     Json metric{{"run_id", run->second},
                 {"key", point.metric.key},
                 {"value", json_of_real(point.metric.value)},
                 {"timestamp", point.metric.timestamp},
                 {"step", point.metric.step},
-                {"model_id", id}};
+                {"model_id", pushed.id}};
     if (!point.dataset_name.empty()) {
       metric["dataset_name"] = point.dataset_name;
       metric["dataset_digest"] = point.dataset_digest;

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <map>
+#include <set>
 #include <unordered_map>
 
 #include "exchange/mlflow_api.h"
@@ -29,13 +30,23 @@ class RemoteSink final : public Sink {
     std::string id;  // there
     std::string artifact_uri;
     bool is_new = false;
+    std::vector<tracking::ModelMetric> metrics = {};  // of a logged model, as they were there
   };
+  // A point, but for its key; NaN is equal to itself.
+  struct PointThere {
+    int64_t timestamp, step;
+    uint64_t value_bits;
+    auto operator<=>(const PointThere&) const = default;
+  };
+  static PointThere as_there(const tracking::Point& point);
+  // What the server has of a metric of a run that was there before.
+  Result<> ask_for_points(const std::string& run, std::string_view key);
   Result<std::string> there(const std::string& experiment) const;
   Result<Pushed> find_or_create_run(const tracking::Run& run, const std::string& experiment);
   Result<> log_lineage(const tracking::Run& run, const Pushed& pushed);
   Result<> end_run();  // gives the run that is being pushed its status
   Result<Pushed> find_or_create_model(const tracking::LoggedModel& model, const std::string& experiment);
-  Result<> log_model_metrics(const tracking::LoggedModel& model, const std::string& id);
+  Result<> log_model_metrics(const tracking::LoggedModel& model, const Pushed& pushed);
   Result<> put_version(const tracking::ModelVersion& version, std::map<int64_t, std::string>& numbers,
                        Report& report);
   Result<> put_files(const Files& files, const std::string& from, const std::string& to, Report& report);
@@ -53,6 +64,11 @@ class RemoteSink final : public Sink {
   std::vector<Output> outputs_;                                     // whose models are still to come
   std::vector<std::pair<std::string, std::string>> lost_children_;  // run there, parent here
   std::optional<Json> end_;                                         // the update that ends the open run
+  bool open_run_is_new_ = true;
+  struct {
+    std::string run, key;
+    std::set<PointThere> points;
+  } known_;  // of the metric that is being pushed
 };
 
 }  // namespace tidemill::exchange

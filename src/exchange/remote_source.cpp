@@ -9,6 +9,24 @@ namespace tidemill::exchange {
 
 constexpr int kMostLevels = 64;
 
+Result<> metric_history(MlflowApi& api, const std::string& run_id, const std::string& key,
+                        const PointSink& sink) {
+  std::vector<tracking::Point> points;
+  TRY(each_page(
+      "metrics",
+      [&](const std::string& token) {
+        MlflowApi::Query query{{"run_id", run_id}, {"metric_key", key}, {"max_results", "25000"}};
+        if (!token.empty()) query.emplace_back("page_token", token);
+        return api.get("metrics/get-history", query);
+      },
+      [&](const Json& json) -> Result<> {
+        tracking::Metric metric = TRY(metric_from(json));
+        points.push_back({metric.timestamp, metric.step, metric.value});
+        return points.size() < Source::kMostPoints ? Result<>() : sink(key, std::exchange(points, {}));
+      }));
+  return points.empty() ? Result<>() : sink(key, std::move(points));
+}
+
 Result<std::vector<tracking::Experiment>> RemoteSource::experiments(Report& report) {
   std::vector<tracking::Experiment> found;
   TRY(each_page(
@@ -56,28 +74,11 @@ Result<tracking::TransferredRun> RemoteSource::run(const tracking::Experiment&, 
 
 Result<> RemoteSource::metrics(const tracking::TransferredRun& run, const PointSink& sink, Report& report) {
   for (const tracking::Metric& metric : run.run.metrics) {
-    Result<> done = history(run.run.info.id, metric.key, sink);
+    Result<> done = metric_history(api_, run.run.info.id, metric.key, sink);
     if (!done && !concerns_one_thing(done.error())) return done;
     if (!done) report.problem(fmt::format("metric {} of run {}", metric.key, run.run.info.id), done.error());
   }
   return {};
-}
-
-Result<> RemoteSource::history(const std::string& run_id, const std::string& key, const PointSink& sink) {
-  std::vector<tracking::Point> points;
-  TRY(each_page(
-      "metrics",
-      [&](const std::string& token) {
-        MlflowApi::Query query{{"run_id", run_id}, {"metric_key", key}, {"max_results", "25000"}};
-        if (!token.empty()) query.emplace_back("page_token", token);
-        return api_.get("metrics/get-history", query);
-      },
-      [&](const Json& json) -> Result<> {
-        tracking::Metric metric = TRY(metric_from(json));
-        points.push_back({metric.timestamp, metric.step, metric.value});
-        return points.size() < kMostPoints ? Result<>() : sink(key, std::exchange(points, {}));
-      }));
-  return points.empty() ? Result<>() : sink(key, std::move(points));
 }
 
 Result<std::vector<std::string>> RemoteSource::logged_models(const tracking::Experiment& experiment,

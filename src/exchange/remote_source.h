@@ -7,6 +7,10 @@
 
 namespace tidemill::exchange {
 
+// All points that the server has of a metric, in pieces of at most kMostPoints.
+Result<> metric_history(MlflowApi& api, const std::string& run_id, const std::string& key,
+                        const PointSink& sink);
+
 class RemoteSource final : public Source {
  public:
   explicit RemoteSource(MlflowApi api) : api_(std::move(api)) {}
@@ -27,7 +31,6 @@ class RemoteSource final : public Source {
   Result<> files(const std::string& artifact_uri, const FileSink& sink, Report& report) override;
 
  private:
-  Result<> history(const std::string& run_id, const std::string& key, const PointSink& sink);
   Result<> files_in(const std::string& root, const std::string& folder, int level, const fs::path& temporary,
                     const FileSink& sink, Report& report);
 

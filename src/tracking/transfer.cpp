@@ -54,6 +54,35 @@ Result<int64_t> insert_experiment(db::Connection& connection, const Experiment& 
   return id;
 }
 
+// The experiment Default that each store begins with, as long as nobody has done anything with it.
+Result<bool> is_untouched_default(db::Connection& connection) {
+  db::Statement row = TRY(connection.prepare(
+      "SELECT 1 FROM experiments e WHERE e.id = 0 AND e.name = 'Default' AND e.updated = e.created "
+      "AND NOT EXISTS (SELECT 1 FROM runs r WHERE r.experiment = e.id) "
+      "AND NOT EXISTS (SELECT 1 FROM logged_models m WHERE m.experiment = e.id) "
+      "AND NOT EXISTS (SELECT 1 FROM experiment_tags t WHERE t.experiment = e.id)"));
+  return row.step();
+}
+
+// Whether the Default of the other store becomes that of this one.
+Result<bool> takes_default(db::Connection& connection, const Experiment& experiment,
+                           const std::optional<Experiment>& old) {
+  if (experiment.id != "0") return false;
+  if (old && (old->id != "0" || old->created == experiment.created)) return false;
+  return is_untouched_default(connection);
+}
+
+Result<> replace_default(db::Connection& connection, const Experiment& experiment,
+                         const std::string& default_root) {
+  std::string location = experiment.artifact_location;
+  if (location.empty()) location = default_root + "/0";
+  return connection.run(
+      "UPDATE experiments SET name = ?, artifact_location = ?, lifecycle = ?, created = ?, updated = ? "
+      "WHERE id = 0",
+      experiment.name, location, static_cast<int>(experiment.lifecycle), experiment.created,
+      experiment.updated);
+}
+
 Result<bool> update_experiment(db::Connection& connection, const Experiment& old, const Experiment& wanted,
                                Location location) {
   int64_t id = TRY(parse_experiment_id(old.id));
@@ -210,9 +239,12 @@ Result<TransferredExperiment> Transfer::put_experiment(const Experiment& experim
   TransferredExperiment result;
   TRY(state_.commits.run([&](db::Connection& connection) -> Result<> {
     std::optional<Experiment> old = TRY(find_experiment(connection, experiment));
+    bool is_new = !old, changed = false;
     int64_t id = 0;
-    bool changed = false;
-    if (old) {
+    if (TRY(takes_default(connection, experiment, old))) {
+      TRY(replace_default(connection, experiment, state_.default_artifact_root));
+      is_new = true;
+    } else if (old) {
       id = TRY(parse_experiment_id(old->id));
       // Of an experiment of our own that has the same name only tags are added.
       if (old->created == experiment.created)
@@ -221,7 +253,7 @@ Result<TransferredExperiment> Transfer::put_experiment(const Experiment& experim
       id = TRY(insert_experiment(connection, experiment, state_.default_artifact_root));
     }
     changed = TRY(merge_pairs(connection, kExperimentTags, id, experiment.tags)) || changed;
-    result = {std::to_string(id), outcome(!old, changed)};
+    result = {std::to_string(id), outcome(is_new, changed)};
     return {};
   }));
   return result;

@@ -67,7 +67,8 @@ class Transfer {
   explicit Transfer(Store& store) : state_(store.state()) {}
 
   // An experiment is here already when its id and time of creation are, or its name. Else it gets its own id,
-  // or the next free one where that id is another experiment's here.
+  // or the next free one where that id is another experiment's here. The other store's Default takes the
+  // place of this one's, when nobody has used that yet.
   Result<TransferredExperiment> put_experiment(const Experiment& experiment, Location location);
   // In one transaction, all or nothing. Each run's experiment is one of here.
   Result<std::vector<Transferred>> put(std::span<const TransferItem> items);

@@ -147,9 +147,10 @@ class FromServer(ExchangeTest):
         fill.fill((source / "mlruns").as_uri())
         tidemill("import", source, folder=folder)
         url = self.enterContext(servers.mlflow(None))
-        for _ in range(2):
+        for first in (True, False):
             report = json.loads(tidemill("export", url, "--json", folder=folder).stdout)
             self.assertEqual(report["problems"], [])
+            self.assertEqual(report["metric_points"] > 0, first, "what is there is not sent again")
         with served(folder) as here:
             ours, theirs = compare.by_name(here), compare.by_name(url)
         self.assertEqual(compare.differences(theirs, ours), [])
