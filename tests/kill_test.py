@@ -2,7 +2,8 @@
 """tidemill server is killed with SIGKILL at random moments under load, again and again on one store: every write that was
 answered is there, every batch that was not is there as a whole or not at all, and the store opens clean.
 
-usage: kill_test.py TIDEMILL [--count 15] [--seed N] [--store URI]
+usage: kill_test.py TIDEMILL [--count 15] [--seed N] [--store URI | --postgres POSTGRES_HOST_PROGRAM]
+TIDEMILL_KILLS: another count. Exits with 77 (skipped) when PostgreSQL is asked for and not there.
 """
 import argparse
 import collections
@@ -10,6 +11,7 @@ import contextlib
 import http.client
 import itertools
 import json
+import os
 import pathlib
 import random
 import sqlite3
@@ -184,14 +186,30 @@ def check_store(program, store, folder):
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("program")
-    parser.add_argument("--count", type=int, default=15)
+    parser.add_argument("--count", type=int, default=int(os.environ.get("TIDEMILL_KILLS", 15)))
     parser.add_argument("--seed", type=int, default=random.randrange(2**32))
     parser.add_argument("--store", default="tidemill.db")
+    parser.add_argument("--postgres")
     options = parser.parse_args()
     random.seed(options.seed)
     print(f"seed {options.seed}", flush=True)
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as stack:
+        if options.postgres:
+            options.store = stack.enter_context(postgres(options.postgres))
         run(options, pathlib.Path(folder))
+
+
+@contextlib.contextmanager
+def postgres(program):
+    """The URI of a database in a PostgreSQL that ends with this."""
+    host = subprocess.Popen([program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    try:
+        uri = host.stdout.readline().strip()
+        if not uri:
+            sys.exit(host.wait(timeout=60))
+        yield uri
+    finally:
+        host.communicate()
 
 
 def run(options, folder):

@@ -219,6 +219,34 @@ TEST_F(StoreTest, history_is_ordered_by_time_and_paged) {
   EXPECT_TRUE(history(id, "never").empty());
 }
 
+TEST_F(StoreTest, a_clock_that_goes_backwards_loses_nothing) {
+  std::string id = store.create_run({.name = "first", .start_time = 10'000}).value().info.id;
+  std::string earlier = store.create_run({.name = "second", .start_time = 5'000}).value().info.id;
+  constexpr int64_t kPoints = 3000;
+  for (int64_t step = 0; step < kPoints; step += 500) {
+    Batch batch;
+    for (int64_t i = step; i < step + 500; ++i)
+      batch.metrics.push_back({"m", static_cast<double>(i), 9'000 - i, i});
+    ASSERT_TRUE(store.log_batch(id, batch));
+  }
+  ASSERT_TRUE(store.log_metric(id, {"m", -1, 0, kPoints}));
+  auto points = history(id, "m");
+  ASSERT_EQ(points.size(), static_cast<size_t>(kPoints) + 1);
+  EXPECT_EQ(points.front().step, kPoints) << "a history is by time";
+  EXPECT_EQ(points.back().step, 0);
+  EXPECT_TRUE(std::is_sorted(points.begin(), points.end(),
+                             [](const Metric& a, const Metric& b) { return a.timestamp < b.timestamp; }));
+  EXPECT_EQ(store.run(id)->metric("m"), -1) << "the latest is by step";
+  ASSERT_TRUE(
+      store.update_run({.run_id = id, .status = RunStatus::kFinished, .end_time = 4'000, .name = {}}));
+  EXPECT_EQ(store.run(id)->info.end_time, 4'000);
+  auto runs = store.search_runs({.experiment_ids = {"0"}})->items;
+  ASSERT_EQ(runs.size(), 2u);
+  EXPECT_EQ(runs[0].info.id, id) << "by the time that they say, not the order in which they came";
+  ASSERT_TRUE(store.delete_run(earlier));
+  ASSERT_TRUE(store.restore_run(earlier));
+}
+
 TEST_F(StoreTest, long_histories_survive_chunk_borders_the_end_of_the_run_and_reopening) {
   std::string id = new_run();
   std::vector<Metric> expected;
