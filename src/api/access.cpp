@@ -195,6 +195,11 @@ Result<> check_access(Service& service, const Params& params, const Rule& rule) 
     }
     case Of::kLoggedModel:
       return check_logged_model(service, sender, TRY(params.required_text("model_id")), right);
+    case Of::kRunOrLoggedModel: {
+      std::string model = TRY(params.text("model_id"));
+      return model.empty() ? check_run(service, sender, TRY(params.run_id()), right)
+                           : check_logged_model(service, sender, model, right);
+    }
     case Of::kNewModel:
       return need(sender.may_create(Kind::kModel));
     case Of::kModel:

@@ -36,6 +36,7 @@ enum class Of {
                         // seen
   kNewLoggedModel,      // experiment_id, and the right to read source_run_id
   kLoggedModel,         // model_id
+  kRunOrLoggedModel,    // run_id or model_id, one of them
   kNewModel,
   kModel,       // name
   kNewVersion,  // name, and the right to read what the version is made from

@@ -248,14 +248,24 @@ TEST_F(ApiTest, BatchesOfEveryShapeAreStoredAlike) {
 }
 
 TEST_F(ApiTest, BodiesThatAreNotObjectsCountAsEmpty) {
-  for (std::string body : {"", "{bad json", "[1]", "\"\"", "null", "{\"name\": \"x\"} trailing"})
+  const std::string missing = fmt::format("Missing value for required parameter 'name'. {}", kDocs);
+  for (std::string body : {"", "[1]", "null"}) expect_invalid(post("experiments/create", body), missing);
+  for (const auto& [body, byte] : {std::pair<std::string, int>{"{bad json", 2},
+                                   {"{\"name\": \"x\"} trailing", 17},
+                                   {"{\"name\": NaN}", 10}})
     expect_invalid(post("experiments/create", body),
-                   fmt::format("Missing value for required parameter 'name'. {}", kDocs));
+                   fmt::format("{} (the body is not valid JSON at byte {})", missing, byte));
   EXPECT_TRUE(post("experiments/create", R"("{\"name\": \"encoded twice\"}")").contains("experiment_id"));
   ClientResponse no_type =
       send({.method = "POST", .target = "/api/2.0/mlflow/experiments/create", .body = "{}"});
   EXPECT_EQ(no_type.status, 400);
   EXPECT_THAT(no_type.body, HasSubstr("Content-Type must be one of ['application/json']."));
+}
+
+TEST_F(ApiTest, AModelThatIsNoJsonIsShown) {
+  std::string id = make_run();
+  expect_invalid(post("runs/log-model", fmt::format(R"({{"run_id": "{}", "model_json": "no{{json"}})", id)),
+                 "Malformed model info. \n no{json \n is not a valid JSON.");
 }
 
 TEST_F(ApiTest, AddressesAndMethodsAreToldApart) {
@@ -264,6 +274,10 @@ TEST_F(ApiTest, AddressesAndMethodsAreToldApart) {
   EXPECT_EQ(send({.target = "/"}).status, 404);
   EXPECT_EQ(send({.target = "/api/2.0/mlflow/runs/create"}).status, 405);
   EXPECT_EQ(send({.target = "/ajax-api/2.0/mlflow/experiments/get?experiment_id=0"}).status, 200);
+  ClientResponse head = send({.method = "HEAD", .target = "/api/2.0/mlflow/experiments/get?experiment_id=0"});
+  EXPECT_EQ(head.status, 200);
+  EXPECT_EQ(head.body, "");
+  EXPECT_EQ(send({.method = "HEAD", .target = "/api/2.0/mlflow/runs/create"}).status, 405);
   EXPECT_EQ(send({.target = "/health"}).body, "OK");
   EXPECT_EQ(send({.target = "/version"}).body, TIDEMILL_VERSION);
   EXPECT_EQ(reply(send({.target = "/api/3.0/mlflow/server-info"})),

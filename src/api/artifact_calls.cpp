@@ -65,9 +65,9 @@ Result<HttpResponse> get_proxied(Service& service, const HttpRequest& request, c
   auto response = send_file(request, *service.destination, path);
   if (response || response.error().code != Code::kNotFound) return response;
   return fail(Code::kNotFound,
-              "The following failures occurred while downloading one or more artifacts from {}:\n##### File "
-              "{} #####\n{}",
-              service.destination->name(), path, response.error().message);
+              "The following failures occurred while downloading one or more artifacts from "
+              "mlflow-artifacts:/:\n##### File {} #####\n{}",
+              path, response.error().message);
 }
 
 Result<> put_proxied(Service& service, const HttpRequest& request, const std::string& path) {
@@ -140,6 +140,49 @@ Result<std::string> list_artifacts(Service& service, const Params& params) {
   return listing(service, run.info.artifact_uri, TRY(params.text("path")));
 }
 
+// How long a URL is to be valid. Storages take no more than a week.
+static Result<std::chrono::seconds> expiration(const Params& params, int64_t otherwise) {
+  constexpr int64_t kMost = 7 * 24 * 3600;
+  int64_t seconds = TRY(params.integer("expiration")).value_or(otherwise);
+  if (seconds >= 1 && seconds <= kMost) return std::chrono::seconds(seconds);
+  return fail(Code::kInvalid, "expiration must be between 1 and {} seconds (got {}).", kMost, seconds);
+}
+
+static Result<std::unique_ptr<ArtifactRepository>> presigning(const Service& service, std::string_view what,
+                                                              std::string_view artifact_uri) {
+  auto repository = TRY(repository_of(service, artifact_uri));
+  if (repository->presigns()) return repository;
+  return fail(Code::kInvalid, "Presigned {} is not supported for the current artifact repository", what);
+}
+
+static std::string presigned_url_reply(std::string_view url, std::optional<uint64_t> size) {
+  JsonWriter json;
+  json.begin_object().field("presigned_url", url).key("headers").begin_object().end_object();
+  if (size) json.key("file_size").integer(static_cast<int64_t>(*size));
+  json.end_object();
+  return json.take();
+}
+
+Result<std::string> presign_artifact_upload(Service& service, const Params& params) {
+  std::string run = TRY(params.text("run_id")), model = TRY(params.text("model_id"));
+  if (run.empty() == model.empty())
+    return fail(Code::kInvalid, "Exactly one of run_id and model_id must be provided.");
+  std::string path = TRY(params.required_text("path"));
+  std::chrono::seconds valid = TRY(expiration(params, 900));
+  std::string uri = model.empty() ? TRY(service.store.run(run)).info.artifact_uri
+                                  : TRY(tracking::LoggedModels(service.store).get(model)).artifact_uri;
+  auto repository = TRY(presigning(service, "upload", uri));
+  return presigned_url_reply(TRY(repository->presigned_upload(path, valid)), std::nullopt);
+}
+
+Result<std::string> presign_artifact_download(Service& service, const Params& params) {
+  std::string uri = TRY(service.store.run(TRY(params.run_id()))).info.artifact_uri;
+  std::string path = TRY(params.required_text("path"));
+  std::chrono::seconds valid = TRY(expiration(params, 300));
+  auto download = TRY(TRY(presigning(service, "download", uri))->presigned_download(path, valid));
+  return presigned_url_reply(download.url, download.size);
+}
+
 Result<std::string> list_logged_model_artifacts(Service& service, const Params& params) {
   tracking::LoggedModels models(service.store);
   tracking::LoggedModel model = TRY(models.get(TRY(params.required_text("model_id"))));
@@ -194,7 +237,8 @@ static Result<HttpResponse> answer_presigned(Service& service, const HttpRequest
   if (download) {
     std::string file = url_decode(path.substr(path.find('/') + 1));
     if (sender) TRY(check_artifact(*sender, file, auth::Right::kRead));
-    return json_reply(presigned_reply(TRY(service.destination->presigned_download(file))));
+    return json_reply(presigned_reply(
+        TRY(service.destination->presigned_download(file, ArtifactRepository::kPresignedFor))));
   }
   for (const auto& [name, call] : kUploadCalls) {
     if (!path.starts_with(name)) continue;

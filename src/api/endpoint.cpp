@@ -86,6 +86,8 @@ bool log_plainly(Service& service, LogCall log, const HttpRequest& request, cons
   return true;
 }
 
+bool is_read(std::string_view method) { return method == "GET" || method == "HEAD"; }
+
 const Route* find_route(const Service& service, std::string_view route) {
   auto found = tracking_routes().find(route);
   if (found != tracking_routes().end()) return &found->second;
@@ -96,7 +98,7 @@ const Route* find_route(const Service& service, std::string_view route) {
 
 void answer_file(Service& service, const HttpRequest& request, const Route& route, PathVariables variables,
                  const auth::Access* sender, const Respond& respond) {
-  if (request.method != "GET") return respond(method_not_allowed());
+  if (!is_read(request.method)) return respond(method_not_allowed());
   auto params = Params::of(request, std::move(variables), sender);
   if (!params) return respond(error_reply(params.error()));
   if (auto allowed = check_access(service, *params, route.file.rule); !allowed)
@@ -118,7 +120,7 @@ void answer_route(Service& service, const HttpRequest& request, const Route& rou
     return respond(error_reply(allowed.error()));
   if (log) return log.call(service, *params, json_replier(respond));
   Result<std::string> body = call.call(service, *params);
-  if (body && request.method == "GET") return respond(tagged_reply(request, std::move(*body)));
+  if (body && is_read(request.method)) return respond(tagged_reply(request, std::move(*body)));
   json_replier(respond)(std::move(body));
 }
 
@@ -249,8 +251,7 @@ std::optional<HttpResponse> Endpoint::State::refusal(const HttpRequest& request)
   if (is_probe(local_path(request))) return std::nullopt;
   if (!host_is_allowed(request.headers.get("Host"), options.allowed_hosts))
     return HttpResponse::text(403, "Invalid Host header - possible DNS rebinding attack detected");
-  bool changes = request.method != "GET" && request.method != "HEAD";
-  if (changes && is_cross_origin(request.headers, options.cors_origins))
+  if (!is_read(request.method) && is_cross_origin(request.headers, options.cors_origins))
     return HttpResponse::text(403, "Cross-origin request blocked");
   return std::nullopt;
 }

@@ -82,7 +82,10 @@ Result<std::string> delete_logged_model(Service& service, const Params& params) 
 
 Result<std::string> search_logged_models(Service& service, const Params& params) {
   tracking::SearchLoggedModels search;
-  search.experiment_ids = readable_experiments(params, TRY(params.required_texts("experiment_ids")));
+  // An empty list finds nothing, none is refused.
+  auto ids =
+      params.has("experiment_ids") ? params.texts("experiment_ids") : params.required_texts("experiment_ids");
+  search.experiment_ids = readable_experiments(params, TRY(std::move(ids)));
   search.filter = TRY(params.text("filter"));
   for (const Params& dataset : TRY(params.objects("datasets")))
     search.datasets.push_back(TRY(dataset_of(dataset)));

@@ -46,22 +46,24 @@ std::optional<double> number_of(const Json& value) {
 
 // An empty body, or one that is not JSON, counts as {} for MLflow. A string that holds JSON comes from old
 // clients.
-Json object_of(std::string_view body) {
-  auto value = parse_json(body);
-  if (value && value->is_string()) value = parse_json(value->get<std::string>());
-  return value && value->is_object() ? std::move(*value) : Json::object();
+Json object_of(Result<Json> body) {
+  if (body && body->is_string()) body = parse_json(body->get<std::string>());
+  return body && body->is_object() ? std::move(*body) : Json::object();
 }
 
 }  // namespace
 
 Result<Params> Params::of(const HttpRequest& request, PathVariables variables, const auth::Access* sender) {
-  bool by_query = request.method == "GET";
+  bool by_query = request.method == "GET" || request.method == "HEAD";
   std::string_view type = request.headers.get("Content-Type");
   bool needs_no_body = request.method == "DELETE" && request.body.empty() && !variables.empty();
   if (!by_query && !needs_no_body && trim(type.substr(0, type.find(';'))) != "application/json")
     return fail(Code::kInvalid, "Bad Request. Content-Type must be one of ['application/json'].");
+  Result<Json> body = by_query || request.body.empty() ? Json() : parse_json(request.body);
+  std::string body_error = body ? "" : body.error().message;
   Params params =
-      by_query ? Params(Json(), &request.query, "") : Params(object_of(request.body), nullptr, "");
+      by_query ? Params(Json(), &request.query, "") : Params(object_of(std::move(body)), nullptr, "");
+  params.body_error_ = std::move(body_error);
   params.variables_ = std::move(variables);
   params.sender_ = sender;
   return params;
@@ -85,7 +87,9 @@ std::string Params::place_of(std::string_view key) const {
 constexpr std::string_view kSeeDocs = "See the API docs for more information about request parameters.";
 
 tl::unexpected<Error> Params::missing(std::string_view key) const {
-  return fail(Code::kInvalid, "Missing value for required parameter '{}'. {}", place_of(key), kSeeDocs);
+  std::string reason = body_error_.empty() ? "" : fmt::format(" (the body is {})", body_error_);
+  return fail(Code::kInvalid, "Missing value for required parameter '{}'. {}{}", place_of(key), kSeeDocs,
+              reason);
 }
 
 tl::unexpected<Error> Params::wrong_type(std::string_view key, const Json& value) const {

@@ -67,6 +67,7 @@ class Params {
   Json object_;  // not used when query_ is set
   const Query* query_ = nullptr;
   std::string place_;
+  std::string body_error_;  // what is wrong with a body that is no JSON, and so has no parameters
   PathVariables variables_;
   const auth::Access* sender_ = nullptr;
 };

@@ -15,7 +15,7 @@ constexpr Rule manage(Of of) { return {of, auth::Right::kManage}; }
 }  // namespace
 
 Guarded<Call> Route::of(std::string_view method) const {
-  if (method == "GET") return get;
+  if (method == "GET" || method == "HEAD") return get;
   if (method == "POST") return post;
   if (method == "PATCH") return patch;
   return method == "DELETE" ? remove : Guarded<Call>();
@@ -52,6 +52,8 @@ const Routes& tracking_routes() {
       {"metrics/get-history-bulk", {.get = {metric_histories, read(kRuns)}}},
       {"metrics/get-history-bulk-interval", {.get = {sampled_metric_histories, read(kRuns)}}},
       {"artifacts/list", {.get = {list_artifacts, read(kRun)}}},
+      {"artifacts/presigned-upload-url", {.post = {presign_artifact_upload, edit(kRunOrLoggedModel)}}},
+      {"artifacts/presigned-download-url", {.post = {presign_artifact_download, read(kRun)}}},
       {"logged-models", {.post = {create_logged_model, edit(kNewLoggedModel)}}},
       {"logged-models/search", {.post = {search_logged_models, read(kOwn)}}},
       {"logged-models/*",

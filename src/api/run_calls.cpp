@@ -177,9 +177,10 @@ Result<std::string> search_runs(Service& service, const Params& params) {
 Result<std::string> log_model(Service& service, const Params& params) {
   constexpr std::string_view kHistoryTag = "mlflow.log-model.history";
   std::string id = TRY(params.run_id());
-  auto model = parse_json(TRY(params.required_text("model_json")));
+  std::string text = TRY(params.required_text("model_json"));
+  auto model = parse_json(text);
   if (!model || !model->is_object())
-    return fail(Code::kInvalid, "Malformed model info. \n {{}} \n is not valid JSON.");
+    return fail(Code::kInvalid, "Malformed model info. \n {} \n is not a valid JSON.", text);
   std::vector<std::string> missing;
   for (const char* field : {"artifact_path", "flavors", "utc_time_created", "run_id"})
     if (!model->contains(field)) missing.push_back(fmt::format("'{}'", field));

@@ -104,6 +104,8 @@ Result<std::string> set_model_version_tag(Service&, const Params&);
 Result<std::string> delete_model_version_tag(Service&, const Params&);
 
 Result<std::string> list_artifacts(Service&, const Params&);
+Result<std::string> presign_artifact_upload(Service&, const Params&);
+Result<std::string> presign_artifact_download(Service&, const Params&);
 Result<std::string> list_logged_model_artifacts(Service&, const Params&);
 
 // A stream of events that goes on, of the query's run_ids and experiment_ids.

@@ -36,7 +36,11 @@ Result<> ArtifactRepository::complete_upload(std::string_view, const std::string
 Result<> ArtifactRepository::abort_upload(std::string_view, const std::string&) const {
   return not_presigned(*this);
 }
-Result<PresignedDownload> ArtifactRepository::presigned_download(std::string_view) const {
+Result<std::string> ArtifactRepository::presigned_upload(std::string_view, std::chrono::seconds) const {
+  return not_presigned(*this);
+}
+Result<PresignedDownload> ArtifactRepository::presigned_download(std::string_view,
+                                                                 std::chrono::seconds) const {
   return not_presigned(*this);
 }
 

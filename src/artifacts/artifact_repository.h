@@ -68,13 +68,17 @@ class ArtifactRepository {
   // A folder of this machine for files on their way in, from which put_file moves them fastest.
   virtual Result<fs::path> incoming() const = 0;
 
-  // Whether others may send and fetch files without this program. Where not, the calls below fail.
+  // Whether others may send and fetch files without this program. Where not, the calls below fail. URLs are
+  // valid for a while.
+  static constexpr std::chrono::seconds kPresignedFor{3600};
   virtual bool presigns() const { return false; }
   virtual Result<PresignedUpload> begin_upload(std::string_view path, int parts) const;
   virtual Result<> complete_upload(std::string_view path, const std::string& id,
                                    const std::vector<UploadedPart>& parts) const;
   virtual Result<> abort_upload(std::string_view path, const std::string& id) const;
-  virtual Result<PresignedDownload> presigned_download(std::string_view path) const;
+  virtual Result<std::string> presigned_upload(std::string_view path, std::chrono::seconds valid) const;
+  virtual Result<PresignedDownload> presigned_download(std::string_view path,
+                                                       std::chrono::seconds valid) const;
 };
 
 // A repository for a folder's path or an s3:// URI. kInvalid for other schemes.

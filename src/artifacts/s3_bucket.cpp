@@ -13,7 +13,6 @@ constexpr uint64_t kPartBytes = uint64_t{64} << 20;
 constexpr uint64_t kMaxParts = 10'000;
 constexpr int kAttempts = 3;
 constexpr std::chrono::milliseconds kFirstPause{200};
-constexpr std::chrono::hours kPresignedFor{1};
 
 Error problem_of(const ClientResponse& response, const std::string& what) {
   S3Problem problem = read_problem(response.body);
@@ -199,11 +198,12 @@ Result<> S3Bucket::abort_upload(const std::string& key, const std::string& id) c
   return {};
 }
 
-std::string S3Bucket::presign(const std::string& method, const std::string& key, const Query& query) const {
+std::string S3Bucket::presign(const std::string& method, const std::string& key, const Query& query,
+                              std::chrono::seconds valid) const {
   AwsRequest request{.method = method, .path = path_of(key), .query = query, .host = host_};
   return fmt::format(
       "{}{}?{}", base_url_, request.path,
-      aws_presigned_query(request, config_.keys, {config_.region, "s3"}, aws_time(now_ms()), kPresignedFor));
+      aws_presigned_query(request, config_.keys, {config_.region, "s3"}, aws_time(now_ms()), valid));
 }
 
 }  // namespace tidemill::artifacts

@@ -39,8 +39,9 @@ class S3Bucket {
                            const std::vector<Part>& parts) const;
   Result<> abort_upload(const std::string& key, const std::string& id) const;
 
-  // A URL for anybody, for an hour.
-  std::string presign(const std::string& method, const std::string& key, const Query& query) const;
+  // A URL for anybody, for so long.
+  std::string presign(const std::string& method, const std::string& key, const Query& query,
+                      std::chrono::seconds valid) const;
 
  private:
   struct Call {

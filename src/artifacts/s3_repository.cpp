@@ -189,8 +189,9 @@ Result<PresignedUpload> S3Repository::begin_upload(std::string_view path, int pa
   PresignedUpload upload{.id = TRY(shared_->bucket.begin_upload(key)), .parts = {}};
   for (int number = 1; number <= parts; ++number)
     upload.parts.push_back(
-        {number, shared_->bucket.presign("PUT", key,
-                                         {{"partNumber", std::to_string(number)}, {"uploadId", upload.id}})});
+        {number,
+         shared_->bucket.presign(
+             "PUT", key, {{"partNumber", std::to_string(number)}, {"uploadId", upload.id}}, kPresignedFor)});
   return upload;
 }
 
@@ -205,12 +206,17 @@ Result<> S3Repository::abort_upload(std::string_view path, const std::string& id
   return shared_->bucket.abort_upload(TRY(file_key(path)), id);
 }
 
-Result<PresignedDownload> S3Repository::presigned_download(std::string_view path) const {
+Result<std::string> S3Repository::presigned_upload(std::string_view path, std::chrono::seconds valid) const {
+  return shared_->bucket.presign("PUT", TRY(file_key(path)), {}, valid);
+}
+
+Result<PresignedDownload> S3Repository::presigned_download(std::string_view path,
+                                                           std::chrono::seconds valid) const {
   std::string key = TRY(file_key(path));
   auto found = shared_->bucket.head(key);
   if (!found)
     return found.error().code == Code::kNotFound ? not_found(path) : tl::unexpected<Error>(found.error());
-  return PresignedDownload{shared_->bucket.presign("GET", key, {}),
+  return PresignedDownload{shared_->bucket.presign("GET", key, {}, valid),
                            number_in(found->headers.get("Content-Length"))};
 }
 

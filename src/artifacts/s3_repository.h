@@ -27,7 +27,9 @@ class S3Repository final : public ArtifactRepository {
   Result<> complete_upload(std::string_view path, const std::string& id,
                            const std::vector<UploadedPart>& parts) const override;
   Result<> abort_upload(std::string_view path, const std::string& id) const override;
-  Result<PresignedDownload> presigned_download(std::string_view path) const override;
+  Result<std::string> presigned_upload(std::string_view path, std::chrono::seconds valid) const override;
+  Result<PresignedDownload> presigned_download(std::string_view path,
+                                               std::chrono::seconds valid) const override;
 
  private:
   struct Shared {

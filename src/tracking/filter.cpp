@@ -99,7 +99,8 @@ Result<> parse_value(const Identifier& left, const Token& token, Subject subject
                   token.text);
     return fail(Code::kInvalid, "Expected numeric value type for metric. Found {}", token.text);
   }
-  if (is_text(token)) {
+  bool as_text = subject == Subject::kLoggedModels && token.kind == TokenKind::kNumber;  // as in MLflow
+  if (is_text(token) || as_text) {
     clause.text = unquote(token.text);
     return {};
   }
@@ -303,6 +304,7 @@ class Parser {
             "While parsing a list in the query, expected a non-empty list of string values, but "
             "got ill-formed list.");
       if (!first) ++at_;
+      if (!first && has(TokenKind::kClose)) break;  // as in Python
       if (at_ >= tokens_.size()) return invalid();
       if (!is_numeric(left) && !is_text(tokens_[at_]))
         return ill_formed(
@@ -400,6 +402,7 @@ Result<std::vector<OrderKey>> parse_order(const std::vector<std::string>& order_
       return fail(Code::kInvalid, "Invalid order_by entity: {}", singular(left.entity));
     for (const OrderKey& other : keys) {
       if (other.entity != left.entity || other.key != left.key || other.aggregate != aggregate) continue;
+      if (subject == Subject::kExperiments) continue;  // it orders nothing any more
       std::vector<std::string> quoted;
       for (const std::string& one : order_by) quoted.push_back(fmt::format("'{}'", one));
       return fail(Code::kInvalid, "`order_by` contains duplicate fields: [{}]", join(quoted, ", "));

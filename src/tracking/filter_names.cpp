@@ -47,6 +47,8 @@ constexpr Attribute kExperimentOrderAttributes[] = {{"name", "name", false},
                                                     {"last_update_time", "last_update_time", true}};
 constexpr Attribute kLoggedModelAttributes[] = {{"name", "name", false},
                                                 {"model_id", "model_id", false},
+                                                {"experiment_id", "experiment_id", false},
+                                                {"lifecycle_stage", "lifecycle_stage", false},
                                                 {"model_type", "model_type", false},
                                                 {"status", "status", false},
                                                 {"source_run_id", "source_run_id", false},
@@ -61,6 +63,7 @@ constexpr Attribute kRegisteredModelAttributes[] = {{"name", "name", false}};
 constexpr Attribute kRegisteredModelOrderAttributes[] = {
     {"name", "name", false},
     {"creation_timestamp", "creation_timestamp", true},
+    {"timestamp", "last_updated_timestamp", true},
     {"last_updated_timestamp", "last_updated_timestamp", true}};
 constexpr Attribute kModelVersionAttributes[] = {{"name", "name", false},
                                                  {"version_number", "version_number", true},

@@ -11,6 +11,7 @@ bool is_word(char c) {
   return std::isalnum(static_cast<unsigned char>(c)) || static_cast<unsigned char>(c) >= 0x80 ||
          std::string_view("_.-/:@$").find(c) != std::string_view::npos;
 }
+bool is_quote(char c) { return c == '`' || c == '"' || c == '\''; }
 bool is_operator(char c) { return std::string_view("<>=!~").find(c) != std::string_view::npos; }
 
 class Scanner {
@@ -82,13 +83,13 @@ class Scanner {
   TokenKind name() {
     while (true) {
       char c = peek();
-      if (c == '`' || c == '"') {
+      if (is_quote(c)) {
         if (!quoted(c)) return TokenKind::kOther;
         if (peek() != '.') return TokenKind::kName;
         ++at_;
       } else if (is_word(c) && c != '\0') {
         while (is_word(peek())) ++at_;
-        bool part_follows = text_[at_ - 1] == '.' && (peek() == '`' || peek() == '"');
+        bool part_follows = text_[at_ - 1] == '.' && is_quote(peek());
         if (!part_follows) return TokenKind::kName;
       } else {
         return TokenKind::kName;

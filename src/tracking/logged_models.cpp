@@ -154,6 +154,8 @@ Result<LoggedModel> read_one(db::Connection& connection, std::string_view model_
 std::string_view model_column(std::string_view attribute) {
   if (attribute == "name") return "m.name";
   if (attribute == "model_id") return "m.model_id";
+  if (attribute == "experiment_id") return "CAST(m.experiment AS TEXT)";
+  if (attribute == "lifecycle_stage") return "CASE m.lifecycle WHEN 0 THEN 'active' ELSE 'deleted' END";
   if (attribute == "model_type") return "m.model_type";
   if (attribute == "source_run_id") return "m.source_run";
   if (attribute == "artifact_location") return "m.artifact_uri";
@@ -162,20 +164,35 @@ std::string_view model_column(std::string_view attribute) {
   return "CASE m.status WHEN 1 THEN 'PENDING' WHEN 2 THEN 'READY' WHEN 3 THEN 'FAILED' ELSE '' END";
 }
 
+// " AND ..." for logged_model_metrics v; a name or digest that is "" is not looked at.
 void add_dataset_test(Query& query, const DatasetFilter& dataset) {
-  query.add("v.dataset_name = ?", dataset.name);
+  if (!dataset.name.empty()) query.add(" AND v.dataset_name = ?", dataset.name);
   if (!dataset.digest.empty()) query.add(" AND v.dataset_digest = ?", dataset.digest);
 }
 
-// " AND (one OR other)" of the data sets, for logged_model_metrics v.
+// " AND (one OR other)" of the data sets.
 void add_dataset_tests(Query& query, const std::vector<DatasetFilter>& datasets) {
   if (datasets.empty()) return;
   query.add(" AND (");
   for (const DatasetFilter& dataset : datasets) {
-    if (&dataset != &datasets.front()) query.add(" OR ");
+    query.add(&dataset == &datasets.front() ? "(1 = 1" : " OR (1 = 1");
     add_dataset_test(query, dataset);
+    query.add(")");
   }
   query.add(")");
+}
+
+// MLflow knows a status by its number only.
+Clause with_named_status(Clause clause) {
+  if (clause.key != "status") return clause;
+  auto rename = [](std::string& value) {
+    if (value == "1") value = "PENDING";
+    if (value == "2") value = "READY";
+    if (value == "3") value = "FAILED";
+  };
+  rename(clause.text);
+  for (std::string& value : clause.list) rename(value);
+  return clause;
 }
 
 Result<> add_clause(Query& query, db::Connection& connection, const Clause& clause,
@@ -183,7 +200,7 @@ Result<> add_clause(Query& query, db::Connection& connection, const Clause& clau
   if (clause.entity == Entity::kAttribute) {
     bool numeric = clause.key.ends_with("_timestamp");
     numeric ? add_number_test(query, model_column(clause.key), clause)
-            : add_text_test(query, model_column(clause.key), clause);
+            : add_text_test(query, model_column(clause.key), with_named_status(clause));
     return {};
   }
   if (clause.entity != Entity::kMetric) {
@@ -222,7 +239,7 @@ Result<> add_order(Query& query, db::Connection& connection, const std::vector<M
         "(SELECT CASE WHEN v.is_nan = 0 THEN v.value END FROM logged_model_metrics v WHERE v.model = m.id "
         "AND v.key = ?",
         *id);
-    if (!order.dataset.name.empty()) add_dataset_tests(query, {order.dataset});
+    add_dataset_test(query, order.dataset);
     query.add(fmt::format(" ORDER BY v.timestamp DESC, v.step DESC, v.run LIMIT 1){}", direction));
   }
   if (!by_creation) query.add("m.created DESC, ");
@@ -256,13 +273,9 @@ Result<> check_search(const SearchLoggedModels& search) {
   for (const DatasetFilter& dataset : search.datasets)
     if (dataset.name.empty())
       return fail(Code::kInvalid, "`dataset_name` in the `datasets` clause must be specified.");
-  for (const ModelOrder& order : search.order_by) {
+  for (const ModelOrder& order : search.order_by)
     if (order.field.empty())
       return fail(Code::kInvalid, "`field_name` in the `order_by` clause must be specified.");
-    if (order.dataset.name.empty() && !order.dataset.digest.empty())
-      return fail(Code::kInvalid,
-                  "`dataset_digest` can only be specified if `dataset_name` is also specified.");
-  }
   if (search.max_results < 0 || search.max_results > kMaxResults)
     return fail(Code::kInvalid,
                 "Invalid value {} for parameter 'max_results' supplied. It must be at most {}",
@@ -299,7 +312,8 @@ Result<LoggedModel> LoggedModels::create(const CreateLoggedModel& create) {
                     .params = create.params,
                     .tags = create.tags,
                     .metrics = {}};
-  TRY(state_.commits.run([&](db::Connection& connection) { return insert_model(connection, model); }));
+  TRY(state_.commits.run(
+      [&](db::Connection& connection) { return insert_model(connection, model); }));
   return model;
 }
 

@@ -20,6 +20,7 @@ using Fails = GroupCommit::Fails;
 
 Result<> put_tag(db::Connection& connection, KeyIds& keys, int64_t run, std::string_view key,
                  std::string_view value) {
+  if (key == kRunNameTag && value.empty()) return {};  // a run has a name, and keeps the one that it has
   TRY(
       connection.run("INSERT INTO tags (run, key, value) VALUES (?, ?, ?) "
                      "ON CONFLICT (run, key) DO UPDATE SET value = excluded.value",
@@ -243,8 +244,7 @@ Result<> Store::apply(std::span<Change> changes) {
 }
 
 Result<Run> Store::make_run(const CreateRun& create) {
-  for (size_t i = 0; i < create.tags.size(); ++i)
-    TRY(check_tag_key(create.tags[i].first, fmt::format("tags[{}]", i)));
+  for (const auto& [key, value] : create.tags) TRY(check_length("key", key, kMaxKeyChars));
   std::string name = TRY(name_of_new_run(create));
   int64_t experiment = TRY(parse_experiment_id(create.experiment_id));
   Run run{.info = {.id = new_run_id(),
@@ -265,9 +265,9 @@ Result<Run> Store::make_run(const CreateRun& create) {
 
 Result<Run> Store::create_run(const CreateRun& create) {
   Run run = TRY(make_run(create));
-  TRY(state_->commits.run(
-      [&](db::Connection& connection) { return insert_run(connection, state_->cache, run); },
-      Fails::kBeforeWriting));
+  TRY(check_unique_tags(run.tags));
+  TRY(state_->commits.run([&](db::Connection& connection) { return insert_run(connection, state_->cache, run); },
+                          Fails::kBeforeWriting));
   return run;
 }
 
@@ -341,6 +341,8 @@ void Store::log_later(LogBatch log, LogCall call, std::function<void(Result<>)> 
 void Store::create_run_later(const CreateRun& create, std::function<void(Result<Run>)> done) {
   auto made = make_run(create);
   if (!made) return done(std::move(made));
+  if (auto unique = check_unique_tags(made->tags); !unique)
+    return done(tl::unexpected<Error>(std::move(unique).error()));
   auto run = std::make_shared<Run>(std::move(*made));
   state_->commits.add(
       [&cache = state_->cache, run](db::Connection& connection) {

@@ -125,11 +125,16 @@ Result<> check_count(std::string_view what, size_t limit, size_t count) {
       limit, what, count, what, what);
 }
 
-Result<> check_unique_params(const std::vector<KeyValue>& params) {
+std::vector<std::string> repeated_keys(const std::vector<KeyValue>& pairs) {
   std::unordered_set<std::string_view> seen;
   std::vector<std::string> twice;
-  for (const auto& [key, value] : params)
+  for (const auto& [key, value] : pairs)
     if (!seen.insert(key).second) twice.push_back(python_repr(key));
+  return twice;
+}
+
+Result<> check_unique_params(const std::vector<KeyValue>& params) {
+  std::vector<std::string> twice = repeated_keys(params);
   if (twice.empty()) return {};
   return fail(
       Code::kInvalid,
@@ -164,6 +169,14 @@ Result<> check_param_key(std::string_view key, std::string_view path) {
 Result<> check_tag_key(std::string_view key, std::string_view path) {
   TRY(check_name(key, path, "key"));
   return check_length(at_path(path, "key"), key, kMaxKeyChars);
+}
+
+Result<> check_unique_tags(const std::vector<KeyValue>& tags) {
+  std::vector<std::string> twice = repeated_keys(tags);
+  if (twice.empty()) return {};
+  return fail(Code::kInvalid,
+              "Duplicate tag keys have been submitted: [{}]. A run has one value for each tag key.",
+              join(twice, ", "));
 }
 
 Result<> check_experiment_tag(std::string_view key, std::string_view value) {
@@ -257,7 +270,8 @@ Result<> check_model_name(std::string_view name, std::string_view member) {
   if (name.find_first_of("/:") != std::string_view::npos)
     return fail(Code::kInvalid, "Invalid model name '{}'. Names cannot contain '/' or ':'.", name);
   if (!is_utf8(name) || name.find('\0') != std::string_view::npos)
-    return fail(Code::kInvalid, "Invalid model name {}. Names are text in UTF-8.", json_text(name));
+    return fail(Code::kInvalid, "Invalid model name {}. Names are text in UTF-8 without NUL.",
+                json_text(name));
   return check_plain_path(name, "name");
 }
 

@@ -39,6 +39,8 @@ constexpr size_t kMaxSourceChars = 4096;
 Result<> check_metric(const Metric& metric, std::string_view path = "");
 Result<> check_param_key(std::string_view key, std::string_view path = "");
 Result<> check_tag_key(std::string_view key, std::string_view path = "");
+// Of a new run: MLflow looks at nothing else of them.
+Result<> check_unique_tags(const std::vector<KeyValue>& tags);
 Result<> check_experiment_tag(std::string_view key, std::string_view value);
 Result<> check_batch(const Batch& batch);
 // A data set and the tags of its use.

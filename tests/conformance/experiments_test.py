@@ -123,6 +123,7 @@ class Search(ConformanceTest):
         self.assertEqual(self.found(order_by=["name"]), ["-A", "-b", "-c"])
         self.assertEqual(self.found(order_by=["name DESC"]), ["-c", "-b", "-A"])
         self.assertEqual(self.found(order_by=["experiment_id"]), ["-b", "-A", "-c"])
+        self.assertEqual(self.found(order_by=["name", "name DESC"]), ["-A", "-b", "-c"])
         mine = f"name LIKE '{self.group}%'"
         page = self.client.search_experiments(filter_string=mine, max_results=2)
         rest = self.client.search_experiments(filter_string=mine, max_results=2, page_token=page.token)

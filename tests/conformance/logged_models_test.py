@@ -63,6 +63,27 @@ class LoggedModels(ConformanceTest):
         self.assertEqual([m.name for m in self.client.search_logged_models([self.experiment], "params.kind = 'a'")], ["a"])
         self.assertEqual([m.name for m in self.client.search_logged_models([self.experiment], "name = 'c'")], ["c"])
 
+    def test_searches_that_are_written_in_other_ways(self):
+        run = self.client.create_run(self.experiment)
+        for name, value, digest in [("5", "1", "x"), ("b", "0.1", "y")]:
+            model = self.new_model(name=name, params={"lr": value})
+            self.client.log_metric(run.info.run_id, "acc", float(value), model_id=model.model_id, dataset_name="d",
+                                   dataset_digest=digest)
+        self.client.finalize_logged_model(model.model_id, "READY")
+
+        def found(ids=(self.experiment,), **search):
+            models = self.ok("POST", "logged-models/search", {"experiment_ids": ids, **search}).get("models", [])
+            return [model["info"]["name"] for model in models]
+
+        for text, names in {"params.lr = 0.1": ["b"], "name = 5": ["5"], "status = 2": ["b"], "status != 2": ["5"],
+                            f"experiment_id = '{self.experiment}'": ["b", "5"], "experiment_id != '0'": ["b", "5"],
+                            "lifecycle_stage = 'active'": ["b", "5"]}.items():
+            with self.subTest(filter=text):
+                self.assertEqual(found(filter=text), names)
+        order = {"field_name": "metrics.acc", "dataset_digest": "x"}
+        self.assertEqual(found(order_by=[order]), ["5", "b"], "the other has no such value")
+        self.assertEqual(found(ids=()), [])
+
     def test_outputs_of_runs(self):
         from mlflow.entities import LoggedModelOutput
 

@@ -39,11 +39,21 @@ class Life(RunsTest):
         run_id = self.new_run(tags={"mlflow.runName": "by tag"})
         self.assertEqual(self.client.get_run(run_id).info.run_name, "by tag")
         self.client.set_tag(run_id, "mlflow.runName", "changed")
-        self.assertEqual(self.client.get_run(run_id).info.run_name, "changed")
+        self.client.set_tag(run_id, "mlflow.runName", "")
+        self.client.log_batch(run_id, tags=[RunTag("mlflow.runName", "")])
+        run = self.client.get_run(run_id)
+        self.assertEqual((run.info.run_name, run.data.tags["mlflow.runName"]), ("changed", "changed"))
         nameless = self.client.get_run(self.new_run())
         self.assertRegex(nameless.info.run_name, r"^[a-z]+-[a-z]+-\d+$")
         body = {"experiment_id": self.experiment, "run_name": "a", "tags": [{"key": "mlflow.runName", "value": "b"}]}
         self.refused(400, INVALID, None, "POST", "runs/create", body)
+
+    def test_tags_of_a_new_one(self):
+        run_id = self.new_run(tags={"a*b": "1", "c//d": "2"})
+        tags = self.client.get_run(run_id).data.tags
+        self.assertEqual((tags["a*b"], tags["c//d"]), ("1", "2"))
+        twice = [{"key": "k", "value": "1"}, {"key": "k", "value": "2"}]
+        self.assertEqual(self.call("POST", "runs/create", {"experiment_id": self.experiment, "tags": twice})[0], 400)
 
     def test_deleted_and_restored(self):
         run_id = self.new_run()

@@ -23,6 +23,7 @@ FILTERS = {
     "params.lr != '0.1'": "cb",
     "parameter.lr LIKE '0%'": "ba",
     "param.lr ILIKE 'AB%'": "c",
+    "params.'lr' = '0.1'": "a",
     "params.lr IS NULL": "d",
     "params.lr IS NOT NULL": "cba",
     "tags.`odd key` = 'x y'": "dcba",
@@ -90,6 +91,7 @@ class SearchRuns(ConformanceTest):
         self.assertEqual(self.found(f"run_id = '{a}'"), "a")
         self.assertEqual(self.found(f"attributes.run_id IN ('{a}', '{b}')"), "ba")
         self.assertEqual(self.found(f"run_id NOT IN ('{a}', '{b}')"), "dc")
+        self.assertEqual(self.found(f"run_id IN ('{a}',)"), "a")
 
     def test_orders(self):
         for keys, names in ORDERS.items():
