@@ -27,7 +27,7 @@ struct Trial {
   config::Arguments values;
   std::string run_id;
   std::vector<std::string> gates;     // "train: closed: accuracy 0.6 is below 0.7"
-  std::vector<std::string> failures;  // steps that failed otherwise
+  std::vector<std::string> failures;  // of steps for another reason, "train: exit status 1"
   bool passed = false;
 };
 
@@ -78,7 +78,8 @@ Result<> learn(const Context& context, const std::string& tune_id, const std::st
     std::string gate(step.tag("tidemill.gate"));
     if (!gate.empty()) trial.gates.push_back(fmt::format("{}: {}", step.tag("tidemill.step"), gate));
     if (step.info.status != tracking::RunStatus::kFinished && !gate.starts_with("closed: "))
-      trial.failures.push_back(std::string(step.tag("tidemill.step")));
+      trial.failures.push_back(
+          fmt::format("{}: {}", step.tag("tidemill.step"), step.tag("tidemill.failure")));
   }
   return {};
 }
@@ -146,8 +147,8 @@ Result<int> tune(const Context& context, const TuneOptions& options) {
   TRY(show(context, trials, passed));
   if (passed) return 0;
   if (!trials.empty() && !trials.back().failures.empty())
-    return fail(Code::kUnavailable, "stopped, as another step than one with a gate has failed: {}",
-                join(trials.back().failures, ", "));
+    return fail(Code::kUnavailable, "stopped, as no other parameters would help: {}",
+                join(trials.back().failures, "; "));
   fmt::print(
       stderr, "no combination has passed the gate{}\n",
       trials.size() < grid.size() ? fmt::format("; {} were not tried", grid.size() - trials.size()) : "");

@@ -62,7 +62,15 @@ TEST_F(Tune, AFailureOfAnotherKindStopsIt) {
   write("train.sh", "exit 3\n");
   Captured run = in_store({"tune", dir_.path().string(), "--grid", "rate=0.01,0.02"});
   EXPECT_EQ(run.exit.status, 1);
-  EXPECT_THAT(run.errors, HasSubstr("another step than one with a gate has failed: train"));
+  EXPECT_THAT(run.errors, HasSubstr("stopped, as no other parameters would help: train: exit status 3"));
+}
+
+TEST_F(Tune, AMetricThatIsNeverLoggedStopsIt) {
+  write("train.sh", "true\n");
+  Captured run = in_store({"tune", dir_.path().string(), "--grid", "rate=0.01,0.02"});
+  EXPECT_EQ(run.exit.status, 1);
+  EXPECT_THAT(run.errors, HasSubstr("the gate's metric 'accuracy' was not logged"));
+  EXPECT_THAT(run.errors, testing::Not(HasSubstr("2 of 2")));
 }
 
 TEST_F(Tune, MistakesAreToldBeforeAnythingRuns) {

@@ -3,6 +3,7 @@
 #include <malloc.h>
 
 #include "engine/execution.h"
+#include "engine/provenance.h"
 
 namespace tidemill::engine {
 
@@ -14,6 +15,15 @@ Result<Outcome> execute(const pipeline::Plan& plan, tracking::Store& store, cons
                         const Listener& listener) {
   give_free_memory_back();
   return Execution(plan, store, options, listener, Shape::kPipeline).run("");
+}
+
+Result<> check_resumable(tracking::Store& store, const std::string& run_id) {
+  const tracking::Run run = TRY(store.run(run_id));
+  if (run.info.status == tracking::RunStatus::kFinished)
+    return fail(Code::kConflict, "run {} has finished; `tidemill run` starts a new one", run_id);
+  if (run.info.status == tracking::RunStatus::kRunning && runner_is_alive(run.tag(kRunnerTag)))
+    return fail(Code::kConflict, "run {} is still being run; `tidemill cancel {}` ends it", run_id, run_id);
+  return {};
 }
 
 Result<Outcome> resume(const std::string& run_id, const pipeline::Plan& plan, tracking::Store& store,

@@ -110,18 +110,22 @@ Result<std::optional<Outcome>> execute_unchanged(tracking::Store& store, const O
 Result<Outcome> resume(const std::string& run_id, const pipeline::Plan& plan, tracking::Store& store,
                        const Options& options, const Listener& listener);
 
+// Whether resume() would refuse the run, as far as the store knows: kConflict.
+Result<> check_resumable(tracking::Store& store, const std::string& run_id);
+
 // A single project run as `mlflow run` does it: one run, without a parent, of this name and experiment.
 Result<Outcome> execute_project(const pipeline::Plan& plan, tracking::Store& store, const Options& options,
                                 const Listener& listener);
 
 // What execute() would do with a step, as far as can be said before anything has run.
 struct Foreseen {
-  enum class What { kReuse, kRun, kSkip, kDepends };  // kDepends: on what a step before it makes
+  // kDepends: on what a step before it makes; kFail: its result is known, and its gate is closed.
+  enum class What { kReuse, kRun, kSkip, kDepends, kFail };
   std::string step;
   What what = What::kRun;
   std::string reason;
 };
-std::string_view to_string(Foreseen::What what);  // "run", "reuse", "skip", "depend"
+std::string_view to_string(Foreseen::What what);  // "run", "reuse", "skip", "depend", "fail"
 // In the plan's order. store: nullptr when there is none yet.
 Result<std::vector<Foreseen>> foresee(const pipeline::Plan& plan, tracking::Store* store,
                                       const Options& options);

@@ -39,6 +39,8 @@ std::string_view to_string(Foreseen::What what) {
       return "skip";
     case Foreseen::What::kDepends:
       return "depend";
+    case Foreseen::What::kFail:
+      return "fail";
   }
   return "";
 }

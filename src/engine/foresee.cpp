@@ -2,6 +2,7 @@
 
 #include "engine/engine.h"
 #include "engine/file_tree.h"
+#include "engine/gates.h"
 #include "engine/step_cache.h"
 #include "pipeline/condition.h"
 #include "pipeline/resolve.h"
@@ -14,7 +15,11 @@ using What = Foreseen::What;
 class Foresight {
  public:
   Foresight(const pipeline::Plan& plan, tracking::Store* store, const Options& options)
-      : plan_(plan), hashes_(options.hash_folder()), results_(plan.steps.size()) {
+      : plan_(plan),
+        store_(store),
+        is_recorded_elsewhere_(options.tracking_server.has_value()),
+        hashes_(options.hash_folder()),
+        results_(plan.steps.size()) {
     if (store != nullptr) cache_.emplace(plan, *store, hashes_, options);
   }
 
@@ -22,6 +27,7 @@ class Foresight {
     for (size_t i = 0; i < plan_.steps.size(); ++i) {
       auto [what, reason] = TRY(one(i));
       if (what == What::kSkip) results_[i].state = "skipped";
+      if (what == What::kFail) results_[i].state = "failed";
       foreseen_.push_back({plan_.steps[i].name, what, std::move(reason)});
     }
     return std::move(foreseen_);
@@ -36,9 +42,12 @@ class Foresight {
   Result<Fate> one(size_t index) {
     const auto& step = plan_.steps[index];
     if (step.phase != config::Phase::kMain) return Fate{What::kDepends, "on how the run goes"};
-    for (size_t need : step.needs)
-      if (foreseen_[need].what == What::kSkip && !step.tolerates(need))
-        return Fate{What::kSkip, fmt::format("needs {}, which would be skipped", plan_.steps[need].name)};
+    for (size_t need : step.needs) {
+      const What before = foreseen_[need].what;
+      if ((before == What::kSkip || before == What::kFail) && !step.tolerates(need))
+        return Fate{What::kSkip, fmt::format("needs {}, which would {}", plan_.steps[need].name,
+                                             before == What::kFail ? "fail" : "be skipped")};
+    }
     if (auto condition = condition_of(step); condition && !condition->holds)
       return Fate{What::kSkip, "its condition does not hold: " + condition->shown};
     for (size_t need : step.needs)
@@ -50,19 +59,42 @@ class Foresight {
     results_[index] = {"succeeded", decision.result.run_id, decision.result.artifacts,
                        [this, index](const std::string& key) { return cache_->metric(index, key); }};
     cache_->learn(index, decision.result);
+    if (std::string closed = TRY(why_closed(step, decision.result)); !closed.empty())
+      return Fate{What::kFail, closed};
     return Fate{What::kReuse, decision.reason};
+  }
+
+  // What its gate has against a known result; "" when it passes, and when that cannot be told yet.
+  Result<std::string> why_closed(const pipeline::PlannedStep& step, const KnownResult& result) {
+    if (!step.settings->gate) return "";
+    auto verdict = verdict_of(*step.settings->gate, result);
+    if (verdict) return verdict->passed ? "" : "its gate is closed: " + verdict->text;
+    if (verdict.error().code == Code::kUnavailable) return "";
+    if (verdict.error().code != Code::kInvalid) return tl::unexpected<Error>(verdict.error());
+    return "its gate cannot be judged: " + verdict.error().message;
+  }
+
+  Result<pipeline::GateVerdict> verdict_of(const config::Gate& gate, const KnownResult& result) {
+    auto candidate = TRY(candidate_for(gate, {{result.artifacts, result.run_id, result.run_id}}, *store_,
+                                       [this](const config::Template& value) { return value_of(value); }));
+    StoreRegistry registry(*store_);
+    if (is_recorded_elsewhere_) candidate.model.clear();  // and the champion is there
+    return judge(gate, candidate, registry);
   }
 
   // An error when it cannot be told yet.
   Result<pipeline::Truth> condition_of(const pipeline::PlannedStep& step) const {
     if (!step.settings->when) return pipeline::Truth{true, ""};
-    return pipeline::evaluate(
-        *step.settings->when, [&](const config::Template& value) -> Result<std::string> {
-          for (const auto& reference : value.references())
-            if (!is_known(reference))
-              return fail(Code::kUnavailable, "{} is not known yet", config::to_string(reference));
-          return pipeline::resolve(plan_, value, {}, scope());
-        });
+    return pipeline::evaluate(*step.settings->when,
+                              [this](const config::Template& value) { return value_of(value); });
+  }
+
+  // kUnavailable: not known yet.
+  Result<std::string> value_of(const config::Template& value) const {
+    for (const auto& reference : value.references())
+      if (!is_known(reference))
+        return fail(Code::kUnavailable, "{} is not known yet", config::to_string(reference));
+    return pipeline::resolve(plan_, value, {}, scope());
   }
 
   bool is_known(const config::Reference& reference) const {
@@ -81,6 +113,8 @@ class Foresight {
   }
 
   const pipeline::Plan& plan_;
+  tracking::Store* store_;  // nullptr: there is none
+  const bool is_recorded_elsewhere_;
   FileHashes hashes_;
   std::optional<StepCache> cache_;
   std::vector<Foreseen> foreseen_;

@@ -17,6 +17,20 @@ Result<std::optional<double>> number(const std::optional<config::Template>& limi
   return value;
 }
 
+Result<std::optional<Champion>> champion_for(const config::Gate& gate, const Candidate& candidate,
+                                             ModelRegistry& registry) {
+  if (candidate.model.empty()) return std::nullopt;
+  return registry.champion(gate, candidate);
+}
+
+pipeline::GateVerdict compare(const config::Gate& gate, const Candidate& candidate,
+                              const std::optional<Champion>& champion) {
+  pipeline::GateLimits limits = candidate.limits;
+  // The champion itself, met again, need not be better than it is.
+  if (champion && champion->is_candidate) limits.over_champion.reset();
+  return pipeline::judge_gate(gate, limits, candidate.value, champion ? champion->value : std::nullopt);
+}
+
 }  // namespace
 
 Result<Candidate> candidate_for(const config::Gate& gate, std::vector<Origin> origins, tracking::Store& store,
@@ -34,16 +48,17 @@ Result<Candidate> candidate_for(const config::Gate& gate, std::vector<Origin> or
   return candidate;
 }
 
+Result<pipeline::GateVerdict> judge(const config::Gate& gate, const Candidate& candidate,
+                                    ModelRegistry& registry) {
+  return compare(gate, candidate, TRY(champion_for(gate, candidate, registry)));
+}
+
 Result<pipeline::GateVerdict> pass(const config::Gate& gate, const Candidate& candidate,
                                    ModelRegistry& registry) {
-  std::optional<Champion> champion;
-  if (!candidate.model.empty()) champion = TRY(registry.champion(gate, candidate));
-  // The champion itself, met again, need not be better than it is.
-  const bool is_champion = champion && champion->is_candidate;
-  const auto to_beat = champion && !is_champion ? champion->value : std::nullopt;
-  auto verdict = pipeline::judge_gate(gate, candidate.limits, candidate.value, to_beat);
+  const auto champion = TRY(champion_for(gate, candidate, registry));
+  auto verdict = compare(gate, candidate, champion);
   if (!verdict.passed || candidate.model.empty()) return verdict;
-  if (is_champion) {
+  if (champion && champion->is_candidate) {
     verdict.text +=
         fmt::format("; it is {} version {}, the {}", candidate.model, champion->version, gate.alias);
   } else {

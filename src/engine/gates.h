@@ -65,7 +65,9 @@ class StoreRegistry final : public ModelRegistry {
 using ValueOf = std::function<Result<std::string>(const config::Template&)>;
 Result<Candidate> candidate_for(const config::Gate& gate, std::vector<Origin> origins, tracking::Store& store,
                                 const ValueOf& value_of);
-// When it passes, the model is registered and the alias moved.
+Result<pipeline::GateVerdict> judge(const config::Gate& gate, const Candidate& candidate,
+                                    ModelRegistry& registry);
+// The same; and when it passes, the model is registered and the alias moved.
 Result<pipeline::GateVerdict> pass(const config::Gate& gate, const Candidate& candidate,
                                    ModelRegistry& registry);
 

@@ -70,6 +70,8 @@ TEST_F(Gate, WhatPassesIsRegisteredOnceAndBecomesTheChampion) {
   EXPECT_EQ(read_file(fs::path(first->source) / "model").value_or(""), "1\n");
   run_with(0.6, gate);  // reused: it is the champion
   EXPECT_TRUE(published());
+  EXPECT_THAT(finished("train")->notes,
+              testing::ElementsAre("gate passed: accuracy 0.6 >= 0.5; it is m version 1, the champion"));
   EXPECT_EQ(champion(), 1);
   EXPECT_FALSE(tracking::Registry(*store_).version("m", 2));
 
@@ -80,6 +82,22 @@ TEST_F(Gate, WhatPassesIsRegisteredOnceAndBecomesTheChampion) {
   run_with(0.61, gate, "3");
   EXPECT_TRUE(published());
   EXPECT_EQ(champion(), 2);
+}
+
+TEST_F(Gate, ThatAKnownResultDoesNotPassIsForeseen) {
+  run_with(0.6, "{metric: accuracy, at_least: 0.5, model: m}");
+  auto foreseen_with = [&](const std::string& gate) {
+    auto made = plan("name: g\nsteps:\n  train: {project: train, params: {rate: 1}, gate: " + gate +
+                     "}\n  publish: {project: publish, needs: [train], cache: false}\n");
+    return foresee(made, &*store_, options_).value();
+  };
+  auto closed = foreseen_with("{metric: accuracy, at_least: 0.7, model: other}");
+  EXPECT_EQ(closed[0].what, Foreseen::What::kFail);
+  EXPECT_EQ(closed[0].reason, "its gate is closed: accuracy 0.6 is below 0.7");
+  EXPECT_EQ(closed[1].what, Foreseen::What::kSkip);
+  EXPECT_EQ(closed[1].reason, "needs train, which would fail");
+  EXPECT_EQ(foreseen_with("{metric: accuracy, at_least: 0.6, model: other}")[0].what, Foreseen::What::kReuse);
+  EXPECT_FALSE(tracking::Registry(*store_).model("other"));  // nothing is registered by looking
 }
 
 TEST_F(Gate, LowerMayBeBetter) {

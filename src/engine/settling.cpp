@@ -204,14 +204,14 @@ Result<> Execution::leave_gate(const Result<pipeline::GateVerdict>& verdict, Ste
   if (!verdict && verdict.error().code != Code::kInvalid) return tl::unexpected<Error>(verdict.error());
   const bool passed = verdict && verdict->passed;
   const std::string text = verdict ? verdict->text : verdict.error().message;
+  const std::string outcome = passed ? "passed" : verdict ? "closed" : "cannot be judged";
   record_.add(tracking::LogBatch{
-      event.run_id,
-      {.metrics = {}, .params = {}, .tags = {{"tidemill.gate", (passed ? "passed: " : "closed: ") + text}}}});
+      event.run_id, {.metrics = {}, .params = {}, .tags = {{"tidemill.gate", outcome + ": " + text}}}});
   if (passed) {
     event.notes.push_back("gate passed: " + text);
   } else {
     event.state = StepState::kFailed;
-    event.reason = "its gate is closed: " + text;
+    event.reason = fmt::format("its gate {}{}: {}", verdict ? "is " : "", outcome, text);
   }
   return then(std::move(event));
 }

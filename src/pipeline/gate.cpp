@@ -30,7 +30,7 @@ GateVerdict judge_gate(const config::Gate& gate, const GateLimits& limits, doubl
   } else if (limits.over_champion) {
     parts.push_back("no champion yet");
   }
-  return {true, what + " " + join(parts, ", ")};
+  return {true, parts.empty() ? what : what + " " + join(parts, ", ")};
 }
 
 }  // namespace tidemill::pipeline
