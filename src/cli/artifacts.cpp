@@ -8,6 +8,7 @@
 #include "cli/csv.h"
 #include "cli/format.h"
 #include "cli/records.h"
+#include "cli/run_id.h"
 #include "sys/signals.h"
 #include "sys/terminal.h"
 
@@ -205,7 +206,10 @@ void add_artifacts(CLI::App& app, Context& context) {
     added->footer(fmt::format("Example: tidemill artifacts {}", example));
     add_record_options(*added, context);
     added->callback([&context, options, call] {
-      context.action = [&context, options, call] { return call(context, *options); };
+      context.action = [&context, options, call]() -> Result<int> {
+        options->run_id = TRY(full_run_id(context, options->run_id));
+        return call(context, *options);
+      };
     });
     return added;
   };

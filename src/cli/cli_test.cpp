@@ -281,6 +281,88 @@ TEST_F(Cli, TellsWhyAStepRanOrWouldRun) {
   EXPECT_THAT(unknown.errors, HasSubstr("has no step 'b'"));
 }
 
+TEST_F(Cli, WhyTellsWhatBecameOfAStepThatFailed) {
+  write("pipeline.yaml", "name: p\nsteps:\n  a: {command: exit 3}\n");
+  EXPECT_EQ(in_store({"run", dir_.path().string()}).exit.status, 1);
+  EXPECT_EQ(in_store({"why", "a"}).output, "ran: for the first time; it failed: exit status 3\n");
+  EXPECT_EQ(json_string(json_of({"why", "a"}), "what"), "failed");
+  EXPECT_EQ(json_string(json_of({"why", "a"}), "failure"), "it failed: exit status 3");
+}
+
+TEST_F(Cli, ARunMayBeNamedByTheBeginningOfItsId) {
+  write("pipeline.yaml", "name: p\nsteps:\n  a: {command: echo said}\n");
+  ASSERT_EQ(in_store({"run", dir_.path().string()}).exit.status, 0);
+  std::string id;
+  for (const auto& run : listed("runs", {"runs", "list"}))
+    if (json_string(run, "run_name") == "p") id = json_string(run, "run_id");
+  const std::string beginning = id.substr(0, 8);
+  EXPECT_EQ(json_string(json_of({"runs", "show", beginning}), "run_id"), id);
+  EXPECT_EQ(json_string(json_of({"status", beginning}), "run_id"), id);
+  EXPECT_EQ(in_store({"logs", beginning, "a"}).output, "said\n");
+  EXPECT_EQ(in_store({"why", "a", "--run", beginning}).exit.status, 0);
+  EXPECT_EQ(in_store({"artifacts", "list", beginning}).exit.status, 0);
+  EXPECT_THAT(in_store({"resume", beginning}).errors, HasSubstr("run " + id + " has finished"));
+  EXPECT_EQ(json_string(json_of({"reproduce", "-n", beginning}), "run_id"), id);
+  EXPECT_EQ(in_store({"runs", "diff", beginning, id}).exit.status, 0);
+  EXPECT_THAT(in_store({"resume", std::string(8, id[0] == 'f' ? '0' : 'f')}).errors,
+              HasSubstr("there is no run whose id begins with"));
+  EXPECT_THAT(in_store({"runs", "show", id.substr(0, 5)}).errors, HasSubstr(id.substr(0, 5)));
+}
+
+TEST_F(Cli, ThePipelinesRunShowsItsStepsWithReasons) {
+  write("pipeline.yaml",
+        "name: p\nsteps:\n  a: {command: echo said}\n  b: {command: exit 3, needs: [a]}\n"
+        "  c: {command: 'true', needs: [b]}\n");
+  std::string folder = dir_.path().string();
+  in_store({"run", folder});
+  in_store({"run", folder});
+  std::string id =
+      json_string(listed("runs", {"runs", "list", "-f", "tags.`tidemill.pipeline` = 'p'"})[0], "run_id");
+  Json run = json_of({"runs", "show", id});
+  ASSERT_EQ(run["steps"].size(), 3u);
+  EXPECT_EQ(run["steps"][0]["state"], "reused");
+  EXPECT_THAT(json_string(run["steps"][2], "reason"), HasSubstr("needs b, which failed"));
+  EXPECT_THAT(in_store({"runs", "show", id}).output, HasSubstr("nothing has changed since run"));
+  EXPECT_EQ(in_store({"artifacts", "download", id, "tidemill/pipeline.svg", "-o", path("out").string()})
+                .exit.status,
+            0);
+  // What a reused step has printed was printed elsewhere.
+  Captured log = in_store({"logs", id, "a"});
+  EXPECT_EQ(log.output, "said\n");
+  EXPECT_THAT(log.errors, HasSubstr("step a was reused; this was printed in run "));
+}
+
+TEST_F(Cli, AStepThatWaitsForOthersSaysForWhat) {
+  write("pipeline.yaml",
+        "name: p\nparams: {n: 1}\nsteps:\n  a: {command: 'touch up.{n}; until [ -e go ]; do sleep 0.01; "
+        "done', params: {n: '${params.n}'}, resources: {locks: [" +
+            path("lock").string() + "]}}\n");
+  std::string folder = dir_.path().string();
+  Process first =
+      Process::start({.argv = {kProgram, "run", folder, "--store", store()}, .output_file = path("1")})
+          .value();
+  wait_until([&] { return fs::exists(path("up.1")); });
+  Process second = Process::start({.argv = {kProgram, "run", folder, "-P", "n=2", "--store", store()},
+                                   .output_file = path("2")})
+                       .value();
+  Process third =
+      Process::start({.argv = {kProgram, "run", folder, "--store", store()}, .output_file = path("3")})
+          .value();
+  wait_until([&] { return read_file(path("2")).value_or("").find("waits for lock '") != std::string::npos; });
+  wait_until([&] {
+    return read_file(path("3")).value_or("").find("waits for the same result") != std::string::npos;
+  });
+  std::vector<std::string> reasons;
+  for (const auto& run : listed("runs", {"runs", "list"}))
+    if (json_string(run, "run_name") == "p")
+      reasons.push_back(json_string(json_of({"status", json_string(run, "run_id")})["steps"][0], "reason"));
+  EXPECT_THAT(reasons, testing::Contains(HasSubstr("which others hold")));
+  write("go", "");
+  EXPECT_EQ(first.wait().status, 0);
+  EXPECT_EQ(second.wait().status, 0);
+  EXPECT_EQ(third.wait().status, 0);
+}
+
 // A pipeline whose step starts a grandchild and waits; the grandchild's id is in the file "pid".
 class InterruptedRun : public Cli {
  protected:

@@ -2,6 +2,7 @@
 #include "base/text.h"
 #include "cli/csv.h"
 #include "cli/run_facts.h"
+#include "cli/run_id.h"
 #include "sys/terminal.h"
 
 #include <CLI/CLI.hpp>
@@ -17,7 +18,7 @@ struct CompareOptions {
 Result<std::vector<RunFacts>> load(const Context& context, const std::vector<std::string>& ids) {
   auto store = TRY(context.open_store());
   std::vector<RunFacts> runs;
-  for (const auto& id : ids) runs.push_back(TRY(facts_of(context, store, id)));
+  for (const auto& id : ids) runs.push_back(TRY(facts_of(context, store, TRY(full_run_id(store, id)))));
   return runs;
 }
 
@@ -47,7 +48,8 @@ Result<int> diff(const Context& context, const std::vector<std::string>& ids) {
                       {"name", thing.name},
                       {"a", runs[0].value(thing)},
                       {"b", runs[1].value(thing)}});
-    TRY(print(dump_json({{"a", ids[0]}, {"b", ids[1]}, {"differences", list}}, 2) + "\n"));
+    TRY(print(dump_json({{"a", runs[0].run.info.id}, {"b", runs[1].run.info.id}, {"differences", list}}, 2) +
+              "\n"));
     return 0;
   }
   TRY(print(difference_table(runs, things)));

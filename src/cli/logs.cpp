@@ -9,6 +9,7 @@
 #include "artifacts/folder_repository.h"
 #include "base/json.h"
 #include "cli/commands.h"
+#include "cli/run_id.h"
 #include "engine/earlier.h"
 #include "engine/provenance.h"
 #include "engine/record.h"
@@ -30,6 +31,7 @@ struct Log {
   std::string step;
   int attempt;
   fs::path file;
+  std::string of_run = {};  // of the step, in which it was printed when this one was reused from there
 };
 
 class Logs {
@@ -54,8 +56,10 @@ class Logs {
  private:
   Result<int> list() {
     Json list = Json::array();
-    for (const Log& log : TRY(logs()))
+    for (const Log& log : TRY(logs())) {
       list.push_back({{"step", log.step}, {"attempt", log.attempt}, {"file", log.file.string()}});
+      if (!log.of_run.empty()) list.back()["reused_run"] = log.of_run;
+    }
     TRY(print(dump_json({{"logs", list}}, 2) + "\n"));
     return 0;
   }
@@ -70,25 +74,49 @@ class Logs {
   // The latest attempt of each step that is asked for; of a step's run, that attempt.
   Result<std::vector<Log>> logs() {
     auto run = TRY(store_.run(options_.run_id));
-    std::string step(run.tag("tidemill.step")), parent = engine::pipeline_run_of(run);
-    if (!step.empty()) {
+    if (const auto step = run.tag("tidemill.step"); !step.empty()) {
       if (!options_.step.empty() && options_.step != step)
         return fail(Code::kInvalid, "run {} is one of step '{}', not of '{}'", run.info.id, step,
                     options_.step);
-      std::string attempt(run.tag("tidemill.attempt"));
-      const int number = attempt.empty() ? 1 : std::atoi(attempt.c_str());
-      fs::path folder = TRY(folder_of(parent.empty() ? run : TRY(store_.run(parent))));
-      return std::vector<Log>{{step, number, engine::log_file(folder, step, number)}};
+      return std::vector<Log>{TRY(log_of(run))};
     }
     headed_ = options_.step.empty();
     fs::path folder = TRY(folder_of(run));
     std::vector<Log> found;
     for (const auto& record : TRY(store_.step_records(run.info.id)))
       if ((options_.step.empty() || options_.step == record.step) && record.attempt > 0)
-        found.push_back({record.step, record.attempt, engine::log_file(folder, record.step, record.attempt)});
+        found.push_back(TRY(log_of(record, folder)));
     if (!options_.step.empty() && found.empty() && !options_.follow)
       return fail(Code::kNotFound, "no step '{}' of run {} has run", options_.step, run.info.id);
     return found;
+  }
+
+  // Of the attempt that is this run, or that made its result.
+  Result<Log> log_of(const tracking::Run& run) {
+    if (const auto maker = run.tag("tidemill.reused_run"); !maker.empty()) {
+      Log log = TRY(log_of(TRY(store_.run(std::string(maker)))));
+      if (log.of_run.empty()) log.of_run = maker;
+      return log;
+    }
+    const std::string step(run.tag("tidemill.step")), parent = engine::pipeline_run_of(run);
+    const std::string attempt(run.tag("tidemill.attempt"));
+    const int number = attempt.empty() ? 1 : std::atoi(attempt.c_str());
+    const fs::path folder = TRY(folder_of(parent.empty() ? run : TRY(store_.run(parent))));
+    return Log{step, number, engine::log_file(folder, step, number)};
+  }
+
+  // folder: of the pipeline's run.
+  Result<Log> log_of(const tracking::StepRecord& record, const fs::path& folder) {
+    Log own{record.step, record.attempt, engine::log_file(folder, record.step, record.attempt)};
+    std::error_code ignored;
+    if (record.step_run.empty() || fs::exists(own.file, ignored)) return own;
+    auto run = store_.run(record.step_run);
+    if (!run) return own;  // removed for good since
+    auto made = log_of(*run);
+    if (!made || made->file == own.file) return own;
+    made->step = record.step;
+    if (made->of_run.empty()) made->of_run = record.step_run;
+    return made;
   }
 
   Result<fs::path> folder_of(const tracking::Run& run) const {
@@ -108,7 +136,10 @@ class Logs {
       ssize_t got = pread(file->get(), buffer.data(), buffer.size(), shown);
       if (got <= 0) return {};
       if (headed_ && last_ != log.file)
-        TRY(print(fmt::format("{}==> {} <==\n", last_.empty() ? "" : "\n", log.step)));
+        TRY(print(fmt::format("{}==> {}{} <==\n", last_.empty() ? "" : "\n", log.step,
+                              log.of_run.empty() ? "" : ", reused from run " + log.of_run)));
+      if (!headed_ && last_.empty() && !log.of_run.empty())
+        fmt::print(stderr, "step {} was reused; this was printed in run {}\n", log.step, log.of_run);
       last_ = log.file;
       TRY(print({buffer.data(), static_cast<size_t>(got)}));
       shown += got;
@@ -126,7 +157,9 @@ class Logs {
 
 Result<int> show_logs(const Context& context, const LogsOptions& options) {
   auto store = TRY(context.open_store());
-  return Logs(context, options, store, TRY(context.engine_options())).show();
+  LogsOptions which = options;
+  which.run_id = TRY(full_run_id(store, options.run_id));
+  return Logs(context, which, store, TRY(context.engine_options())).show();
 }
 
 }  // namespace

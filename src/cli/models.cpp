@@ -4,6 +4,7 @@
 #include "base/time.h"
 #include "cli/commands.h"
 #include "cli/csv.h"
+#include "cli/run_id.h"
 #include "sys/terminal.h"
 #include "tracking/registry.h"
 
@@ -258,7 +259,7 @@ Result<> check_model_folder(const tracking::RunInfo& run, const artifacts::Artif
 Result<int> register_version(const Context& context, const Options& options) {
   auto tags = TRY(tags_of(options));
   auto store = TRY(context.open_store());
-  auto run = TRY(store.run(options.run_id)).info;
+  auto run = TRY(store.run(TRY(full_run_id(store, options.run_id)))).info;
   auto files = TRY(context.artifacts_of(run));
   TRY(check_model_folder(run, *files, options.path));
   Registry registry(store);

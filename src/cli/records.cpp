@@ -53,6 +53,9 @@ class StoreRecords final : public Records {
   }
   Result<Run> run(const std::string& id) override { return store_.run(id); }
   Result<Page<Run>> search_runs(const SearchRuns& search) override { return store_.search_runs(search); }
+  Result<std::vector<tracking::StepRecord>> steps(const Run& run) override {
+    return store_.step_records(run.info.id);
+  }
   Result<> delete_run(const std::string& id) override { return store_.delete_run(id); }
   Result<> restore_run(const std::string& id) override { return store_.restore_run(id); }
   Result<std::string> model_location(const std::string& name, const std::string& version) override {
@@ -121,6 +124,21 @@ class ServerRecords final : public Records {
     body["experiment_ids"] = search.experiment_ids;
     return page_of(TRY(api_->post("runs/search", body)), "runs", exchange::run_from);
   }
+  // As its steps' runs tell it.
+  Result<std::vector<tracking::StepRecord>> steps(const Run& run) override {
+    std::vector<tracking::StepRecord> steps;
+    SearchRuns search{.experiment_ids = {run.info.experiment_id},
+                      .filter = fmt::format("tags.`mlflow.parentRunId` = '{}'", run.info.id),
+                      .order_by = {"attributes.start_time ASC"},
+                      .page_token = {}};
+    do {
+      auto page = TRY(search_runs(search));
+      for (const auto& step : page.items)
+        if (!step.tag("tidemill.step").empty()) steps.push_back(step_of(run, step));
+      search.page_token = page.next_page_token;
+    } while (!search.page_token.empty());
+    return steps;
+  }
   Result<> delete_run(const std::string& id) override { return change("runs/delete", {{"run_id", id}}); }
   Result<> restore_run(const std::string& id) override { return change("runs/restore", {{"run_id", id}}); }
   Result<std::string> model_location(const std::string& name, const std::string& version) override {
@@ -162,6 +180,17 @@ class ServerRecords final : public Records {
   }
   static Result<Run> run_in(Result<Json> reply) {
     return exchange::run_from(TRY(std::move(reply)).value("run", Json::object()));
+  }
+  static tracking::StepRecord step_of(const Run& run, const Run& step) {
+    const std::string attempt(step.tag("tidemill.attempt"));
+    const bool reused = step.info.status == RunStatus::kFinished && !step.tag("tidemill.reused_run").empty();
+    return {.run_id = run.info.id,
+            .step = std::string(step.tag("tidemill.step")),
+            .state = reused ? "reused" : to_lower(tracking::to_string(step.info.status)),
+            .attempt = attempt.empty() ? 1 : std::atoi(attempt.c_str()),
+            .step_run = step.info.id,
+            .key = {},
+            .reason = std::string(step.tag("tidemill.reason"))};
   }
   Result<> change(std::string_view call, const Json& body) {
     TRY(api_->post(call, body));

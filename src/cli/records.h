@@ -28,6 +28,8 @@ class Records {
   virtual Result<> end_run(const std::string& id, tracking::RunStatus status) = 0;  // now
   virtual Result<tracking::Run> run(const std::string& id) = 0;
   virtual Result<tracking::Page<tracking::Run>> search_runs(const tracking::SearchRuns& search) = 0;
+  // What became of each step of a pipeline's run; none for others, and where only runs are known.
+  virtual Result<std::vector<tracking::StepRecord>> steps(const tracking::Run& run) = 0;
   virtual Result<> delete_run(const std::string& id) = 0;
   virtual Result<> restore_run(const std::string& id) = 0;
 

@@ -4,6 +4,7 @@
 #include "artifacts/artifact_repository.h"
 #include "base/text.h"
 #include "cli/run_facts.h"
+#include "cli/run_id.h"
 #include "cli/run_options.h"
 #include "engine/record.h"
 #include "engine/snapshot.h"
@@ -120,7 +121,7 @@ void note_surroundings(const Json& record, std::vector<std::string>& notes) {
 
 Result<Reproduction> plan_reproduction(const Context& context, const ReproduceOptions& options) {
   auto store = TRY(context.open_store());
-  auto run = TRY(store.run(options.run));
+  auto run = TRY(store.run(TRY(full_run_id(store, options.run))));
   if (auto whole = engine::pipeline_run_of(run); !whole.empty()) run = TRY(store.run(whole));
   auto request = TRY(store.run_request(run.info.id));
   Json record = artifact_json(context, run.info, engine::kRecordFile);
@@ -145,6 +146,19 @@ Result<Reproduction> plan_reproduction(const Context& context, const ReproduceOp
   what.notes.push_back(
       "the caller's environment variables and the values of secrets are not kept: they are those of now");
   return what;
+}
+
+// Of a dry run.
+std::string to_json(const Reproduction& what) {
+  Json params = Json::object();
+  for (const auto& param : what.options.params)
+    params[param.substr(0, param.find('='))] = param.substr(param.find('=') + 1);
+  return dump_json({{"run_id", what.original},
+                    {"from", what.checkout.empty() ? "files as they are now" : "git"},
+                    {"params", params},
+                    {"notes", what.notes}},
+                   2) +
+         "\n";
 }
 
 // What came out differently.
@@ -172,6 +186,7 @@ Result<> show_differences(const Context& context, const std::string& original) {
 Result<int> reproduce(const Context& context, const ReproduceOptions& options) {
   Reproduction what = TRY(plan_reproduction(context, options));
   for (const auto& note : what.notes) fmt::print(stderr, "{}\n", note);
+  if (options.dry_run && context.json) TRY(print(to_json(what)));
   if (options.dry_run)
     return what.checkout.empty() ? Result<int>(0) : tidemill::remove_all(what.checkout).map([] { return 0; });
   int status = TRY(run(context, what.options, std::nullopt));

@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "cli/commands.h"
+#include "cli/run_id.h"
 #include "cli/run_options.h"
 #include "engine/cancel.h"
 
@@ -31,24 +32,26 @@ Result<std::vector<std::string>> merged(const std::vector<std::string>& before,
 
 Result<int> resume(const Context& context, const ResumeOptions& options) {
   Request request;
+  std::string run_id;
   {
     auto store = TRY(context.open_store());
-    auto text = TRY(store.run_request(options.run_id));
+    run_id = TRY(full_run_id(store, options.run_id));
+    auto text = TRY(store.run_request(run_id));
     if (!text)
       return fail(Code::kInvalid,
-                  "run {} cannot be resumed: it is no pipeline's run, or from before this was kept",
-                  options.run_id);
+                  "run {} cannot be resumed: it is no pipeline's run, or from before this was kept", run_id);
+    TRY(engine::check_resumable(store, run_id));
     request = TRY(parse_request(*text));
   }
   request.options.params = TRY(merged(request.options.params, options.params));
   request.options.plain = options.plain;
   if (options.max_parallel > 0) request.options.max_parallel = options.max_parallel;
-  return run(context, request.options, EarlierRun{options.run_id, request.port});
+  return run(context, request.options, EarlierRun{run_id, request.port});
 }
 
 Result<int> cancel(const Context& context, const std::string& run_id) {
   auto store = TRY(context.open_store());
-  auto ended = TRY(engine::cancel(store, run_id, TRY(context.engine_options())));
+  auto ended = TRY(engine::cancel(store, TRY(full_run_id(store, run_id)), TRY(context.engine_options())));
   fmt::print(stderr, "{}\n", ended);
   return 0;
 }

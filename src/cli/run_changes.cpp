@@ -2,6 +2,7 @@
 #include "base/text.h"
 #include "cli/format.h"
 #include "cli/records.h"
+#include "cli/run_id.h"
 #include "engine/provenance.h"
 
 #include <CLI/CLI.hpp>
@@ -65,12 +66,14 @@ Result<int> answer(const Context& context, const std::string& id, const char* st
   return 0;
 }
 
-Result<int> remove(const Context& context, const std::string& id) {
+Result<int> remove(const Context& context, const std::string& given) {
+  const std::string id = TRY(full_run_id(context, given));
   TRY(TRY(open_records(context))->delete_run(id));
   return answer(context, id, "deleted");
 }
 
-Result<int> restore(const Context& context, const std::string& id) {
+Result<int> restore(const Context& context, const std::string& given) {
+  const std::string id = TRY(full_run_id(context, given));
   TRY(TRY(open_records(context))->restore_run(id));
   return answer(context, id, "active");
 }

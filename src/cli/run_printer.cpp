@@ -30,6 +30,10 @@ Json json_of(const engine::RunStarted& e) {
           {"steps", e.steps}};
 }
 
+Json json_of(const engine::StepWaits& e) {
+  return {{"event", "step_waits"}, {"step", e.step}, {"reason", e.reason}};
+}
+
 Json json_of(const engine::StepStarted& e) {
   return {{"event", "step_started"}, {"step", e.step},
           {"run_id", e.run_id},      {"reason", e.reason},
@@ -150,6 +154,10 @@ void RunPrinter::show(const engine::RunStarted& started) {
   folded_ = live_ && started.steps.size() > static_cast<size_t>(terminal_height(STDERR_FILENO));
   print(fmt::format("run {}  {}  experiment {}{}\n", styled(started.run_name, Style::kBold, colour_),
                     started.run_id, started.experiment, started.resumed ? ", resumed" : ""));
+}
+
+void RunPrinter::show(const engine::StepWaits& waits) {
+  print(fmt::format("  {}  {}\n", padded(waits.step, name_width_), waits.reason));
 }
 
 void RunPrinter::show(const engine::StepStarted& started) {

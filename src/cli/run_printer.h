@@ -41,6 +41,7 @@ class RunPrinter {
   };
 
   void show(const engine::RunStarted& started);
+  void show(const engine::StepWaits& waits);
   void show(const engine::StepStarted& started);
   void show(const engine::StepProgress& progress);
   void show(const engine::AttemptFailed& failed);

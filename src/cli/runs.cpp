@@ -6,6 +6,8 @@
 #include "cli/csv.h"
 #include "cli/format.h"
 #include "cli/records.h"
+#include "cli/run_id.h"
+#include "engine/record.h"
 #include "sys/terminal.h"
 
 #include <CLI/CLI.hpp>
@@ -77,7 +79,26 @@ void add_section(std::string& out, std::string_view title, std::vector<std::vect
   out += "\n" + table.to_string();
 }
 
-std::string describe(const tracking::Run& run) {
+// With the parameters that it went on with in their place.
+std::vector<std::vector<std::string>> params_of(const tracking::Run& run) {
+  std::vector<std::vector<std::string>> rows;
+  for (const auto& [key, value] : engine::params_now(run)) {
+    const std::string before(run.param(key));
+    std::string shown = value;
+    if (before != value) shown += "  since it was resumed" + (before.empty() ? "" : "; before: " + before);
+    rows.push_back({key, std::move(shown)});
+  }
+  return rows;
+}
+
+// The steps of a pipeline's run, and why each ran or did not.
+std::string describe_steps(const std::vector<tracking::StepRecord>& steps) {
+  Table table({"STEP", "STATE", "RUN", "BECAUSE"});
+  for (const auto& step : steps) table.add({step.step, step.state, step.step_run, step.reason});
+  return steps.empty() ? "" : "\n" + table.to_string();
+}
+
+std::string describe(const tracking::Run& run, const std::vector<tracking::StepRecord>& steps) {
   std::string out =
       fmt::format("{}  {}  {}\n", styled(run.info.name, Style::kBold, use_colour(STDOUT_FILENO)),
                   coloured(run.info.status, use_colour(STDOUT_FILENO)), run.info.id);
@@ -85,25 +106,42 @@ std::string describe(const tracking::Run& run) {
   out += fmt::format("experiment {}, started {}{}\n", run.info.experiment_id,
                      format_local(run.info.start_time), time.empty() ? "" : ", took " + time);
   out += fmt::format("artifacts  {}\n", run.info.artifact_uri);
-  std::vector<std::vector<std::string>> params, metrics, tags;
-  for (const auto& [key, value] : run.params) params.push_back({key, value});
+  out += describe_steps(steps);
+  std::vector<std::vector<std::string>> metrics, tags;
   for (const auto& metric : run.metrics) metrics.push_back({metric.key, number(metric.value)});
   for (const auto& [key, value] : run.tags) tags.push_back({key, value});
-  add_section(out, "PARAMETER", std::move(params));
+  add_section(out, "PARAMETER", params_of(run));
   add_section(out, "METRIC", std::move(metrics));
   add_section(out, "TAG", std::move(tags));
   return out;
 }
 
-Result<int> show_run(const Context& context, const std::string& id) {
-  auto run = TRY(TRY(open_records(context))->run(id));
-  TRY(print(context.json ? dump_json(to_json(run), 2) + "\n" : describe(run)));
+Json steps_json(const std::vector<tracking::StepRecord>& steps) {
+  Json list = Json::array();
+  for (const auto& step : steps)
+    list.push_back({{"step", step.step},
+                    {"state", step.state},
+                    {"attempt", step.attempt},
+                    {"run_id", step.step_run},
+                    {"reason", step.reason}});
+  return list;
+}
+
+Result<int> show_run(const Context& context, const std::string& given) {
+  auto records = TRY(open_records(context));
+  auto run = TRY(records->run(TRY(full_run_id(*records, given))));
+  std::vector<tracking::StepRecord> steps;
+  if (!run.tag("tidemill.pipeline").empty()) steps = TRY(records->steps(run));
+  Json json = to_json(run);
+  if (!steps.empty()) json["steps"] = steps_json(steps);
+  TRY(print(context.json ? dump_json(json, 2) + "\n" : describe(run, steps)));
   return 0;
 }
 
 // As `mlflow runs describe` prints it.
-Result<int> describe_run(const Context& context, const std::string& id) {
-  auto run = TRY(TRY(open_records(context))->run(id));
+Result<int> describe_run(const Context& context, const std::string& given) {
+  auto records = TRY(open_records(context));
+  auto run = TRY(records->run(TRY(full_run_id(*records, given))));
   Json json = to_json(run);
   Json data = Json::object();
   for (const char* part : {"metrics", "params", "tags"}) {
@@ -137,7 +175,8 @@ void add_runs(CLI::App& app, Context& context) {
   list->callback(
       [&context, options] { context.action = [&context, options] { return list_runs(context, *options); }; });
 
-  CLI::App* show = runs->add_subcommand("show", "Parameters, metrics and tags of one run");
+  CLI::App* show =
+      runs->add_subcommand("show", "Parameters, metrics and tags of one run; of a pipeline's also its steps");
   auto shown = add_run_id(*show);
   add_record_options(*show, context);
   show->footer("Example: tidemill runs show 0d9f2f5a7c5f4d1c9f5a8e7b6c5d4e3f --json");

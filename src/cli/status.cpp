@@ -9,6 +9,7 @@
 #include "base/time.h"
 #include "cli/format.h"
 #include "cli/run_facts.h"
+#include "cli/run_id.h"
 #include "cli/run_view.h"
 #include "engine/earlier.h"
 #include "engine/provenance.h"
@@ -102,8 +103,9 @@ Result<tracking::Run> pipeline_run(tracking::Store& store, const std::string& id
   return run;
 }
 
-Result<int> show_status(const Context& context, const std::string& id) {
+Result<int> show_status(const Context& context, const std::string& given) {
   auto store = TRY(context.open_store());
+  const std::string id = TRY(full_run_id(store, given));
   auto run = TRY(pipeline_run(store, id));
   const fs::path attempts = engine::attempts_folder(TRY(context.engine_options()).state_dir);
   std::vector<StepRow> rows;
@@ -210,8 +212,8 @@ class Following {
     for (const auto& step : steps) {
       std::string now = fmt::format("{} {}", step.state, step.attempt);
       std::string& before = shown_[step.step];
-      if (std::exchange(before, now) == now || engine::step_state(step.state) == engine::StepState::kWaiting)
-        continue;
+      const bool is_waiting = engine::step_state(step.state) == engine::StepState::kWaiting;
+      if (std::exchange(before, now) == now || (is_waiting && step.reason.empty())) continue;
       auto row = TRY(row_of(store_, step, attempts_));
       if (context_.json)
         TRY(print(dump_json(to_json(row)) + "\n"));
@@ -240,7 +242,7 @@ class Following {
 Result<int> follow_run(const Context& context, const std::string& id) {
   {
     auto store = TRY(context.open_store());
-    auto run = TRY(pipeline_run(store, id));
+    auto run = TRY(pipeline_run(store, TRY(full_run_id(store, id))));
     const bool ended = TRY(Following(context, store, TRY(context.engine_options()), std::move(run)).follow());
     if (!ended) return exit_code(Code::kCancelled);
   }

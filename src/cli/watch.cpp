@@ -5,6 +5,7 @@
 
 #include "cli/format.h"
 #include "cli/run_facts.h"
+#include "cli/run_id.h"
 #include "sys/plot.h"
 #include "sys/signals.h"
 #include "sys/terminal.h"
@@ -76,10 +77,11 @@ class Screen {
 
 Result<int> watch(const Context& context, const WatchOptions& options) {
   auto store = TRY(context.open_store());
+  const std::string id = TRY(full_run_id(store, options.run));
   Screen screen(context);
   bool any = false;
   for (;;) {
-    auto run = TRY(store.run(options.run));  // before its points: those of a run that has ended are all there
+    auto run = TRY(store.run(id));  // before its points: those of a run that has ended are all there
     if (auto found = TRY(find_metric(store, run, options.metric))) {
       any = true;
       auto history = TRY(store.metric_history(found->run.info.id, found->key));
@@ -90,8 +92,7 @@ Result<int> watch(const Context& context, const WatchOptions& options) {
     std::this_thread::sleep_for(milliseconds(250));
   }
   if (!any)
-    return fail(Code::kNotFound, "run {} has no metric '{}', nor has one of its steps", options.run,
-                options.metric);
+    return fail(Code::kNotFound, "run {} has no metric '{}', nor has one of its steps", id, options.metric);
   return 0;
 }
 

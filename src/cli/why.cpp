@@ -5,6 +5,7 @@
 #include "base/text.h"
 #include "base/time.h"
 #include "cli/commands.h"
+#include "cli/run_id.h"
 #include "config/pipeline_file.h"
 #include "engine/inputs.h"
 #include "pipeline/plan.h"
@@ -21,23 +22,25 @@ struct WhyOptions {
 
 struct Answer {
   std::string step, what, reason;
+  std::string failure = {};  // what became of it then; "": nothing to be told
 };
 
 // A step with foreach has an answer for each of its instances.
 Result<int> say(const Context& context, const std::vector<Answer>& answers, const std::string& run_id) {
   if (context.json) {
     Json list = Json::array();
-    for (const auto& [step, what, reason] : answers) {
+    for (const auto& [step, what, reason, failure] : answers) {
       Json json{{"step", step}, {"what", what}, {"reason", reason}};
+      if (!failure.empty()) json["failure"] = failure;
       if (!run_id.empty()) json["run_id"] = run_id;
       list.push_back(std::move(json));
     }
     TRY(print(dump_json(list.size() == 1 ? list[0] : Json{{"steps", list}}, 2) + "\n"));
     return 0;
   }
-  for (const auto& [step, what, reason] : answers)
-    TRY(print(answers.size() == 1 ? fmt::format("{}: {}\n", what, reason)
-                                  : fmt::format("{}  {}: {}\n", step, what, reason)));
+  for (const auto& [step, what, reason, failure] : answers)
+    TRY(print(fmt::format("{}{}: {}{}\n", answers.size() == 1 ? "" : step + "  ", what, reason,
+                          failure.empty() ? "" : "; " + failure)));
   return 0;
 }
 
@@ -78,24 +81,33 @@ Result<std::string> latest_run(tracking::Store& store) {
 }
 
 // "ran: parameter rate: 0.1 -> 0.2": the reason is why it ran, also when it has failed then.
-std::string past_tense(const std::string& state) {
-  if (state == "finished") return "ran";
-  if (state == "running") return "runs";
-  if (state == "failed") return "ran and failed";
-  if (state == "killed") return "ran and was stopped";
-  return state;
+Answer answer_of(tracking::Store& store, const tracking::StepRecord& record) {
+  Answer answer{record.step, record.state, record.reason};
+  if (record.state == "finished") answer.what = "ran";
+  if (record.state == "running") answer.what = "runs";
+  if (record.state != "failed" && record.state != "killed") return answer;
+  auto run = store.run(record.step_run);
+  const bool was_reused = run && !run->tag("tidemill.reused_run").empty();
+  answer.what = was_reused ? "reused" : "ran";
+  answer.failure = record.state == "failed" ? "it failed" : "it was stopped";
+  if (run && !run->tag("tidemill.failure").empty())
+    answer.failure += fmt::format(": {}", run->tag("tidemill.failure"));
+  return answer;
 }
 
 // What has happened to it in a run.
 Result<int> recall(const Context& context, const WhyOptions& options) {
   auto store = TRY(context.open_store());
-  std::string run_id = options.run_id.empty() ? TRY(latest_run(store)) : options.run_id;
+  std::string run_id =
+      options.run_id.empty() ? TRY(latest_run(store)) : TRY(full_run_id(store, options.run_id));
   std::vector<std::string> names;
   std::vector<Answer> answers;
   for (const auto& record : TRY(store.step_records(run_id))) {
     if (record.step == options.step || record.step.starts_with(options.step + "["))
-      answers.push_back({record.step, context.json ? record.state : past_tense(record.state), record.reason});
+      answers.push_back(answer_of(store, record));
     names.push_back(record.step);
+    if (context.json && !answers.empty() && answers.back().step == record.step)
+      answers.back().what = record.state;
   }
   if (!answers.empty()) return say(context, answers, run_id);
   return fail(Code::kNotFound, "run {} has no step '{}'{}", run_id, options.step,

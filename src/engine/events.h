@@ -26,6 +26,11 @@ struct RunStarted {
   bool resumed = false;
   std::vector<std::string> steps;
 };
+// The step could run, and does not yet for want of what others hold. Told once.
+struct StepWaits {
+  std::string step;
+  std::string reason;  // "waits for lock 'gpu', which others hold"
+};
 struct StepStarted {
   std::string step, run_id;
   std::string reason;  // why it runs
@@ -77,8 +82,8 @@ struct RunFinished {
   tracking::RunStatus status = tracking::RunStatus::kFinished;
   double seconds = 0;
 };
-using Event =
-    std::variant<RunStarted, StepStarted, StepProgress, AttemptFailed, StepFinished, AllReused, RunFinished>;
+using Event = std::variant<RunStarted, StepWaits, StepStarted, StepProgress, AttemptFailed, StepFinished,
+                           AllReused, RunFinished>;
 using Listener = std::function<void(const Event&)>;
 
 }  // namespace tidemill::engine

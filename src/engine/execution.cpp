@@ -181,8 +181,10 @@ void Execution::stop_all() {
 
 Result<> Execution::end() {
   bool killed = stopping_, failed = false;
+  std::vector<std::string> states;
   for (size_t i = 0; i < plan_.steps.size(); ++i) {
     outcome_.steps[i].state = scheduler_.state(i);
+    states.emplace_back(to_string(scheduler_.state(i)));
     killed = killed || scheduler_.state(i) == StepState::kKilled;
     failed = failed || has_failed(i);
   }
@@ -191,7 +193,7 @@ Result<> Execution::end() {
   outcome_.status = failed ? RunStatus::kFailed : killed ? RunStatus::kKilled : RunStatus::kFinished;
   outcome_.seconds = watch_.seconds();
   if (!record_.artifacts().empty())
-    if (auto written = snapshot_->write(record_.artifacts()); !written)
+    if (auto written = snapshot_->write(record_.artifacts(), states); !written)
       log_warning("what this run was made of is not kept: {}", written.error().message);
   if (publisher_) publisher_->finish();
   TRY(record_.end(outcome_.status, outcome_.seconds));

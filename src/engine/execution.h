@@ -81,6 +81,13 @@ class Execution {
   Result<bool> begin_step(size_t step);
   Result<bool> begin_attempt(size_t step, Decision decision, Grant grant);
   int next_attempt(size_t step) const;
+  // For what somebody else holds.
+  struct Wait {
+    enum class For { kOtherRun, kRoom };
+    For what;
+    bool is_told;
+  };
+  bool wait_for(size_t step, Wait::For what);
   bool let_wait(size_t step);
   Result<> reuse_step(size_t step, const Decision& decision);
   // Once its data are seen to be as the step wants them. record: that it is reused; returns the run's id.
@@ -187,7 +194,8 @@ class Execution {
   // Of what has ended since the last commit.
   std::vector<std::string> settled_keys_, settled_runs_;
   std::vector<size_t> settled_checkpoints_;
-  std::vector<size_t> waiting_;  // for somebody who makes the same just now, or for room on the machine
+  std::map<size_t, Wait> waits_;  // of those, and of some that do not wait any more
+  std::vector<size_t> waiting_;   // for somebody who makes the same just now, or for room on the machine
   Stopwatch watch_;
   Outcome outcome_;
   Supervisor supervisor_;

@@ -54,6 +54,18 @@ Machine this_machine() {
   return machine;
 }
 
+std::string describe(const config::Resources& wanted) {
+  std::vector<std::string> parts;
+  auto count = [&](int number, std::string_view what) {
+    if (number > 0) parts.push_back(fmt::format("{} {}{}", number, what, number == 1 ? "" : "s"));
+  };
+  count(wanted.cpus, "cpu");
+  if (wanted.memory > 0) parts.push_back(human_bytes(wanted.memory) + " of memory");
+  count(wanted.gpus, "gpu");
+  for (const auto& lock : wanted.locks) parts.push_back(fmt::format("lock '{}'", lock));
+  return join(parts, ", ");
+}
+
 Result<MachineShare> MachineShare::open(Machine machine, fs::path file) {
   TRY(make_dirs(file.parent_path()));
   TRY(open_file(file, O_RDWR | O_CREAT));

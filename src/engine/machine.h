@@ -21,6 +21,9 @@ struct Machine {
 Machine this_machine();
 
 // What a step holds. It is free again when this is gone, and with it every process that was handed `held`.
+// "2 cpus, 4.0 GB of memory, lock 'license'".
+std::string describe(const config::Resources& wanted);
+
 struct Grant {
   std::vector<std::string> gpus;
   Fd held;

@@ -8,12 +8,14 @@
 #include "engine/fetcher.h"
 #include "engine/git.h"
 #include "engine/secrets.h"
+#include "pipeline/diagram.h"
 #include "sys/mask.h"
 
 namespace tidemill::engine {
 namespace {
 
-constexpr size_t kMostSteps = 1'000;              // that are listed one by one
+constexpr size_t kMostSteps = 1'000;  // that are listed one by one
+constexpr size_t kMostDrawn = 300;
 constexpr uint64_t kMostLockBytes = 64ull << 20;  // of a file that is hashed
 
 bool is_lock_file(const std::string& name) {
@@ -165,8 +167,8 @@ void Snapshot::note(size_t step, const Decision& decision) {
   for (const auto& ingredient : decision.ingredients)
     ingredients.push_back(
         {{"kind", to_string(ingredient.kind)}, {"name", ingredient.name}, {"value", ingredient.value}});
-  steps_[plan_.steps[step].name] =
-      dump_json({{"key", decision.key}, {"ingredients", std::move(ingredients)}});
+  steps_[plan_.steps[step].name] = dump_json(
+      {{"reason", decision.reason}, {"key", decision.key}, {"ingredients", std::move(ingredients)}});
 }
 
 Result<> Snapshot::write_early(const fs::path& artifacts) {
@@ -185,8 +187,10 @@ Result<> Snapshot::write_gathered(const fs::path& artifacts) {
   return {};
 }
 
-Result<> Snapshot::write(const fs::path& artifacts) {
+Result<> Snapshot::write(const fs::path& artifacts, const std::vector<std::string>& states) {
   TRY(write_gathered(artifacts));
+  if (const auto diagram = pipeline::diagram_of(plan_, states); diagram.nodes.size() <= kMostDrawn)
+    TRY(write_file_atomic(artifacts / kDiagramFile, pipeline::draw_svg(diagram), Durable::no));
   std::string steps;
   for (const auto& [name, entry] : steps_)
     steps += fmt::format("{}{}: {}", steps.empty() ? "{" : ",\n", dump_json(name), entry);

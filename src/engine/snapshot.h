@@ -17,7 +17,9 @@ namespace tidemill::engine {
 
 inline constexpr std::string_view kSnapshotFolder = "tidemill";
 inline constexpr std::string_view kRecordFile = "tidemill/record.json";
-inline constexpr std::string_view kStepsFile = "tidemill/steps.json";  // what each step's key was made of
+inline constexpr std::string_view kStepsFile =
+    "tidemill/steps.json";  // why each ran or did not, what its key was made of
+inline constexpr std::string_view kDiagramFile = "tidemill/pipeline.svg";  // and what became of each step
 inline constexpr std::string_view kDiffFile = "tidemill/uncommitted.diff";
 
 // Operating system, kernel, C library, processor, memory, drivers of GPUs; from files, without starting
@@ -40,8 +42,9 @@ class Snapshot {
   // Writes what does not change any more into a run's artifact folder, once it is gathered. Harmless when
   // repeated; whoever looks at the run meanwhile finds its plan there.
   Result<> write_early(const fs::path& artifacts);
-  // Waits for what is still being gathered, and writes all.
-  Result<> write(const fs::path& artifacts);
+  // Waits for what is still being gathered, and writes all. states: what became of the steps, in the plan's
+  // order.
+  Result<> write(const fs::path& artifacts, const std::vector<std::string>& states);
 
  private:
   struct Gathered {

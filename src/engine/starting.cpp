@@ -59,9 +59,9 @@ Result<std::vector<size_t>> Execution::take_wanted() {
 // It may have become known meanwhile, or be made by another run just now, or find no room.
 Result<bool> Execution::begin_step(size_t index) {
   const config::Resources& wanted = plan_.steps[index].settings->resources;
-  if (no_room_.count(wanted) > 0) return let_wait(index);
+  if (no_room_.count(wanted) > 0) return wait_for(index, Wait::For::kRoom);
   Decision decision = cache_.key_now(index);
-  if (!decision.key.empty() && !locks_->try_lock(decision.key)) return let_wait(index);
+  if (!decision.key.empty() && !locks_->try_lock(decision.key)) return wait_for(index, Wait::For::kOtherRun);
   TRY(cache_.decide(index, decision));
   if (decision.what == Decision::What::kReuse) {
     locks_->unlock(decision.key);
@@ -73,7 +73,7 @@ Result<bool> Execution::begin_step(size_t index) {
   if (!grant) {
     no_room_.insert(wanted);
     locks_->unlock(decision.key);
-    return let_wait(index);
+    return wait_for(index, Wait::For::kRoom);
   }
   return begin_attempt(index, std::move(decision), std::move(*grant));
 }
@@ -115,6 +115,27 @@ bool Execution::let_wait(size_t index) {
   scheduler_.put_back(index);
   waiting_.push_back(index);
   return false;
+}
+
+bool Execution::wait_for(size_t index, Wait::For what) {
+  auto [known, is_new] = waits_.try_emplace(index, Wait{what, false});
+  Wait& wait = known->second;
+  const bool is_other = what != wait.what;
+  if (is_other) wait = {what, false};
+  const auto& step = plan_.steps[index];
+  const std::string reason = what == Wait::For::kOtherRun
+                                 ? "waits for the same result, which another run or step makes just now"
+                                 : "waits for " + describe(step.settings->resources) + ", which others hold";
+  if (is_new || is_other) {
+    auto past = past_.find(index);
+    record_.set_state(index, StepState::kWaiting, past == past_.end() ? StepRun{} : past->second.run,
+                      {.reason = reason});
+  }
+  // That the steps of a run wait for each other is what resources are for: it is told when nothing of it
+  // runs.
+  const bool is_news = what == Wait::For::kOtherRun || scheduler_.running() == 0;
+  if (is_news && !std::exchange(wait.is_told, true)) record_.tell(StepWaits{step.name, reason});
+  return let_wait(index);
 }
 
 fs::path Execution::log_of(size_t step, int attempt) const {

@@ -157,6 +157,27 @@ Diagram diagram_of(const Plan& plan) {
   return diagram;
 }
 
+Diagram diagram_of(const Plan& plan, const std::vector<std::string>& states) {
+  Diagram diagram = diagram_of(plan);
+  for (auto& node : diagram.nodes) {
+    std::vector<std::pair<std::string, size_t>> counts;
+    const std::vector<size_t> steps = plan.instances(node.name);
+    for (size_t step : steps) {
+      auto same = std::find_if(counts.begin(), counts.end(),
+                               [&](const auto& count) { return count.first == states[step]; });
+      if (same == counts.end())
+        counts.emplace_back(states[step], 1);
+      else
+        ++same->second;
+    }
+    std::vector<std::string> parts;
+    for (const auto& [state, count] : counts)
+      parts.push_back(steps.size() == 1 ? state : fmt::format("{} {}", count, state));
+    node.note = join(parts, ", ");
+  }
+  return diagram;
+}
+
 std::string draw_text(const Diagram& diagram) {
   struct Line {
     std::string lanes;

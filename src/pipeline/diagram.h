@@ -18,6 +18,8 @@ struct Diagram {
   std::vector<Node> nodes;
 };
 Diagram diagram_of(const Plan& plan);
+// With what became of the steps, in the plan's order, for notes: "reused", "3 finished, 1 failed".
+Diagram diagram_of(const Plan& plan, const std::vector<std::string>& states);
 
 // Lines of text, one lane for each result that is still waited for, in the way of `git log --graph`.
 std::string draw_text(const Diagram& diagram);
