@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <csignal>
 #include <thread>
 
 #include "base/text.h"
@@ -56,6 +57,7 @@ std::vector<pid_t> with_descendants(pid_t root) {
 
 Result<ServerProcess> ServerProcess::start(std::string name, std::vector<std::string> argv,
                                            const fs::path& folder) {
+  ::signal(SIGPIPE, SIG_IGN);  // "| head" must not leave servers behind
   fs::create_directories(folder);
   uint16_t port = TRY(free_port());
   ProcessOptions options;

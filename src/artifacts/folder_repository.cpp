@@ -1,10 +1,13 @@
 #include "artifacts/folder_repository.h"
 
+#include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
+#include <system_error>
+#include <thread>
 
 #include "base/id.h"
 #include "base/text.h"
@@ -23,6 +26,29 @@ Error last_error(std::string_view verb, std::string_view path) {
     return {Code::kConflict, fmt::format("cannot {} artifact '{}': {}", verb, path, strerror(errno))};
   return errno_error(fmt::format("{} artifact '{}'", verb, path), errno);
 }
+
+constexpr off_t kLargeBytes = 16 << 20;
+
+// A file whose place another one takes meanwhile. File systems give back the space of a large one in about
+// the time that writing it took: whoever replaces it does not wait for that.
+class ReplacedFile {
+ public:
+  explicit ReplacedFile(const fs::path& place)
+      : file_(::open(place.c_str(), O_PATH | O_NOFOLLOW | O_CLOEXEC)) {}
+  ReplacedFile(const ReplacedFile&) = delete;
+  ReplacedFile& operator=(const ReplacedFile&) = delete;
+  ~ReplacedFile() {
+    struct stat info{};
+    if (!file_ || ::fstat(file_.get(), &info) != 0 || info.st_size < kLargeBytes) return;
+    try {
+      std::thread([held = std::move(file_)] {}).detach();
+    } catch (const std::system_error&) {  // no thread to be had: given back at once
+    }
+  }
+
+ private:
+  Fd file_;
+};
 
 }  // namespace
 
@@ -104,6 +130,7 @@ Result<> FolderRepository::put(std::string_view path, std::string_view bytes) co
 Result<> FolderRepository::put_file(std::string_view path, const fs::path& source,
                                     Source source_afterwards) const {
   fs::path place = TRY(make_place(path));
+  ReplacedFile replaced(place);
   bool may_rename = source_afterwards == Source::kMove;
   if (may_rename && ::rename(source.c_str(), place.c_str()) == 0) return {};
   if (may_rename && errno != EXDEV) return tl::unexpected<Error>(last_error("store", path));

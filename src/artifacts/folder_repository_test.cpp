@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <thread>
+
 namespace tidemill::artifacts {
 namespace {
 
@@ -78,6 +80,21 @@ TEST_F(FolderRepositoryTest, AFileIsCopiedOrMoved) {
   ASSERT_TRUE(files_.put_file("moved", source, FolderRepository::Source::kMove));
   EXPECT_FALSE(fs::exists(source));
   EXPECT_EQ(names(""), "copy=1 moved=1 ");
+}
+
+TEST_F(FolderRepositoryTest, ALargeFileIsReplacedAndItsSpaceGivenBackSoon) {
+  auto holds_removed_files = [] {
+    std::error_code gone;  // what lists the folder is in it, too
+    for (const auto& file : fs::directory_iterator("/proc/self/fd"))
+      if (fs::read_symlink(file, gone).string().ends_with("(deleted)")) return true;
+    return false;
+  };
+  ASSERT_TRUE(files_.put("large", std::string(20 << 20, 'a')));
+  ASSERT_TRUE(files_.put("large", std::string(17 << 20, 'b')));
+  EXPECT_EQ(names(""), fmt::format("large={} ", 17 << 20));
+  for (int patience = 500; holds_removed_files() && patience > 0; --patience)
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  EXPECT_FALSE(holds_removed_files());
 }
 
 TEST(ArtifactUri, LocalAndProxiedOnesAreTold) {
