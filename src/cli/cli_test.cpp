@@ -607,6 +607,37 @@ TEST_F(Cli, RefusesToRegisterWhatIsNotThere) {
   EXPECT_EQ(in_store({"models", "set-alias", "m", "champion"}).exit.status, 2);
 }
 
+TEST_F(Cli, ExperimentsThatCommandsMakeAreGoodForClientsOfAServer) {
+  ASSERT_EQ(in_store({"experiments", "create", "by-command"}).exit.status, 0);
+  std::string by_hand = in_store({"runs", "create", "--experiment-name", "by-command"}).output;
+  EXPECT_THAT(in_store({"runs", "show", std::string(trim(by_hand))}).output,
+              HasSubstr("mlflow-artifacts:/1/"));
+  write_project("make", "echo weights > {out}/model.bin", "{out: {default: .}}");
+  write("pipeline.yaml", "name: p\nsteps:\n  make: {project: make, params: {out: '${self.artifacts}'}}\n");
+  ASSERT_EQ(in_store({"run", dir_.path().string()}).exit.status, 0);
+  for (const Json& experiment : listed("experiments", {"experiments", "list"}))
+    EXPECT_EQ(json_string(experiment, "artifact_location"),
+              "mlflow-artifacts:/" + json_string(experiment, "experiment_id"));
+  for (const auto& run : listed("runs", {"runs", "list"})) {
+    if (json_string(run, "run_name") != "make") continue;
+    EXPECT_TRUE(fs::exists(fs::path(json_string(run, "artifact_uri")) / "model.bin"));
+    EXPECT_THAT(in_store({"artifacts", "list", json_string(run, "run_id")}).output, HasSubstr("model.bin"));
+  }
+}
+
+TEST_F(Cli, RunsGoWhereTheServersDestinationIs) {
+  write_project("make", "echo weights > {out}/model.bin", "{out: {default: .}}");
+  write("pipeline.yaml", "name: p\nsteps:\n  make: {project: make, params: {out: '${self.artifacts}'}}\n");
+  auto ran = run_command({"env", "MLFLOW_ARTIFACTS_DESTINATION=" + path("elsewhere").string(), kProgram,
+                          "run", dir_.path().string(), "--store", store()},
+                         std::chrono::seconds(120));
+  ASSERT_EQ(ran->exit.status, 0) << ran->errors;
+  std::string run;
+  for (const auto& item : listed("runs", {"runs", "list"}))
+    if (json_string(item, "run_name") == "make") run = json_string(item, "run_id");
+  EXPECT_TRUE(fs::exists(path("elsewhere") / "1" / run / "artifacts/model.bin"));
+}
+
 TEST_F(Cli, CollectsWhatWasDeletedWithItsFiles) {
   std::string gone, kept;
   {

@@ -23,6 +23,9 @@ class ArtifactRepository;
 namespace tidemill::cli {
 
 enum class Create { no, yes };
+// Where runs and models keep their files that a command makes: at an address that is good for clients of a
+// server, or in a folder, into which steps write.
+enum class Places { kServed, kFolders };
 
 struct Context {
   // --store, TIDEMILL_STORE or MLFLOW_BACKEND_STORE_URI: a path or a URI, which may hold a password.
@@ -36,12 +39,16 @@ struct Context {
   std::function<Result<int>()> action;
 
   Result<db::Location> location() const { return db::parse_location(store); }
-  // Where the files of runs lie: the folder mlartifacts beside the store's file, or in the current folder.
+  // The folder behind mlflow-artifacts:/: MLFLOW_ARTIFACTS_DESTINATION, when that is a folder, else
+  // mlartifacts beside the store's file, or in the current folder.
   Result<fs::path> artifact_root() const;
+  // Where new experiments keep artifacts: at a place that means the same to clients of a server for this
+  // store. But a folder, when MLFLOW_ARTIFACTS_DESTINATION is none: steps write into folders of this machine.
+  Result<std::string> default_artifact_root() const;
   // What the engine needs to know of this program and the store.
   Result<engine::Options> engine_options() const;
   // Opens the store and marks the runs FAILED whose runner has died.
-  Result<tracking::Store> open_store(Create create = Create::no) const;
+  Result<tracking::Store> open_store(Create create = Create::no, Places places = Places::kServed) const;
   // The files of a run or model: on this machine, in S3, or behind the proxy of a server whose destination
   // MLFLOW_ARTIFACTS_DESTINATION names.
   Result<std::unique_ptr<artifacts::ArtifactRepository>> artifacts_at(const std::string& artifact_uri) const;

@@ -11,8 +11,29 @@
 
 namespace tidemill::cli {
 
+namespace {
+
+Result<fs::path> own_folder(const Context& context) {
+  return (TRY(context.location()).folder() / "mlartifacts").lexically_normal();
+}
+
+// What the server has, or is to have, behind mlflow-artifacts:/ when it is not its own folder.
+std::string named_destination() {
+  const char* destination = std::getenv("MLFLOW_ARTIFACTS_DESTINATION");
+  return destination ? destination : "";
+}
+
+}  // namespace
+
 Result<fs::path> Context::artifact_root() const {
-  return (TRY(location()).folder() / "mlartifacts").lexically_normal();
+  auto named = artifacts::local_folder(named_destination());
+  return named ? fs::absolute(*named).lexically_normal() : TRY(own_folder(*this));
+}
+
+Result<std::string> Context::default_artifact_root() const {
+  const std::string destination = named_destination();
+  bool is_folder = destination.empty() || artifacts::local_folder(destination);
+  return is_folder ? "mlflow-artifacts:" : TRY(artifact_root()).string();
 }
 
 // One for all processes of the user, whatever started them: a login's environment says other things than
@@ -32,22 +53,24 @@ static fs::path machine_file() {
 Result<engine::Options> Context::engine_options() const {
   engine::Options options;
   options.artifact_root = TRY(artifact_root());
-  options.state_dir = options.artifact_root / ".tidemill";
+  options.state_dir = TRY(own_folder(*this)) / ".tidemill";
   options.program_dir = program.parent_path();
   options.find_artifacts = [context = *this](const std::string& uri) { return context.find_artifacts(uri); };
   options.machine_file = machine_file();
   return options;
 }
 
-Result<tracking::Store> Context::open_store(Create create) const {
+Result<tracking::Store> Context::open_store(Create create, Places places) const {
   db::Location where = TRY(location());
   std::error_code ignored;
   bool is_file = where.kind == db::Location::Kind::kSqlite;
   if (create == Create::no && is_file && !fs::exists(where.file, ignored))
     return fail(Code::kNotFound, "there is no store {}; `tidemill run` makes one, --store names another",
                 where.name());
-  std::string root = TRY(artifact_root()).string();
-  auto opened = TRY(tracking::Store::open({.uri = store, .default_artifact_root = std::move(root)}));
+  std::string root = TRY(default_artifact_root());
+  std::string folder = places == Places::kFolders ? TRY(artifact_root()).string() : "";
+  auto opened = TRY(tracking::Store::open(
+      {.uri = store, .default_artifact_root = std::move(root), .served_folder = std::move(folder)}));
   // A store that cannot be written can still be read.
   if (auto marked = engine::end_orphaned_runs(opened, TRY(engine_options()).state_dir);
       !marked && marked.error().code == Code::kInternal)
@@ -57,9 +80,9 @@ Result<tracking::Store> Context::open_store(Create create) const {
 
 Result<std::unique_ptr<artifacts::ArtifactRepository>> Context::artifacts_at(
     const std::string& artifact_uri) const {
-  const char* destination = std::getenv("MLFLOW_ARTIFACTS_DESTINATION");
+  const std::string destination = named_destination();
   auto path = artifacts::proxied_path(artifact_uri);
-  if (path && destination && *destination) return TRY(artifacts::open_repository(destination))->below(*path);
+  if (path && !destination.empty()) return TRY(artifacts::open_repository(destination))->below(*path);
   if (auto folder = artifacts::local_folder(artifact_uri, TRY(artifact_root())))
     return std::make_unique<artifacts::FolderRepository>(*folder);
   return artifacts::open_repository(artifact_uri);

@@ -261,7 +261,7 @@ Result<std::optional<int>> run_unchanged(const Context& context, RunOptions& opt
   engine::Options how = TRY(context.engine_options());
   describe_start(options, how);
   if (!engine::has_footing(how)) return std::nullopt;
-  auto store = context.open_store();
+  auto store = context.open_store(Create::no, Places::kFolders);
   if (!store) return std::nullopt;
   options.experiment = TRY(experiment_of(*store, options, std::nullopt));
   describe_start(options, how);
@@ -299,7 +299,7 @@ Result<int> run(const Context& context, RunOptions& options, const std::optional
   // Before anything is recorded: one that cannot be made leaves no run behind.
   TRY(add_environments(work.plan, options.environments, Environments::kMade, how));
   how.extra_env.merge(TRY(variables_for_steps(context)));
-  auto store = TRY(context.open_store(Create::yes));
+  auto store = TRY(context.open_store(Create::yes, Places::kFolders));
   how.tracking_server = TRY(tracking_server(context, store, options.tracking_uri));
   if (!earlier) {
     options.experiment = TRY(experiment_of(store, options, how.tracking_server));

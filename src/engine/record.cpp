@@ -151,7 +151,12 @@ Result<tracking::Run> Record::make_run(const std::string& name, std::vector<KeyV
                                             .user = user_,
                                             .start_time = now_ms(),
                                             .tags = std::move(tags)}));
-  run.info.artifact_uri = fmt::format("{}/{}/artifacts", experiment_.artifact_location, run.info.id);
+  // Steps write into it, and hand paths in it to each other: a folder, also where clients of a server are
+  // given an address.
+  std::string place = experiment_.artifact_location;
+  if (artifacts::proxied_path(place))
+    if (auto folder = artifacts::local_folder(place, options_.artifact_root)) place = folder->string();
+  run.info.artifact_uri = fmt::format("{}/{}/artifacts", place, run.info.id);
   return run;
 }
 

@@ -119,14 +119,14 @@ Result<> check_pairs(const std::vector<KeyValue>& params, const std::vector<KeyV
   return {};
 }
 
-Result<> insert_model(db::Connection& connection, LoggedModel& model) {
+Result<> insert_model(db::Connection& connection, const Store::State& state, LoggedModel& model) {
   int64_t experiment = TRY(parse_experiment_id(model.experiment_id));
   db::Statement parent =
       TRY(connection.prepare("SELECT artifact_location, lifecycle FROM experiments WHERE id = ?"));
   if (!TRY(parent.bind(experiment).step())) return tl::unexpected<Error>(no_experiment(model.experiment_id));
   if (static_cast<Lifecycle>(parent.integer(1)) != Lifecycle::kActive)
     return tl::unexpected<Error>(not_active("experiment", model.experiment_id));
-  model.artifact_uri = fmt::format("{}/models/{}/artifacts", parent.text(0), model.id);
+  model.artifact_uri = fmt::format("{}/models/{}/artifacts", state.place_of(parent.text(0)), model.id);
   db::Statement insert = TRY(connection.prepare(
       "INSERT INTO logged_models (model_id, experiment, lifecycle, status, created, updated, name, "
       "model_type, source_run, artifact_uri) VALUES (?, ?, 0, ?, ?, ?, ?, ?, ?, ?) RETURNING id"));
@@ -313,7 +313,7 @@ Result<LoggedModel> LoggedModels::create(const CreateLoggedModel& create) {
                     .tags = create.tags,
                     .metrics = {}};
   TRY(state_.commits.run(
-      [&](db::Connection& connection) { return insert_model(connection, model); }));
+      [&](db::Connection& connection) { return insert_model(connection, state_, model); }));
   return model;
 }
 

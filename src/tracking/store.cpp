@@ -97,11 +97,19 @@ static Result<> add_default_experiment(db::Connection& connection, const std::st
       artifact_root + "/0", now, now);
 }
 
+std::string Store::State::place_of(std::string_view artifact_location) const {
+  constexpr std::string_view kServed = "mlflow-artifacts:/";
+  bool is_served =
+      artifact_location.starts_with(kServed) && !artifact_location.starts_with("mlflow-artifacts://");
+  if (served_folder.empty() || !is_served) return std::string(artifact_location);
+  return fmt::format("{}/{}", served_folder, artifact_location.substr(kServed.size()));
+}
+
 Result<Store> Store::open(StoreOptions options) {
   db::Location location = TRY(db::parse_location(options.uri));
   if (location.kind == db::Location::Kind::kSqlite)
     location.file = fs::absolute(location.file).lexically_normal();
-  std::string root = options.default_artifact_root;
+  std::string& root = options.default_artifact_root;
   if (root.empty()) root = (location.folder() / "artifacts").string();
   while (root.size() > 1 && root.ends_with('/')) root.pop_back();
   auto connection = TRY(db::open(location));
@@ -110,7 +118,7 @@ Result<Store> Store::open(StoreOptions options) {
     log_info("{}: brought from schema {} to {}{}", location.name(), migration.from, migration.to,
              migration.backup.empty() ? "" : "; as it was before it is kept in " + migration.backup);
   TRY(add_default_experiment(*connection, root));
-  return Store(std::make_unique<State>(std::move(location), std::move(root), std::move(connection)));
+  return Store(std::make_unique<State>(std::move(location), std::move(options), std::move(connection)));
 }
 
 Result<> Store::read(const Work& work) {

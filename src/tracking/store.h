@@ -99,6 +99,9 @@ struct StoreOptions {
   // Where new experiments keep their artifacts: a folder or a URI; "/<experiment id>" is appended.
   // "": the folder "artifacts" beside the file, or in the current folder when there is no file.
   std::string default_artifact_root;
+  // The folder behind mlflow-artifacts:/, for programs that write into it: runs and models that are made
+  // through this Store get their place in it as a path. "": they get what their experiment says.
+  std::string served_folder = {};
 };
 
 class Store {

@@ -126,7 +126,8 @@ Result<std::string> name_of_new_run(const CreateRun& create) {
   return tag_name.empty() ? new_run_name() : std::string(tag_name);
 }
 
-Result<> insert_run(db::Connection& connection, WriteCache& cache, Run& run) {
+Result<> insert_run(db::Connection& connection, Store::State& state, Run& run) {
+  WriteCache& cache = state.cache;
   int64_t experiment = TRY(parse_experiment_id(run.info.experiment_id));
   db::Statement parent =
       TRY(connection.prepare("SELECT artifact_location, lifecycle FROM experiments WHERE id = ?"));
@@ -135,7 +136,7 @@ Result<> insert_run(db::Connection& connection, WriteCache& cache, Run& run) {
   if (static_cast<Lifecycle>(parent.integer(1)) != Lifecycle::kActive)
     return tl::unexpected<Error>(not_active("experiment", run.info.experiment_id));
   if (run.info.artifact_uri.empty())
-    run.info.artifact_uri = fmt::format("{}/{}/artifacts", parent.text(0), run.info.id);
+    run.info.artifact_uri = fmt::format("{}/{}/artifacts", state.place_of(parent.text(0)), run.info.id);
   db::Statement insert = TRY(
       connection.prepare("INSERT INTO runs (uuid, experiment, lifecycle, status, start_time, end_time, name, "
                          "user_id, artifact_uri) VALUES (?, ?, 0, ?, ?, ?, ?, ?, ?) RETURNING id"));
@@ -210,10 +211,11 @@ Result<> check_change(const Change& change) {
 // Makes one change of Store::apply.
 struct Maker {
   db::Connection& connection;
-  WriteCache& cache;
+  Store::State& state;
+  WriteCache& cache = state.cache;
 
   Result<> operator()(NewRun& change) const {
-    TRY(insert_run(connection, cache, change.run));
+    TRY(insert_run(connection, state, change.run));
     if (change.data_of.empty()) return {};
     return copy_data(connection, cache, change.data_of, TRY(cache.run(connection, change.run.info.id)).row);
   }
@@ -238,7 +240,7 @@ Result<> Store::apply(std::span<Change> changes) {
   if (changes.empty()) return {};
   for (const Change& change : changes) TRY(check_change(change));
   return state_->commits.run([&](db::Connection& connection) -> Result<> {
-    for (Change& change : changes) TRY(std::visit(Maker{connection, state_->cache}, change));
+    for (Change& change : changes) TRY(std::visit(Maker{connection, *state_}, change));
     return {};
   });
 }
@@ -266,7 +268,7 @@ Result<Run> Store::make_run(const CreateRun& create) {
 Result<Run> Store::create_run(const CreateRun& create) {
   Run run = TRY(make_run(create));
   TRY(check_unique_tags(run.tags));
-  TRY(state_->commits.run([&](db::Connection& connection) { return insert_run(connection, state_->cache, run); },
+  TRY(state_->commits.run([&](db::Connection& connection) { return insert_run(connection, *state_, run); },
                           Fails::kBeforeWriting));
   return run;
 }
@@ -345,9 +347,7 @@ void Store::create_run_later(const CreateRun& create, std::function<void(Result<
     return done(tl::unexpected<Error>(std::move(unique).error()));
   auto run = std::make_shared<Run>(std::move(*made));
   state_->commits.add(
-      [&cache = state_->cache, run](db::Connection& connection) {
-        return insert_run(connection, cache, *run);
-      },
+      [&state = *state_, run](db::Connection& connection) { return insert_run(connection, state, *run); },
       [run, done = std::move(done)](Result<> written) {
         done(written ? Result<Run>(std::move(*run)) : tl::unexpected<Error>(std::move(written).error()));
       },

@@ -69,9 +69,10 @@ struct Reader {
 };
 
 struct Store::State {
-  State(db::Location where, std::string artifact_root, std::unique_ptr<db::Connection> write)
+  State(db::Location where, StoreOptions options, std::unique_ptr<db::Connection> write)
       : location(std::move(where)),
-        default_artifact_root(std::move(artifact_root)),
+        default_artifact_root(std::move(options.default_artifact_root)),
+        served_folder(std::move(options.served_folder)),
         commits(std::move(write), cache) {}
   ~State() {
     if (!cache.journal.empty())
@@ -99,7 +100,10 @@ struct Store::State {
   Result<> settle_journal();
 
   const db::Location location;
-  const std::string default_artifact_root;
+  // Where new runs and models of an experiment that keeps its artifacts there are put.
+  std::string place_of(std::string_view artifact_location) const;
+
+  const std::string default_artifact_root, served_folder;
   WriteCache cache;
   GroupCommit commits;
 
