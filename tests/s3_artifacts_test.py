@@ -150,6 +150,21 @@ class S3Artifacts(unittest.TestCase):
         self.assertEqual(requests.post(f"{base}/mpu/create/%2e%2e", json={"path": "f", "num_parts": 1}).status_code, 400)
         self.assertEqual(requests.post(f"{base}/mpu/create/x", json={"path": "f", "num_parts": 10001}).status_code, 400)
 
+    def test_one_file_is_sent_and_fetched_under_urls(self):
+        run = self.run_with("urls")
+        base = f"{self.url}/api/2.0/mlflow/artifacts"
+        file = {"run_id": run.run_id, "path": "a b/c.txt"}
+        up = requests.post(f"{base}/presigned-upload-url", json=file | {"expiration": 60}).json()
+        self.assertIn("X-Amz-Expires=60", up["presigned_url"])
+        sent = requests.put(up["presigned_url"], data=b"hello", headers=up.get("headers"))
+        self.assertEqual(sent.status_code, 200)
+        down = requests.post(f"{base}/presigned-download-url", json=file).json()
+        self.assertEqual((int(down["file_size"]), requests.get(down["presigned_url"]).content), (5, b"hello"))
+        for call, wrong in (("upload", {"path": "../x"}), ("upload", {"model_id": "m-1"}), ("upload", {"run_id": ""}),
+                            ("download", {"expiration": 0}), ("download", {"expiration": 604801}), ("download", {"path": ""})):
+            self.assertEqual(requests.post(f"{base}/presigned-{call}-url", json=file | wrong).status_code, 400, wrong)
+        self.assertEqual(requests.post(f"{base}/presigned-download-url", json=file | {"path": "none"}).status_code, 404)
+
     def test_many_files_are_listed_page_by_page(self):
         run = self.run_with("many")
         stored = s3_backends["123456789012"]["aws"]  # a thousand requests would take seconds
@@ -165,7 +180,7 @@ class S3Artifacts(unittest.TestCase):
         self.assertIn("a/b/2.txt", self.command("artifacts", "list", run.run_id, "-r", **here))
         target = self.folder / "downloads"
         self.command("artifacts", "download", run.run_id, "-o", str(target), **here)
-        self.assertEqual((target / run.run_id / "a/b/2.txt").read_text(), "two")
+        self.assertEqual((target / "a/b/2.txt").read_text(), "two")
         self.command("artifacts", "download", run.run_id, "a/1.txt", "-o", str(target), **here)
         self.assertEqual((target / "1.txt").read_text(), "one")
 

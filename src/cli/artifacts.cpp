@@ -38,7 +38,9 @@ Result<Repository> repository_of(const Context& context, const std::string& run_
   return files_of_run(*records, run_id);
 }
 
-// models:/NAME/VERSION or models:/NAME@ALIAS, and a path behind it.
+Result<Repository> files_at(Records& records, const std::string& uri, std::string& path);
+
+// models:/NAME/VERSION, also with "latest" or a stage, or models:/NAME@ALIAS, and a path behind it.
 Result<Repository> files_of_model(Records& records, std::string_view reference, std::string& path) {
   size_t at = reference.find('@');
   size_t end = std::min(reference.find('/'), reference.size());
@@ -50,9 +52,16 @@ Result<Repository> files_of_model(Records& records, std::string_view reference, 
   if (name.empty() || which.empty())
     return fail(Code::kInvalid, "models:/{}: it is written models:/NAME/VERSION or models:/NAME@ALIAS",
                 reference);
-  if (by_alias) which = TRY(records.version_of_alias(name, which));
-  std::string location = TRY(records.model_location(name, which));
-  return TRY_IN(fmt::format("{} version {}", name, which), records.files_at(location));
+  auto models = records.models();
+  int64_t version = by_alias ? TRY(models->version_by_alias(name, which)).version
+                             : TRY(named_version(*models, name, which));
+  std::string location = TRY(models->location(name, version));
+  auto files_of_version = [&]() -> Result<Repository> {
+    if (!location.starts_with("runs:/")) return records.files_at(location);
+    std::string folder;
+    return TRY(files_at(records, location, folder))->below(folder);
+  };
+  return TRY_IN(fmt::format("{} version {}", name, version), files_of_version());
 }
 
 // The repository and the path in it that a URI names.
@@ -120,6 +129,14 @@ Result<int> list_artifacts(const Context& context, const Options& options) {
   return 0;
 }
 
+// Where what is downloaded lies then. All artifacts come into the folder that is named, as by MLflow.
+fs::path target_of(const Options& options) {
+  const fs::path folder = options.output.empty() ? "." : options.output;
+  if (!options.path.empty()) return folder / fs::path(options.path).filename();
+  if (!options.output.empty()) return folder;
+  return folder / (options.uri.empty() ? options.run_id : "artifacts");
+}
+
 Result<int> download_artifacts(const Context& context, Options options) {
   if (options.run_id.empty() == options.uri.empty())
     return fail(Code::kInvalid, "name a run, or with --artifact-uri where the artifacts are");
@@ -132,9 +149,7 @@ Result<int> download_artifacts(const Context& context, Options options) {
     return fail(Code::kNotFound, "{} has no artifact '{}'",
                 options.uri.empty() ? "run " + options.run_id : repository->name(), options.path);
   const artifacts::Tree tree = TRY(std::move(found));
-  std::string all = options.uri.empty() ? options.run_id : "artifacts";
-  fs::path target =
-      options.output / (options.path.empty() ? fs::path(all) : fs::path(options.path).filename());
+  const fs::path target = target_of(options);
   std::optional<Progress> progress;
   if (is_terminal(STDERR_FILENO)) progress.emplace("artifacts", tree.bytes(), "bytes");
   TRY(artifacts::download(*repository, options.path, tree, target, [&](uint64_t bytes) -> Result<> {
@@ -228,9 +243,11 @@ void add_artifacts(CLI::App& app, Context& context) {
   download->add_option("PATH,-a,--artifact-path", options->path,
                        "A file or a folder in its artifacts; all of them when left out");
   download->add_option("-u,--artifact-uri", options->uri,
-                       "Instead of a run: runs:/RUN/PATH, models:/NAME/VERSION, models:/NAME@ALIAS, "
+                       "Instead of a run: runs:/RUN/PATH, models:/NAME/VERSION (also latest, or a stage), "
+                       "models:/NAME@ALIAS, "
                        "mlflow-artifacts:/..., s3://..., a folder");
-  download->add_option("-o,-d,--output,--dst-path", options->output, "Folder to write to")->default_val(".");
+  download->add_option("-o,-d,--output,--dst-path", options->output,
+                       "Folder to write to (default: this one; all artifacts of a run: one named after it)");
 
   CLI::App* file =
       add("log-artifact", "Give a run a file", "log-artifact RUN -l model.onnx -a models", log_artifact);

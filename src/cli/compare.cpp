@@ -16,9 +16,9 @@ struct CompareOptions {
 };
 
 Result<std::vector<RunFacts>> load(const Context& context, const std::vector<std::string>& ids) {
-  auto store = TRY(context.open_store());
+  auto records = TRY(open_records(context));
   std::vector<RunFacts> runs;
-  for (const auto& id : ids) runs.push_back(TRY(facts_of(context, store, TRY(full_run_id(store, id)))));
+  for (const auto& id : ids) runs.push_back(TRY(facts_of(*records, TRY(full_run_id(*records, id)))));
   return runs;
 }
 
@@ -106,6 +106,7 @@ Result<int> compare(const Context& context, const CompareOptions& options) {
     return 0;
   }
   TRY(print(difference_table(runs, things)));
+  if (things.empty()) fmt::print(stderr, "no parameters and no metrics\n");
   return 0;
 }
 
@@ -127,7 +128,7 @@ void add_diff(CLI::App& runs, Context& context) {
   CLI::App* command = runs.add_subcommand("diff", "What differs between two runs");
   auto ids = std::make_shared<std::vector<std::string>>();
   command->add_option("RUNS", *ids, "Two ids")->required()->expected(2);
-  add_common_options(*command, context);
+  add_record_options(*command, context);
   command->footer(
       "Of pipelines' runs: parameters, code, inputs, programs, machine, packages, lock files, git, metrics.\n"
       "Example: tidemill runs diff 0d9f2f5a7c5f4d1c9f5a8e7b6c5d4e3f 7a5c9d1be02f4c8d8d1f3a6b9c2e4d5f");
@@ -139,7 +140,7 @@ void add_compare(CLI::App& runs, Context& context) {
   auto options = std::make_shared<CompareOptions>();
   command->add_option("RUNS", options->runs, "Their ids")->required()->expected(1, 1000);
   command->add_flag("--csv", options->csv, "A line for each run, for other programs");
-  add_common_options(*command, context);
+  add_record_options(*command, context);
   command->footer(
       "Example: tidemill runs compare $(tidemill runs list -e cifar10 --json | jq -r '.runs[].run_id') "
       "--csv");

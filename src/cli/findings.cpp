@@ -50,9 +50,11 @@ void check_places(const Context& context, const std::vector<tracking::ArtifactPl
     list.push_back(fmt::format("{} ({})", place.what, folder->string()));
   }
   if (!missing.empty())
-    findings.push_back({Level::kError, "artifacts",
-                        fmt::format("{} places are missing: {}", missing.size(), some_of(missing)),
-                        "bring the folders back, or delete these runs: tidemill gc removes what is deleted"});
+    findings.push_back(
+        {Level::kError, "artifacts",
+         fmt::format("{} places are missing: {}", missing.size(), some_of(missing)),
+         "bring the folders back, or delete what has lost them: tidemill runs delete RUN, tidemill "
+         "models delete NAME --version N"});
   if (!without_files.empty())
     findings.push_back(
         {Level::kWarning, "artifacts",

@@ -2,8 +2,8 @@
 #include "base/json.h"
 #include "base/text.h"
 #include "base/time.h"
-#include "cli/commands.h"
 #include "cli/csv.h"
+#include "cli/records.h"
 #include "cli/run_id.h"
 #include "sys/terminal.h"
 #include "tracking/registry.h"
@@ -15,7 +15,6 @@ namespace {
 
 using tracking::ModelVersion;
 using tracking::RegisteredModel;
-using tracking::Registry;
 
 struct Options {
   std::string name, new_name;
@@ -83,6 +82,13 @@ std::string newest_of(const RegisteredModel& model) {
   return newest == 0 ? "" : std::to_string(newest);
 }
 
+// Searches tell them with the model only.
+void add_aliases(const RegisteredModel& model, ModelVersion& version) {
+  if (!version.aliases.empty()) return;
+  for (const auto& [alias, number] : model.aliases)
+    if (number == version.version) version.aliases.push_back(alias);
+}
+
 std::string versions_table(const std::vector<ModelVersion>& versions) {
   Table table({"VERSION", "STAGE", "ALIASES", "CREATED", "RUN", "SOURCE"});
   for (const auto& version : versions)
@@ -111,19 +117,12 @@ std::string versions_csv(const std::vector<ModelVersion>& versions) {
   return out;
 }
 
-// Within single quotes, for the search language.
-std::string in_quotes(std::string_view text) {
-  std::string out = "'";
-  for (char c : text) out += c == '\'' ? std::string("''") : std::string(1, c);
-  return out + "'";
-}
-
 Result<int> list_models(const Context& context, const Options& options) {
-  auto store = TRY(context.open_store());
-  auto page = TRY(Registry(store).search_models({.filter = options.filter,
-                                                 .max_results = options.limit,
-                                                 .order_by = options.order_by,
-                                                 .page_token = ""}));
+  auto records = TRY(open_records(context));
+  auto page = TRY(records->models()->search({.filter = options.filter,
+                                             .max_results = options.limit,
+                                             .order_by = options.order_by,
+                                             .page_token = ""}));
   if (context.json || options.csv) {
     TRY(options.csv ? print(models_csv(page.items)) : print_json("models", page.items));
     return 0;
@@ -139,13 +138,15 @@ Result<int> list_models(const Context& context, const Options& options) {
 }
 
 Result<int> list_versions(const Context& context, const Options& options) {
-  auto store = TRY(context.open_store());
-  Registry registry(store);
-  std::string name = TRY(registry.model(options.name)).name;
-  auto page = TRY(registry.search_versions({.filter = "name = " + in_quotes(name),
-                                            .max_results = options.limit,
-                                            .order_by = {"version_number DESC"},
-                                            .page_token = ""}));
+  auto records = TRY(open_records(context));
+  auto models = records->models();
+  RegisteredModel model = TRY(models->model(options.name));
+  const std::string& name = model.name;
+  auto page = TRY(models->search_versions({.filter = name_filter(name),
+                                           .max_results = options.limit,
+                                           .order_by = {"version_number DESC"},
+                                           .page_token = ""}));
+  for (ModelVersion& version : page.items) add_aliases(model, version);
   if (context.json || options.csv) {
     TRY(options.csv ? print(versions_csv(page.items)) : print_json("versions", page.items));
     return 0;
@@ -157,8 +158,9 @@ Result<int> list_versions(const Context& context, const Options& options) {
 }
 
 Result<int> show_model(const Context& context, const Options& options) {
-  auto store = TRY(context.open_store());
-  RegisteredModel model = TRY(Registry(store).model(options.name));
+  auto records = TRY(open_records(context));
+  RegisteredModel model = TRY(records->models()->model(options.name));
+  for (ModelVersion& version : model.latest_versions) add_aliases(model, version);
   if (context.json) {
     TRY(print(dump_json(to_json(model), 2) + "\n"));
     return 0;
@@ -195,46 +197,43 @@ Result<std::vector<tracking::KeyValue>> tags_of(const Options& options) {
 
 Result<int> create_model(const Context& context, const Options& options) {
   auto tags = TRY(tags_of(options));
-  auto store = TRY(context.open_store(Create::yes));
-  auto model = TRY(Registry(store).create_model(
+  auto records = TRY(open_records(context, Create::yes));
+  auto model = TRY(records->models()->create(
       {.name = options.name, .description = options.description, .tags = std::move(tags)}));
   return answer(context, to_json(model), model.name);
 }
 
 Result<int> rename_model(const Context& context, const Options& options) {
-  auto store = TRY(context.open_store());
-  auto model = TRY(Registry(store).rename_model(options.name, options.new_name));
+  auto records = TRY(open_records(context));
+  auto model = TRY(records->models()->rename(options.name, options.new_name));
   return answer(context, to_json(model), model.name);
 }
 
 Result<int> delete_model(const Context& context, const Options& options) {
-  auto store = TRY(context.open_store());
-  Registry registry(store);
-  if (options.version > 0) {
-    TRY(registry.delete_version(options.name, options.version));
-  } else {
-    TRY(registry.delete_model(options.name));
-  }
+  auto records = TRY(open_records(context));
+  auto models = records->models();
+  TRY(options.version > 0 ? models->remove_version(options.name, options.version)
+                          : models->remove(options.name));
   return 0;
 }
 
 Result<int> set_alias(const Context& context, const Options& options) {
-  auto store = TRY(context.open_store());
-  TRY(Registry(store).set_alias(options.name, options.alias, options.version));
+  auto records = TRY(open_records(context));
+  TRY(records->models()->set_alias(options.name, options.alias, options.version));
   return 0;
 }
 
 Result<int> delete_alias(const Context& context, const Options& options) {
-  auto store = TRY(context.open_store());
-  TRY(Registry(store).delete_alias(options.name, options.alias));
+  auto records = TRY(open_records(context));
+  TRY(records->models()->delete_alias(options.name, options.alias));
   return 0;
 }
 
 Result<int> transition(const Context& context, const Options& options) {
   auto stage = TRY(tracking::parse_stage(options.stage));
-  auto store = TRY(context.open_store());
+  auto records = TRY(open_records(context));
   auto others = options.archive ? tracking::Others::kArchive : tracking::Others::kStay;
-  auto version = TRY(Registry(store).transition(options.name, options.version, stage, others));
+  auto version = TRY(records->models()->transition(options.name, options.version, stage, others));
   return answer(context, to_json(version), std::string(tracking::to_string(version.stage)));
 }
 
@@ -258,18 +257,18 @@ Result<> check_model_folder(const tracking::RunInfo& run, const artifacts::Artif
 
 Result<int> register_version(const Context& context, const Options& options) {
   auto tags = TRY(tags_of(options));
-  auto store = TRY(context.open_store());
-  auto run = TRY(store.run(TRY(full_run_id(store, options.run_id)))).info;
-  auto files = TRY(context.artifacts_of(run));
+  auto records = TRY(open_records(context));
+  auto run = TRY(records->run(TRY(full_run_id(*records, options.run_id)))).info;
+  auto files = TRY(records->files_at(run.artifact_uri));
   TRY(check_model_folder(run, *files, options.path));
-  Registry registry(store);
-  auto model = registry.model(options.name);
+  auto models = records->models();
+  auto model = models->model(options.name);
   if (!model && model.error().code != Code::kNotFound) return tl::unexpected<Error>(model.error());
   if (!model) {
-    TRY(registry.create_model({.name = options.name, .description = "", .tags = {}}));
+    TRY(models->create({.name = options.name, .description = "", .tags = {}}));
     fmt::print(stderr, "made the model {}\n", options.name);
   }
-  auto version = TRY(registry.create_version(
+  auto version = TRY(models->create_version(
       {.name = options.name,
        .source = options.path.empty() ? run.artifact_uri : run.artifact_uri + "/" + options.path,
        .storage_location = "",
@@ -292,7 +291,7 @@ class Subcommands {
   CLI::App& add(const char* name, const char* help, const char* example, Command command) {
     CLI::App* added = parent_.add_subcommand(name, help);
     added->footer(fmt::format("Example: tidemill models {}", example));
-    add_common_options(*added, context_);
+    add_record_options(*added, context_);
     added->callback([&context = context_, options = options_, command] {
       context.action = [&context, options, command] { return command(context, *options); };
     });

@@ -9,9 +9,8 @@
 #include "cli/remote.h"
 #include "exchange/mlflow_json.h"
 #include "exchange/open_source.h"
+#include "exchange/remote_source.h"
 #include "exchange/server_repository.h"
-#include "tracking/registry.h"
-#include "tracking/validate.h"
 
 namespace tidemill::cli {
 namespace {
@@ -29,7 +28,9 @@ using tracking::ViewType;
 
 class StoreRecords final : public Records {
  public:
-  StoreRecords(const Context& context, tracking::Store store) : context_(context), store_(std::move(store)) {}
+  StoreRecords(const Context& context, tracking::Store store)
+      : context_(context), own_(std::move(store)), store_(*own_) {}
+  StoreRecords(const Context& context, tracking::Store* store) : context_(context), store_(*store) {}
 
   Result<std::string> create_experiment(const std::string& name, const std::string& location) override {
     return store_.create_experiment(name, location);
@@ -58,20 +59,22 @@ class StoreRecords final : public Records {
   }
   Result<> delete_run(const std::string& id) override { return store_.delete_run(id); }
   Result<> restore_run(const std::string& id) override { return store_.restore_run(id); }
-  Result<std::string> model_location(const std::string& name, const std::string& version) override {
-    int64_t number = TRY(tracking::parse_version(version));
-    return TRY(tracking::Registry(store_).version(name, number)).storage_location;
+  Result<std::vector<tracking::Metric>> metric_history(const std::string& run,
+                                                       const std::string& key) override {
+    return TRY(store_.metric_history(run, key)).items;
   }
-  Result<std::string> version_of_alias(const std::string& name, const std::string& alias) override {
-    return std::to_string(TRY(tracking::Registry(store_).version_by_alias(name, alias)).version);
+  Result<std::vector<tracking::StepRecord>> step_records(const std::string& run) override {
+    return store_.step_records(run);
   }
+  std::unique_ptr<ModelRecords> models() override { return models_in(store_); }
   Result<std::unique_ptr<ArtifactRepository>> files_at(const std::string& uri) override {
     return context_.artifacts_at(uri);
   }
 
  private:
   const Context& context_;
-  tracking::Store store_;
+  std::optional<tracking::Store> own_;
+  tracking::Store& store_;
 };
 
 class ServerRecords final : public Records {
@@ -141,15 +144,19 @@ class ServerRecords final : public Records {
   }
   Result<> delete_run(const std::string& id) override { return change("runs/delete", {{"run_id", id}}); }
   Result<> restore_run(const std::string& id) override { return change("runs/restore", {{"run_id", id}}); }
-  Result<std::string> model_location(const std::string& name, const std::string& version) override {
-    return json_string(
-        TRY(api_->get("model-versions/get-download-uri", {{"name", name}, {"version", version}})),
-        "artifact_uri");
+  Result<std::vector<tracking::Metric>> metric_history(const std::string& run,
+                                                       const std::string& key) override {
+    std::vector<tracking::Metric> points;
+    TRY(exchange::metric_history(*api_, run, key, [&](std::string_view, const auto& piece) -> Result<> {
+      for (const auto& point : piece) points.push_back({key, point.value, point.timestamp, point.step});
+      return {};
+    }));
+    return points;
   }
-  Result<std::string> version_of_alias(const std::string& name, const std::string& alias) override {
-    Json reply = TRY(api_->get("registered-models/alias", {{"name", name}, {"alias", alias}}));
-    return json_string(reply.value("model_version", Json::object()), "version");
+  Result<std::vector<tracking::StepRecord>> step_records(const std::string&) override {
+    return std::vector<tracking::StepRecord>{};
   }
+  std::unique_ptr<ModelRecords> models() override { return models_at(api_); }
   Result<std::unique_ptr<ArtifactRepository>> files_at(const std::string& uri) override {
     auto proxied = artifacts::proxied_path(uri);
     return proxied ? exchange::ServerRepository::open(api_, *proxied) : artifacts::open_repository(uri);
@@ -220,6 +227,10 @@ Result<std::unique_ptr<Records>> open_records(const Context& context, Create cre
   return std::make_unique<ServerRecords>(TRY(MlflowApi::connect(server_at(server))));
 }
 
+std::unique_ptr<Records> records_of(const Context& context, tracking::Store& store) {
+  return std::make_unique<StoreRecords>(context, &store);
+}
+
 Result<Experiment> find_experiment(Records& records, const std::string& id_or_name) {
   auto found = records.experiment_by_name(id_or_name);
   if (!found && found.error().code == Code::kNotFound) found = records.experiment(id_or_name);
@@ -257,8 +268,11 @@ void add_view_option(CLI::App& command, ViewType& view) {
   static const std::map<std::string, ViewType> kViews{{"active_only", ViewType::kActiveOnly},
                                                       {"deleted_only", ViewType::kDeletedOnly},
                                                       {"all", ViewType::kAll}};
-  command.add_option("-v,--view", view, "active_only (default), deleted_only or all")
-      ->transform(CLI::CheckedTransformer(kViews, CLI::ignore_case).description(""))
+  command
+      .add_option_function<std::string>(
+          "-v,--view", [&view](const std::string& name) { view = kViews.at(name); },
+          "active_only (default), deleted_only or all")
+      ->transform(CLI::IsMember({"active_only", "deleted_only", "all"}, CLI::ignore_case).description(""))
       ->type_name("VIEW");
 }
 

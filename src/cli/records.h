@@ -7,6 +7,7 @@
 
 #include "artifacts/artifact_repository.h"
 #include "cli/commands.h"
+#include "cli/model_records.h"
 #include "tracking/store.h"
 
 namespace tidemill::cli {
@@ -33,15 +34,20 @@ class Records {
   virtual Result<> delete_run(const std::string& id) = 0;
   virtual Result<> restore_run(const std::string& id) = 0;
 
-  // Where the files of a model's version are; version: its number.
-  virtual Result<std::string> model_location(const std::string& name, const std::string& version) = 0;
-  virtual Result<std::string> version_of_alias(const std::string& name, const std::string& alias) = 0;
+  virtual Result<std::vector<tracking::Metric>> metric_history(const std::string& run,
+                                                               const std::string& key) = 0;
+  // The steps of a pipeline's run. Servers tell of those with runs of their own only: of none here.
+  virtual Result<std::vector<tracking::StepRecord>> step_records(const std::string& run) = 0;
+
+  virtual std::unique_ptr<ModelRecords> models() = 0;  // these records must outlive it
   // The files behind an artifact URI of a run or a model.
   virtual Result<std::unique_ptr<artifacts::ArtifactRepository>> files_at(const std::string& uri) = 0;
 };
 
 // create: whether a store that is not there is made.
 Result<std::unique_ptr<Records>> open_records(const Context& context, Create create = Create::no);
+// Of a store that is open; it and the context must outlive them.
+std::unique_ptr<Records> records_of(const Context& context, tracking::Store& store);
 // By id or name. kNotFound.
 Result<tracking::Experiment> find_experiment(Records& records, const std::string& id_or_name);
 // Of all pages.

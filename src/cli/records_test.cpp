@@ -2,6 +2,7 @@
 #include <gmock/gmock.h>
 
 #include "cli/cli_fixture.h"
+#include "tracking/registry.h"
 
 namespace tidemill {
 namespace {
@@ -96,6 +97,9 @@ TEST_P(Records, ARunIsRecordedDeletedAndRestored) {
   EXPECT_EQ(said({"runs", "delete", "--run-id", run}), run);
   EXPECT_EQ(json({"runs", "list"})["runs"].size(), 1u);
   EXPECT_EQ(json({"runs", "list", "--view", "deleted_only"})["runs"][0]["run_id"], run);
+  EXPECT_EQ(json({"runs", "list", "--view", "All"})["runs"].size(), 2u);
+  EXPECT_THAT(refusal({"runs", "list", "-v", "bogus"}),
+              HasSubstr("bogus not in {active_only,deleted_only,all}"));
   EXPECT_EQ(json({"runs", "restore", run})["lifecycle_stage"], "active");
   EXPECT_THAT(refusal({"runs", "restore", std::string(32, '0')}), HasSubstr(std::string(32, '0')));
   EXPECT_THAT(refusal({"runs", "create", "--run-name", "nowhere"}), HasSubstr("--experiment-name"));
@@ -144,22 +148,88 @@ TEST_P(Records, AModelsFilesAreFoundByVersionAndAlias) {
   std::string run = said({"runs", "create", "--experiment-id", "0"});
   write("model/MLmodel", "flavors: {}");
   said({"artifacts", "log-artifacts", run, "-l", path("model").string(), "-a", "net"});
-  for (const auto& words :
-       std::vector<std::vector<std::string>>{{"registry", "register", "net", "--run", run, "--path", "net"},
-                                             {"models", "set-alias", "net", "champion", "1"}}) {
-    Captured done = in_store(words);
-    ASSERT_EQ(done.exit.status, 0) << done.errors;
-  }
-  EXPECT_THAT(in_store({"models", "list", "--csv"}).output, HasSubstr("\nnet,1,champion@1,2"));
-  EXPECT_THAT(in_store({"models", "versions", "net", "--csv"}).output, HasSubstr("\nnet,1,None,champion,2"));
-  for (std::string uri : {"models:/net/1", "models:/net@champion"}) {
+  EXPECT_EQ(said({"registry", "register", "net", "--run", run, "--path", "net"}), "1");
+  said({"models", "set-alias", "net", "champion", "1"});
+  EXPECT_EQ(said({"models", "transition", "net", "1", "production"}), "Production");
+  EXPECT_THAT(said({"models", "list", "--csv"}), HasSubstr("\nnet,1,champion@1,2"));
+  EXPECT_THAT(said({"models", "versions", "net", "--csv"}), HasSubstr("\nnet,1,Production,champion,2"));
+  for (std::string uri :
+       {"models:/net/1", "models:/net@champion", "models:/net/latest", "models:/net/Production"}) {
     std::string to = path(uri.substr(8)).string();
-    said({"artifacts", "download", "-u", uri, "-d", to});
-    EXPECT_EQ(read_file(to + "/artifacts/MLmodel").value_or(""), "flavors: {}") << uri;
-    EXPECT_EQ(said({"artifacts", "download", "-u", uri + "/MLmodel", "-d", to}), to + "/MLmodel");
+    EXPECT_EQ(said({"artifacts", "download", "-u", uri, "-d", to}), to);
+    EXPECT_EQ(read_file(to + "/MLmodel").value_or(""), "flavors: {}") << uri;
+    EXPECT_EQ(said({"artifacts", "download", "-u", uri + "/MLmodel", "-d", to + "/x"}), to + "/x/MLmodel");
   }
   EXPECT_THAT(refusal({"artifacts", "download", "-u", "models:/net/2"}), HasSubstr("2"));
+  EXPECT_THAT(refusal({"artifacts", "download", "-u", "models:/net/Staging"}), HasSubstr("Staging"));
+  EXPECT_THAT(refusal({"artifacts", "download", "-u", "models:/net/x"}), HasSubstr("a stage"));
   EXPECT_THAT(refusal({"artifacts", "download", "-u", "models:/net"}), HasSubstr("models:/NAME/VERSION"));
+}
+
+TEST_P(Records, AVersionThatWasMadeFromARunByItsIdHasTheRunsFiles) {
+  std::string run = said({"runs", "create", "--experiment-id", "0"});
+  write("model/MLmodel", "flavors: {}");
+  said({"artifacts", "log-artifacts", run, "-l", path("model").string(), "-a", "net"});
+  {
+    auto store =
+        tracking::Store::open({.uri = this->store(), .default_artifact_root = "mlflow-artifacts:"}).value();
+    tracking::Registry registry(store);
+    ASSERT_TRUE(registry.create_model({.name = "net", .description = "", .tags = {}}));
+    ASSERT_TRUE(registry.create_version({.name = "net",
+                                         .source = "runs:/" + run + "/net",
+                                         .storage_location = "",
+                                         .run_id = run,
+                                         .run_link = "",
+                                         .model_id = "",
+                                         .description = "",
+                                         .tags = {}}));
+  }
+  std::string to = path("down").string();
+  said({"artifacts", "download", "-u", "models:/net/1", "-d", to});
+  EXPECT_EQ(read_file(to + "/MLmodel").value_or(""), "flavors: {}");
+}
+
+TEST_P(Records, ModelsAreMadeRenamedAndDeleted) {
+  EXPECT_EQ(said({"models", "create", "it's", "-d", "text", "-t", "a=b"}), "it's");
+  EXPECT_THAT(refusal({"models", "create", "it's"}), HasSubstr("already exists"));
+  std::string run = said({"runs", "create", "--experiment-id", "0"});
+  write("model/MLmodel", "flavors: {}");
+  said({"artifacts", "log-artifacts", run, "-l", path("model").string()});
+  for (const char* number : {"1", "2"}) EXPECT_EQ(said({"models", "register", "it's", "--run", run}), number);
+  EXPECT_EQ(json({"models", "versions", "it's"})["versions"].size(), 2u);
+  said({"models", "set-alias", "it's", "champion", "2"});
+  said({"models", "transition", "it's", "2", "staging"});
+  Json shown = json({"models", "show", "it's"});
+  EXPECT_EQ(shown["description"], "text");
+  EXPECT_EQ(shown["tags"], (Json{{"a", "b"}}));
+  EXPECT_EQ(shown["aliases"], (Json{{"champion", 2}}));
+  EXPECT_EQ(shown["latest_versions"].size(), 2u);
+  said({"models", "delete-alias", "it's", "champion"});
+  EXPECT_EQ(said({"models", "rename", "it's", "its"}), "its");
+  said({"models", "delete", "its", "--version", "2"});
+  EXPECT_EQ(json({"models", "versions", "its"})["versions"].size(), 1u);
+  said({"models", "delete", "its"});
+  EXPECT_EQ(json({"models", "list"})["models"], Json::array());
+  EXPECT_THAT(refusal({"models", "show", "its"}), HasSubstr("its"));
+}
+
+TEST_P(Records, RunsAreComparedAndWatched) {
+  std::string a = said({"runs", "create", "--experiment-id", "0"}),
+              b = said({"runs", "create", "--experiment-id", "0"});
+  EXPECT_THAT(call({"runs", "compare", a, b}).errors, HasSubstr("no parameters and no metrics"));
+  {
+    auto store =
+        tracking::Store::open({.uri = this->store(), .default_artifact_root = "mlflow-artifacts:"}).value();
+    for (const std::string& run : {a, b}) ASSERT_TRUE(store.log_param(run, "lr", run == a ? "0.1" : "0.2"));
+    for (int64_t step : {1, 2})
+      ASSERT_TRUE(store.log_metric(a, {"loss", 0.5 / static_cast<double>(step), step, step}));
+  }
+  EXPECT_EQ(json({"runs", "compare", a, b})["runs"][0]["metrics"]["loss"], "0.25");
+  Json differences = json({"runs", "diff", a, b})["differences"];
+  ASSERT_GE(differences.size(), 2u);
+  EXPECT_EQ(differences[0]["name"], "lr");
+  EXPECT_EQ(said({"runs", "watch", a, "loss"}), "1\t0.5\n2\t0.25");
+  EXPECT_THAT(refusal({"runs", "watch", a, "none"}), HasSubstr("no metric 'none'"));
 }
 
 TEST_F(Cli, AServerThatIsNoUrlIsNamed) {

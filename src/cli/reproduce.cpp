@@ -124,7 +124,7 @@ Result<Reproduction> plan_reproduction(const Context& context, const ReproduceOp
   auto run = TRY(store.run(TRY(full_run_id(store, options.run))));
   if (auto whole = engine::pipeline_run_of(run); !whole.empty()) run = TRY(store.run(whole));
   auto request = TRY(store.run_request(run.info.id));
-  Json record = artifact_json(context, run.info, engine::kRecordFile);
+  Json record = artifact_json(context.artifacts_of(run.info), engine::kRecordFile);
   if (!request || !record.is_object() || !record.contains("pipeline") || !record.contains("projects"))
     return fail(Code::kInvalid,
                 "run {} cannot be reproduced: it is no pipeline's run, or from before records were kept",
@@ -171,8 +171,10 @@ Result<> show_differences(const Context& context, const std::string& original) {
                                       .order_by = {"start_time DESC"},
                                       .page_token = {}}));
   if (again.items.empty()) return {};
-  std::vector<RunFacts> runs = {TRY(facts_of(context, store, original)),
-                                TRY(facts_of(context, store, again.items[0].info.id))};
+  auto records = records_of(context, store);
+  std::vector<RunFacts> runs;
+  for (const std::string& id : {original, again.items[0].info.id})
+    runs.push_back(TRY(facts_of(*records, id)));
   auto things = differing(runs);
   // Of git the commit alone says nothing new, as it was checked out.
   std::erase_if(things, [](const Fact& thing) { return thing.kind == "git" || thing.name == "host"; });

@@ -85,10 +85,10 @@ std::string RunFacts::value(const Fact& like) const {
   return "";
 }
 
-Json artifact_json(const Context& context, const tracking::RunInfo& run, std::string_view path) {
-  auto repository = context.artifacts_of(run);
+Json artifact_json(const Result<std::unique_ptr<artifacts::ArtifactRepository>>& files,
+                   std::string_view path) {
   auto folder = TempDir::create();
-  if (!repository || !folder || !(*repository)->download(path, folder->path() / "file")) return {};
+  if (!files || !folder || !(*files)->download(path, folder->path() / "file")) return {};
   auto text = read_file(folder->path() / "file", kMostBytes);
   return text ? parse_json(*text).value_or(Json()) : Json();
 }
@@ -109,13 +109,12 @@ std::vector<Fact> facts_of_record(const Json& record) {
 }
 
 // Steps that are reused without a run of their own: the runs that made their results, as these steps.
-static Result<> add_reused(tracking::Store& store, const std::string& parent,
-                           std::vector<tracking::Run>& runs) {
+static Result<> add_reused(Records& records, const std::string& parent, std::vector<tracking::Run>& runs) {
   std::set<std::string> own;
   for (const auto& run : runs) own.insert(run.info.id);
-  for (const auto& record : TRY(store.step_records(parent))) {
+  for (const auto& record : TRY(records.step_records(parent))) {
     if (record.state != "reused" || own.count(record.step_run) > 0) continue;
-    auto run = store.run(record.step_run);
+    auto run = records.run(record.step_run);
     if (!run) continue;  // removed for good since
     std::erase_if(run->tags, [](const auto& tag) { return tag.first == "tidemill.step"; });
     run->tags.emplace_back("tidemill.step", record.step);
@@ -125,7 +124,7 @@ static Result<> add_reused(tracking::Store& store, const std::string& parent,
   return {};
 }
 
-Result<std::vector<tracking::Run>> step_runs(tracking::Store& store, const tracking::Run& parent) {
+Result<std::vector<tracking::Run>> step_runs(Records& records, const tracking::Run& parent) {
   std::vector<tracking::Run> latest;
   // Those of a pipeline within it stand below a run between.
   for (std::string_view tag : {std::string_view("mlflow.parentRunId"), engine::kPartOfTag}) {
@@ -134,28 +133,29 @@ Result<std::vector<tracking::Run>> step_runs(tracking::Store& store, const track
                                 .order_by = {"start_time ASC"},
                                 .page_token = {}};
     do {
-      auto page = TRY(store.search_runs(search));
+      auto page = TRY(records.search_runs(search));
       for (auto& run : page.items)
         if (run.tag(engine::kNestTag).empty()) keep_latest(std::move(run), latest);
       search.page_token = page.next_page_token;
     } while (!search.page_token.empty());
   }
-  TRY(add_reused(store, parent.info.id, latest));
+  TRY(add_reused(records, parent.info.id, latest));
   return latest;
 }
 
-Result<RunFacts> facts_of(const Context& context, tracking::Store& store, const std::string& run_id) {
-  RunFacts all{.run = TRY(store.run(run_id)), .facts = {}};
+Result<RunFacts> facts_of(Records& records, const std::string& run_id) {
+  RunFacts all{.run = TRY(records.run(run_id)), .facts = {}};
   for (const auto& [name, value] : engine::params_now(all.run))
     all.facts.push_back({"parameter", name, value});
-  Json record = artifact_json(context, all.run.info, engine::kRecordFile);
-  add_steps(artifact_json(context, all.run.info, engine::kStepsFile), all.facts);
+  auto files = records.files_at(all.run.info.artifact_uri);
+  Json record = artifact_json(files, engine::kRecordFile);
+  add_steps(artifact_json(files, engine::kStepsFile), all.facts);
   all.has_record = record.is_object();
   for (auto& fact : facts_of_record(record)) all.facts.push_back(std::move(fact));
   for (const auto& input : all.run.datasets)
     all.facts.push_back({"data set", input.dataset.name, input.dataset.digest});
   add_metrics(all.run, "", all.facts);
-  for (const auto& step : TRY(step_runs(store, all.run))) {
+  for (const auto& step : TRY(step_runs(records, all.run))) {
     std::string name(step.tag("tidemill.step"));
     if (name.empty()) name = step.info.name;
     all.facts.push_back({"step", name, std::string(tracking::to_string(step.info.status))});

@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "base/json.h"
-#include "cli/commands.h"
+#include "cli/records.h"
 
 namespace tidemill::cli {
 
@@ -28,11 +28,12 @@ struct RunFacts {
 };
 
 // Of a pipeline's run with its steps. What cannot be read of its artifacts is left out.
-Result<RunFacts> facts_of(const Context& context, tracking::Store& store, const std::string& run_id);
+Result<RunFacts> facts_of(Records& records, const std::string& run_id);
 // The runs of a pipeline's steps, the latest attempt of each.
-Result<std::vector<tracking::Run>> step_runs(tracking::Store& store, const tracking::Run& parent);
-// A JSON file among the run's artifacts; null when it is not there.
-Json artifact_json(const Context& context, const tracking::RunInfo& run, std::string_view path);
+Result<std::vector<tracking::Run>> step_runs(Records& records, const tracking::Run& parent);
+// A JSON file among a run's artifacts; null when it is not there.
+Json artifact_json(const Result<std::unique_ptr<artifacts::ArtifactRepository>>& files,
+                   std::string_view path);
 
 // Kind and name of everything that any of them knows, in the order of the first that does.
 std::vector<Fact> all_things(const std::vector<RunFacts>& runs);

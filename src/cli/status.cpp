@@ -43,7 +43,7 @@ struct StepRow {
 
 // The steps of the run's plan, as far as it has been written down.
 std::vector<std::string> planned_steps(const Context& context, const tracking::Run& run) {
-  const Json record = artifact_json(context, run.info, engine::kRecordFile);
+  const Json record = artifact_json(context.artifacts_of(run.info), engine::kRecordFile);
   if (!record.is_object() || !record.contains("pipeline") || !record["pipeline"].contains("steps")) return {};
   std::vector<std::string> names;
   for (const auto& step : record["pipeline"]["steps"]) names.push_back(json_string(step, "step"));

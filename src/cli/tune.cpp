@@ -74,7 +74,7 @@ Result<> learn(const Context& context, const std::string& tune_id, const std::st
   if (found.items.empty())
     return fail(Code::kInternal, "the run of {} is not in the store", shown(trial.values));
   trial.run_id = found.items[0].info.id;
-  for (const auto& step : TRY(step_runs(store, found.items[0]))) {
+  for (const auto& step : TRY(step_runs(*records_of(context, store), found.items[0]))) {
     std::string gate(step.tag("tidemill.gate"));
     if (!gate.empty()) trial.gates.push_back(fmt::format("{}: {}", step.tag("tidemill.step"), gate));
     if (step.info.status != tracking::RunStatus::kFinished && !gate.starts_with("closed: "))

@@ -128,7 +128,6 @@ Result<auth::Thing> thing_of(const Options& options) {
 Result<int> grant(const Context& context, const Options& options) {
   auth::Thing thing = TRY(thing_of(options));
   auth::Permission permission = TRY(auth::parse_permission(options.permission));
-  TRY(auth::check_grantable(thing, permission));
   auto store = TRY(context.open_store());
   TRY(auth::Roles(store).set(options.user, thing, permission));
   return say(context, Json{{"username", options.user}, {"permission", options.permission}},
@@ -190,7 +189,8 @@ void add_grants(CLI::App& users, const Adder& adder) {
     command->add_option("--experiment", adder.options->experiment, "An experiment's id, or '*'");
     command->add_option("--model", adder.options->model, "A registered model's name, or '*'");
   }
-  give->add_option("PERMISSION", adder.options->permission, "READ, EDIT, MANAGE or DENY")->required();
+  give->add_option("PERMISSION", adder.options->permission, "READ, USE, EDIT, MANAGE, NO_PERMISSIONS or DENY")
+      ->required();
 }
 
 }  // namespace

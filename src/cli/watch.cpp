@@ -27,10 +27,10 @@ struct Found {
 };
 
 // "loss" of the run itself or of the first of its steps that logs it; "train/loss" of that step.
-Result<std::optional<Found>> find_metric(tracking::Store& store, const tracking::Run& run,
+Result<std::optional<Found>> find_metric(Records& records, const tracking::Run& run,
                                          const std::string& metric) {
   if (run.metric(metric)) return Found{run, metric};
-  for (auto& step : TRY(step_runs(store, run))) {
+  for (auto& step : TRY(step_runs(records, run))) {
     std::string prefix = fmt::format("{}/", step.tag("tidemill.step"));
     std::string key = metric.starts_with(prefix) ? metric.substr(prefix.size()) : metric;
     if (step.metric(key)) return Found{std::move(step), key};
@@ -76,16 +76,15 @@ class Screen {
 };
 
 Result<int> watch(const Context& context, const WatchOptions& options) {
-  auto store = TRY(context.open_store());
-  const std::string id = TRY(full_run_id(store, options.run));
+  auto records = TRY(open_records(context));
+  const std::string id = TRY(full_run_id(*records, options.run));
   Screen screen(context);
   bool any = false;
   for (;;) {
-    auto run = TRY(store.run(id));  // before its points: those of a run that has ended are all there
-    if (auto found = TRY(find_metric(store, run, options.metric))) {
+    auto run = TRY(records->run(id));  // before its points: those of a run that has ended are all there
+    if (auto found = TRY(find_metric(*records, run, options.metric))) {
       any = true;
-      auto history = TRY(store.metric_history(found->run.info.id, found->key));
-      TRY(screen.show(*found, history.items));
+      TRY(screen.show(*found, TRY(records->metric_history(found->run.info.id, found->key))));
     }
     if (tracking::is_terminal(run.info.status)) break;
     if (interrupted()) return exit_code(Code::kCancelled);
@@ -104,7 +103,7 @@ void add_watch(CLI::App& runs, Context& context) {
   auto options = std::make_shared<WatchOptions>();
   command->add_option("RUN", options->run, "The run's id")->required();
   command->add_option("METRIC", options->metric, "Its name; of a pipeline's run also STEP/NAME")->required();
-  add_common_options(*command, context);
+  add_record_options(*command, context);
   command->footer(
       "Ends with the run.\nExample: tidemill runs watch 0d9f2f5a7c5f4d1c9f5a8e7b6c5d4e3f train/loss");
   command->callback(

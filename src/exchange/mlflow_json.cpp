@@ -139,6 +139,8 @@ Result<tracking::RegisteredModel> registered_model_from(const Json& json) {
   for (const Json& alias : member(json, "aliases"))
     if (auto version = integer(alias, "version"))
       model.aliases.push_back({TRY(needed(alias, "alias")), *version});
+  for (const Json& version : member(json, "latest_versions"))
+    model.latest_versions.push_back(TRY(model_version_from(version)));
   return model;
 }
 
@@ -158,6 +160,8 @@ Result<tracking::ModelVersion> model_version_from(const Json& json) {
   version.run_link = text(json, "run_link");
   version.model_id = text(json, "model_id");
   version.tags = pairs(json, "tags");
+  for (const Json& alias : member(json, "aliases"))
+    if (alias.is_string()) version.aliases.push_back(alias.get<std::string>());
   return version;
 }
 
