@@ -128,5 +128,16 @@ TEST_F(StoreCommands, AnImportThatLeavesSomethingOutSaysSoAndExitsWith1) {
   EXPECT_THAT(tidemill({"export", path("home").string()}).errors, HasSubstr("no part of an mlruns folder"));
 }
 
+TEST_F(StoreCommands, APermissionOfMlflowIsGrantedWhateverItIs) {
+  ::setenv("TIDEMILL_USER_PASSWORD", "a password of some length", 1);
+  EXPECT_EQ(tidemill({"users", "create", "ada"}).exit.status, 0);
+  ::unsetenv("TIDEMILL_USER_PASSWORD");
+  for (const char* permission : {"READ", "USE", "EDIT", "MANAGE", "NO_PERMISSIONS", "DENY"}) {
+    Captured granted = tidemill({"users", "grant", "ada", "--experiment", "0", permission});
+    EXPECT_EQ(granted.output, fmt::format("ada has {}\n", permission)) << granted.errors;
+  }
+  EXPECT_THAT(tidemill({"users", "grant", "ada", "--experiment", "0", "SOME"}).errors, HasSubstr("'SOME'"));
+}
+
 }  // namespace
 }  // namespace tidemill
