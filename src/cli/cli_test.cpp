@@ -339,18 +339,19 @@ TEST_F(Cli, AStepThatWaitsForOthersSaysForWhat) {
             path("lock").string() + "]}}\n");
   std::string folder = dir_.path().string();
   Process first =
-      Process::start({.argv = {kProgram, "run", folder, "--store", store()}, .output_file = path("1")})
+      Process::start({.argv = {kProgram, "run", folder, "--store", store()}, .output_file = path("first")})
           .value();
   wait_until([&] { return fs::exists(path("up.1")); });
   Process second = Process::start({.argv = {kProgram, "run", folder, "-P", "n=2", "--store", store()},
-                                   .output_file = path("2")})
+                                   .output_file = path("second")})
                        .value();
   Process third =
-      Process::start({.argv = {kProgram, "run", folder, "--store", store()}, .output_file = path("3")})
+      Process::start({.argv = {kProgram, "run", folder, "--store", store()}, .output_file = path("third")})
           .value();
-  wait_until([&] { return read_file(path("2")).value_or("").find("waits for lock '") != std::string::npos; });
+  wait_until(
+      [&] { return read_file(path("second")).value_or("").find("waits for lock '") != std::string::npos; });
   wait_until([&] {
-    return read_file(path("3")).value_or("").find("waits for the same result") != std::string::npos;
+    return read_file(path("third")).value_or("").find("waits for the same result") != std::string::npos;
   });
   std::vector<std::string> reasons;
   for (const auto& run : listed("runs", {"runs", "list"}))

@@ -20,10 +20,10 @@ struct Machine {
 // As this process may use it.
 Machine this_machine();
 
-// What a step holds. It is free again when this is gone, and with it every process that was handed `held`.
 // "2 cpus, 4.0 GB of memory, lock 'license'".
 std::string describe(const config::Resources& wanted);
 
+// What a step holds. It is free again when this is gone, and with it every process that was handed `held`.
 struct Grant {
   std::vector<std::string> gpus;
   Fd held;
