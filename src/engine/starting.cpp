@@ -131,8 +131,8 @@ bool Execution::wait_for(size_t index, Wait::For what) {
     record_.set_state(index, StepState::kWaiting, past == past_.end() ? StepRun{} : past->second.run,
                       {.reason = reason});
   }
-  // That the steps of a run wait for each other is what resources are for: it is told when nothing of it runs,
-  // but for this step, which was about to.
+  // That the steps of a run wait for each other is what resources are for: it is told when nothing of it
+  // runs, but for this step, which was about to.
   const bool is_news = what == Wait::For::kOtherRun || scheduler_.running() == 1;
   if (is_news && !std::exchange(wait.is_told, true)) record_.tell(StepWaits{step.name, reason});
   return let_wait(index);
