@@ -86,8 +86,8 @@ class ServerModels final : public ModelRecords {
     return done(api_->remove("registered-models/delete", {{"name", name}}));
   }
   Result<Page<RegisteredModel>> search(const SearchRegistry& search) override {
-    return page_of(TRY(api_->get("registered-models/search", query_of(search))), "registered_models",
-                   exchange::registered_model_from);
+    return exchange::page_from(TRY(api_->get("registered-models/search", query_of(search))),
+                               "registered_models", exchange::registered_model_from);
   }
   Result<ModelVersion> create_version(const CreateVersion& create) override {
     Json body{{"name", create.name},
@@ -110,8 +110,8 @@ class ServerModels final : public ModelRecords {
         api_->remove("model-versions/delete", {{"name", name}, {"version", std::to_string(version)}}));
   }
   Result<Page<ModelVersion>> search_versions(const SearchRegistry& search) override {
-    return page_of(TRY(api_->get("model-versions/search", query_of(search))), "model_versions",
-                   exchange::model_version_from);
+    return exchange::page_from(TRY(api_->get("model-versions/search", query_of(search))), "model_versions",
+                               exchange::model_version_from);
   }
   Result<std::vector<ModelVersion>> latest_versions(const std::string& name,
                                                     const std::vector<Stage>& stages) override {
@@ -119,7 +119,7 @@ class ServerModels final : public ModelRecords {
     for (Stage stage : stages) names.push_back(tracking::to_string(stage));
     Json reply = TRY(
         api_->post("registered-models/get-latest-versions", {{"name", name}, {"stages", std::move(names)}}));
-    return TRY(page_of(reply, "model_versions", exchange::model_version_from)).items;
+    return TRY(exchange::page_from(reply, "model_versions", exchange::model_version_from)).items;
   }
   Result<std::string> location(const std::string& name, int64_t version) override {
     Json reply = TRY(
@@ -144,14 +144,6 @@ class ServerModels final : public ModelRecords {
     for (const std::string& key : search.order_by) query.emplace_back("order_by", key);
     if (!search.page_token.empty()) query.emplace_back("page_token", search.page_token);
     return query;
-  }
-  template <class T>
-  static Result<Page<T>> page_of(const Json& reply, std::string_view name, Result<T> (*read)(const Json&)) {
-    Page<T> page;
-    if (auto list = reply.find(name); list != reply.end())
-      for (const Json& item : *list) page.items.push_back(TRY(read(item)));
-    page.next_page_token = json_string(reply, "next_page_token");
-    return page;
   }
   static Result<RegisteredModel> model_in(Result<Json> reply) {
     return exchange::registered_model_from(TRY(std::move(reply)).value("registered_model", Json::object()));

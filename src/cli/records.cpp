@@ -95,7 +95,8 @@ class ServerRecords final : public Records {
   Result<Page<Experiment>> search_experiments(const SearchExperiments& search) override {
     Json body = search_body(search);
     body["view_type"] = view_name(search.view);
-    return page_of(TRY(api_->post("experiments/search", body)), "experiments", exchange::experiment_from);
+    return exchange::page_from(TRY(api_->post("experiments/search", body)), "experiments",
+                               exchange::experiment_from);
   }
   Result<> rename_experiment(const std::string& id, const std::string& name) override {
     return change("experiments/update", {{"experiment_id", id}, {"new_name", name}});
@@ -125,7 +126,7 @@ class ServerRecords final : public Records {
     Json body = search_body(search);
     body["run_view_type"] = view_name(search.view);
     body["experiment_ids"] = search.experiment_ids;
-    return page_of(TRY(api_->post("runs/search", body)), "runs", exchange::run_from);
+    return exchange::page_from(TRY(api_->post("runs/search", body)), "runs", exchange::run_from);
   }
   // As its steps' runs tell it.
   Result<std::vector<tracking::StepRecord>> steps(const Run& run) override {
@@ -173,14 +174,6 @@ class ServerRecords final : public Records {
   static std::string_view view_name(ViewType view) {
     if (view == ViewType::kAll) return "ALL";
     return view == ViewType::kDeletedOnly ? "DELETED_ONLY" : "ACTIVE_ONLY";
-  }
-  template <class T>
-  static Result<Page<T>> page_of(const Json& reply, std::string_view name, Result<T> (*read)(const Json&)) {
-    Page<T> page;
-    if (auto list = reply.find(name); list != reply.end())
-      for (const Json& item : *list) page.items.push_back(TRY(read(item)));
-    page.next_page_token = json_string(reply, "next_page_token");
-    return page;
   }
   static Result<Experiment> experiment_in(Result<Json> reply) {
     return exchange::experiment_from(TRY(std::move(reply)).value("experiment", Json::object()));

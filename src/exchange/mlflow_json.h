@@ -20,4 +20,15 @@ Result<tracking::LoggedModel> logged_model_from(const Json& json);
 Result<tracking::RegisteredModel> registered_model_from(const Json& json);
 Result<tracking::ModelVersion> model_version_from(const Json& json);
 
+// The things below `name` in the reply to a search, and where it goes on.
+template <class T>
+Result<tracking::Page<T>> page_from(const Json& reply, std::string_view name,
+                                    Result<T> (*read)(const Json&)) {
+  tracking::Page<T> page;
+  if (auto list = reply.find(name); list != reply.end())
+    for (const Json& item : *list) page.items.push_back(TRY(read(item)));
+  page.next_page_token = json_string(reply, "next_page_token");
+  return page;
+}
+
 }  // namespace tidemill::exchange
