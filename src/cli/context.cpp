@@ -23,6 +23,20 @@ std::string named_destination() {
   return destination ? destination : "";
 }
 
+// One for all processes of the user, whatever started them: a login's environment says other things than
+// cron's.
+fs::path machine_file() {
+  std::error_code ignored;
+  const fs::path memory = "/dev/shm";
+  const fs::path folder =
+      (fs::is_directory(memory, ignored) ? memory : fs::path("/tmp")) / fmt::format("tidemill-{}", getuid());
+  mkdir(folder.c_str(), 0700);
+  // Everybody may write there. Where another user has taken the name, the store's own file serves.
+  struct stat info{};
+  const bool is_own = lstat(folder.c_str(), &info) == 0 && S_ISDIR(info.st_mode) && info.st_uid == getuid();
+  return is_own ? folder / "machine" : fs::path();
+}
+
 }  // namespace
 
 Result<fs::path> Context::artifact_root() const {
@@ -34,20 +48,6 @@ Result<std::string> Context::default_artifact_root() const {
   const std::string destination = named_destination();
   bool is_folder = destination.empty() || artifacts::local_folder(destination);
   return is_folder ? "mlflow-artifacts:" : TRY(artifact_root()).string();
-}
-
-// One for all processes of the user, whatever started them: a login's environment says other things than
-// cron's.
-static fs::path machine_file() {
-  std::error_code ignored;
-  const fs::path memory = "/dev/shm";
-  const fs::path folder =
-      (fs::is_directory(memory, ignored) ? memory : fs::path("/tmp")) / fmt::format("tidemill-{}", getuid());
-  mkdir(folder.c_str(), 0700);
-  // Everybody may write there. Where another user has taken the name, the store's own file serves.
-  struct stat info{};
-  const bool is_own = lstat(folder.c_str(), &info) == 0 && S_ISDIR(info.st_mode) && info.st_uid == getuid();
-  return is_own ? folder / "machine" : fs::path();
 }
 
 Result<engine::Options> Context::engine_options() const {
