@@ -43,6 +43,7 @@ RIGHT = [
     "outputs: {x: '${steps.a.artifacts}/x', y: 3}\nsteps: {a: {project: a}}",
     "steps: {a: {pipeline: inner.yaml, params: {x: 1}, needs: [b], when: true, foreach: {r: [1, 2]}}, b: {project: a}}",
     "steps: {a: {project: a, timeout: 5, cache: false, needs: b}, b: {project: a, code: [], environment: {N: 3, M: }}}",
+    "steps: {a: {project: a, outputs: {t: t.csv, m: model}}, b: {project: a, params: {x: '${steps.a.outputs.t}'}}}",
     "steps: {a: {project: a, retry: 3}}",
     "steps: {a: {project: a, retry: {times: 3, after: [timeout, 75], not_after: [2], infrastructure: 0, delay: 0}}}",
 ]
@@ -80,6 +81,9 @@ WRONG = [
     "steps: {a: {project: a, foreach: [1, 2]}}",
     "steps: {a: {project: a}}\nfinally: [b]",
     "steps: {a: {project: a}}\nfinally: {b: {projet: a}}",
+    "steps: {a: {project: a, outputs: [t.csv]}}",
+    "steps: {a: {project: a, outputs: {t: /t.csv}}}",
+    "steps: {a: {project: a, outputs: {t: ../t.csv}}}",
     "steps: {a: {project: a, retry: -1}}",
     "steps: {a: {project: a, retry: {time: 3}}}",
     "steps: {a: {project: a, retry: {times: 3, after: [crash]}}}",

@@ -47,6 +47,7 @@ Json to_json(const pipeline::Plan& plan, const pipeline::PlannedStep& step) {
             {"needs", needs},
             {"command", step.entry->command}};
   for (const auto& [name, value] : step.each) json["each"][name] = value;
+  for (const auto& output : step.settings->outputs) json["outputs"][output.name] = output.path;
   if (step.settings->when) json["when"] = step.settings->when->text;
   if (step.phase != config::Phase::kMain) json["phase"] = config::to_string(step.phase);
   return json;

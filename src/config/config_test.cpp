@@ -260,6 +260,29 @@ TEST_F(PipelineFile, TellsWhatWasMeantByReferencesWhereTheyMeanNothing) {
               HasSubstr("did you mean 'table'?"));
 }
 
+TEST_F(PipelineFile, OutputsOfAStepAreNamesAndPathsBelowItsArtifacts) {
+  auto pipeline = load("steps: {a: {command: 'true', outputs: {t: ./x//t.csv, m: model/}}}\n");
+  ASSERT_TRUE(pipeline) << pipeline.error().message;
+  const auto& outputs = pipeline->steps[0].settings->outputs;
+  ASSERT_EQ(outputs.size(), 2u);
+  EXPECT_EQ(outputs[0].path, "x/t.csv");
+  EXPECT_EQ(outputs[1].path, "model");
+  auto error_of_path = [&](const std::string& path) {
+    return error_of(fmt::format("steps: {{a: {{command: 'true', outputs: {{t: '{}'}}}}}}\n", path));
+  };
+  EXPECT_THAT(error_of_path("../t"), HasSubstr("pipeline.yaml:1:43: output '../t' must be a path below"));
+  EXPECT_THAT(error_of_path("x/../../t"), HasSubstr("must be a path below"));
+  EXPECT_THAT(error_of_path("/t"), HasSubstr("must be a path below"));
+  EXPECT_THAT(error_of_path("${self.artifacts}/t"), HasSubstr("must be a path below"));
+  EXPECT_THAT(error_of_path("."), HasSubstr("all that the step leaves is ${steps.NAME.artifacts}"));
+  EXPECT_THAT(error_of_path(""), HasSubstr("names no file or folder"));
+  EXPECT_THAT(error_of("steps: {a: {command: 'true', outputs: {'a b': t}}}\n"),
+              HasSubstr("cannot be an output's name"));
+  EXPECT_THAT(error_of("steps: {a: {command: 'true', outputs: [t]}}\n"), HasSubstr("must be a map"));
+  EXPECT_THAT(error_of("steps: {a: {command: 'true', outputs: {t: [x]}}}\n"),
+              HasSubstr("pipeline.yaml:1:43"));
+}
+
 TEST_F(PipelineFile, TellsAllThatIsWrongWithResources) {
   fs::path file = dir_.path() / "pipeline.yaml";
   ASSERT_TRUE(write_file_atomic(

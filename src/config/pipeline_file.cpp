@@ -1,6 +1,5 @@
 #include "config/pipeline_file.h"
 
-#include <cctype>
 #include <map>
 
 #include "base/hash.h"
@@ -9,13 +8,6 @@
 
 namespace tidemill::config {
 namespace {
-
-bool is_step_name(std::string_view name) {
-  if (name.empty() || name.size() > 100) return false;
-  for (unsigned char c : name)
-    if (!std::isalnum(c) && c != '_' && c != '-') return false;
-  return true;
-}
 
 // The files that are being read, one for the other, and those that have been.
 struct Files {
@@ -37,7 +29,7 @@ class StepReader {
   }
 
   Step read(const Node::Entry& entry) {
-    if (!is_step_name(entry.key))
+    if (!is_plain_name(entry.key))
       problems_.keep(
           fail_at(entry.place, "'{}' cannot be a step's name: letters, digits, '_' and '-' only", entry.key));
     Step step{.name = entry.key, .place = entry.place, .folder = folder_};
@@ -266,7 +258,7 @@ void read_outputs(const Node& map, Pipeline& pipeline, Problems& problems) {
   if (map.kind != Node::Kind::kNull && !map.is_map())
     problems.keep(fail_at(map.place, "outputs must be a map of names"));
   for (const auto& entry : map.entries) {
-    if (!is_step_name(entry.key))
+    if (!is_plain_name(entry.key))
       problems.keep(fail_at(entry.place, "'{}' cannot be an output's name: letters, digits, '_' and '-' only",
                             entry.key));
     auto text = problems.keep(as_text(entry.value, fmt::format("output '{}'", entry.key)));

@@ -1,5 +1,9 @@
 #include "config/step_settings.h"
 
+#include <algorithm>
+#include <cctype>
+
+#include "base/files.h"
 #include "base/text.h"
 
 namespace tidemill::config {
@@ -63,6 +67,34 @@ Result<std::vector<Named>> read_named(const Node& node, std::string_view what) {
   return names;
 }
 
+Result<std::string> read_output_path(const Node& node) {
+  const std::string text = TRY(as_text(node, "an output"));
+  const fs::path path = fs::path(text).lexically_normal();
+  const bool leads_out = path.is_absolute() || (!path.empty() && *path.begin() == "..");
+  if (leads_out || text.find("${") != std::string::npos)
+    return fail_at(node.place, "output '{}' must be a path below the step's artifact folder", text);
+  std::string plain = path.string();
+  while (plain.ends_with('/')) plain.pop_back();
+  if (plain.empty() || plain == ".")
+    return fail_at(
+        node.place,
+        "output '{}' names no file or folder; all that the step leaves is ${{steps.NAME.artifacts}}", text);
+  return plain;
+}
+
+std::vector<DeclaredOutput> read_outputs(const Node& node, Problems& problems) {
+  std::vector<DeclaredOutput> outputs;
+  if (node.kind != Node::Kind::kNull && !node.is_map())
+    problems.keep(fail_at(node.place, "outputs of a step must be a map of names to paths"));
+  for (const auto& entry : node.entries) {
+    if (!is_plain_name(entry.key))
+      problems.keep(fail_at(entry.place, "'{}' cannot be an output's name: letters, digits, '_' and '-' only",
+                            entry.key));
+    if (auto path = problems.keep(read_output_path(entry.value))) outputs.push_back({entry.key, *path});
+  }
+  return outputs;
+}
+
 Result<Condition> read_condition(const Node& node) {
   Place place = node.place;
   if (node.quoted) ++place.column;
@@ -71,10 +103,16 @@ Result<Condition> read_condition(const Node& node) {
 
 }  // namespace
 
+bool is_plain_name(std::string_view name) {
+  return !name.empty() && name.size() <= 100 && std::all_of(name.begin(), name.end(), [](unsigned char c) {
+    return std::isalnum(c) || c == '_' || c == '-';
+  });
+}
+
 const std::vector<std::string>& setting_names() {
   static const std::vector<std::string> names = {
-      "cache",   "inputs", "code",      "programs", "environment",   "when", "timeout",
-      "figures", "retry",  "resources", "secrets",  "allow_failure", "gate", "validate"};
+      "cache", "inputs",    "code",    "programs",      "environment", "when",     "timeout", "figures",
+      "retry", "resources", "secrets", "allow_failure", "gate",        "validate", "outputs"};
   return names;
 }
 
@@ -92,6 +130,7 @@ Shared<StepSettings> read_settings(const Node& step, Problems& problems) {
     settings.code = problems.keep(read_code(*code));
   settings.programs = keep(read_names(step.find("programs"), "programs"), settings.programs);
   settings.environment = keep(read_environment(step.find("environment")), settings.environment);
+  if (const Node* outputs = step.find("outputs")) settings.outputs = read_outputs(*outputs, problems);
   if (const Node* when = step.find("when")) settings.when = problems.keep(read_condition(*when));
   if (const Node* allow = step.find("allow_failure"))
     settings.allow_failure = keep(as_bool(*allow, "allow_failure"), false);

@@ -30,6 +30,12 @@ struct Named {
   Place place;
 };
 
+// What the step leaves behind: a file or a folder below its artifact folder.
+struct DeclaredOutput {
+  std::string name;
+  std::string path;  // relative, without "." and ".."
+};
+
 struct StepSettings {
   // --- What decides whether an earlier result can be used again ---
   Caching cache = Caching::kOn;
@@ -37,6 +43,7 @@ struct StepSettings {
   std::optional<std::vector<std::string>> code;  // below the project's folder; nullopt: all of it
   std::vector<std::string> programs;             // that it runs, beside the first word of its command
   std::vector<Variable> environment;
+  std::vector<DeclaredOutput> outputs;  // without them it has failed
 
   std::optional<Condition> when;  // else it is skipped
   bool allow_failure = false;     // its failure is not the run's
@@ -49,6 +56,9 @@ struct StepSettings {
   std::optional<Gate> gate;          // what must hold before anything behind it runs
   std::vector<std::string> figures;  // names of metrics, tags or parameters to show when the run has ended
 };
+
+// Letters, digits, '_' and '-': a name of steps and outputs, which references hold.
+bool is_plain_name(std::string_view name);
 
 // The keys of a step that are settings.
 const std::vector<std::string>& setting_names();

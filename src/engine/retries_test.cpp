@@ -156,7 +156,7 @@ TEST(Judge, MemoryThatRanOutIsNoOrdinaryKill) {
   Ended ended{.step = 0, .end = MindedEnd{.exit = {.signal = SIGKILL}}, .out_of_memory = true};
   TempDir dir = TempDir::create().value();
   auto opened = tracking::Store::open({.uri = dir.path() / "t.db"}).value();
-  Verdict verdict = judge(ended, {}, false, opened, "").value();
+  Verdict verdict = judge(ended, {}, false, opened, {}).value();
   EXPECT_EQ(verdict.failure->kind, FailureKind::kMemory);
   EXPECT_EQ(verdict.reason, "killed by SIGKILL: memory ran out");
 }

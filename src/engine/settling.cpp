@@ -24,7 +24,7 @@ Result<> Execution::finish_step(const Ended& ended) {
   const projects::Container* container = commands_.container_of(ended.step);
   const bool limits_memory =
       container != nullptr && container->takes_limits && step.settings->resources.memory > 0;
-  Verdict verdict = TRY(judge(ended, *step.settings, limits_memory, store_, attempt.run.id));
+  Verdict verdict = TRY(judge(ended, *step.settings, limits_memory, store_, attempt.run));
   if (!fetched && verdict.state == StepState::kFinished)
     verdict = {StepState::kFailed, "what it has logged cannot be read: " + fetched.error().message,
                config::Failure{config::FailureKind::kInfrastructure}};

@@ -201,6 +201,9 @@ Result<Ingredients> StepCache::ingredients(const PlannedStep& step) {
       }))
     all.push_back({IngredientKind::kCommand, std::string(pipeline::kExclusion),
                    sha256_hex(config::identity_of(step.settings->validate))});
+  // Under which names others see them does not matter.
+  for (const auto& output : step.settings->outputs)
+    all.push_back({IngredientKind::kOutput, output.path, "declared"});
   for (const auto& secret : step.secrets)
     all.push_back({IngredientKind::kVariable, secret.name, "(a secret)"});
   for (const auto& input : step.settings->inputs) {

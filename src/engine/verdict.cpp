@@ -13,10 +13,20 @@ Verdict failed(config::FailureKind kind, std::string reason, int exit_status = 0
   return {StepState::kFailed, std::move(reason), config::Failure{kind, exit_status}};
 }
 
+// "model.pt (output model), ..."
+std::string missing_outputs(const config::StepSettings& settings, const fs::path& artifacts) {
+  std::vector<std::string> missing;
+  std::error_code ignored;
+  for (const auto& output : settings.outputs)
+    if (!fs::exists(artifacts / output.path, ignored))
+      missing.push_back(fmt::format("{} (output '{}')", output.path, output.name));
+  return join(missing, ", ");
+}
+
 }  // namespace
 
 Result<Verdict> judge(const Ended& ended, const config::StepSettings& settings, bool limits_memory,
-                      tracking::Store& store, const std::string& run_id) {
+                      tracking::Store& store, const StepRun& run) {
   using Kind = config::FailureKind;
   if (!ended.end)
     return failed(Kind::kInfrastructure,
@@ -33,9 +43,11 @@ Result<Verdict> judge(const Ended& ended, const config::StepSettings& settings, 
     return failed(Kind::kMemory, exit.describe() + ": memory ran out");
   if (exit.signal != 0) return failed(Kind::kSignal, exit.describe());
   if (!exit.ok()) return failed(Kind::kExit, exit.describe(), exit.status);
-  RunStatus status = TRY(store.run(run_id)).info.status;
+  RunStatus status = TRY(store.run(run.id)).info.status;
   if (status == RunStatus::kFailed || status == RunStatus::kKilled)
     return failed(Kind::kExit, fmt::format("its program ended the run as {}", tracking::to_string(status)));
+  if (std::string missing = missing_outputs(settings, run.artifacts); !missing.empty())
+    return failed(Kind::kExit, "it has ended well, but has not made " + missing);
   return Verdict{};
 }
 

@@ -8,6 +8,7 @@
 #include "base/files.h"
 #include "config/step_settings.h"
 #include "engine/events.h"
+#include "engine/record.h"
 #include "engine/supervisor.h"
 #include "tracking/store.h"
 
@@ -19,9 +20,10 @@ struct Verdict {
   std::optional<config::Failure> failure;  // when it failed
 };
 // limits_memory: a container that is held to a limit, in which nothing but that kills. A program may end its
-// run itself: when it says FAILED, its exit status 0 does not make it a success.
+// run itself: when it says FAILED, its exit status 0 does not make it a success; nor does it when the step
+// has not left what it declares.
 Result<Verdict> judge(const Ended& ended, const config::StepSettings& settings, bool limits_memory,
-                      tracking::Store& store, const std::string& run_id);
+                      tracking::Store& store, const StepRun& run);
 
 tracking::RunStatus run_status(StepState state);
 std::vector<tracking::Metric> usage_metrics(const MindedEnd& end);

@@ -145,7 +145,7 @@ class Builder {
     std::vector<std::string> of_run = {"id", "artifacts"};
     if (step.phase != Phase::kMain) of_run.insert(of_run.end(), {"state", "failed"});
     if (root == "params") TRY(check_words(reference, 1, config::names_of(pipeline_.parameters), 2, place));
-    if (root == "self") TRY(check_words(reference, 1, {"id", "artifacts"}, 2, place));
+    if (root == "self") TRY(check_self(reference, step, place));
     if (root == "run") TRY(check_words(reference, 1, of_run, 2, place));
     if (root == "experiment") TRY(check_words(reference, 1, {"id", "name"}, 2, place));
     if (root == "pipeline") TRY(check_words(reference, 1, {"name", "folder"}, 2, place));
@@ -158,19 +158,33 @@ class Builder {
     size_t index = *graph_.index(reference[1]);
     const Step& step_of = pipeline_.steps[index];
     std::vector<std::string> known = {"run_id", "artifacts", "metrics", "state"};
-    if (step_of.inner) known = {"outputs", "state"};
+    if (step_of.inner) known = {"state"};
+    const std::vector<std::string> outputs = outputs_of(step_of);
+    if (!outputs.empty()) known.insert(known.begin(), "outputs");
     if (step_of.foreach) known.emplace_back("each");
     bool named = reference.size() > 2 &&
                  (reference[2] == "metrics" || reference[2] == "each" || reference[2] == "outputs");
     TRY(check_words(reference, 2, known, named ? 4 : 3, place));
     if (reference[2] == "each") TRY(check_words(reference, 3, values_of(index), 4, place));
-    if (reference[2] == "outputs") TRY(check_words(reference, 3, outputs_of(*step_of.inner), 4, place));
+    if (reference[2] == "outputs") TRY(check_words(reference, 3, outputs, 4, place));
     return std::vector{index};
   }
 
-  static std::vector<std::string> outputs_of(const Pipeline& pipeline) {
+  static Result<> check_self(const Reference& reference, const Step& step, const config::Place& place) {
+    std::vector<std::string> known = {"id", "artifacts"};
+    const std::vector<std::string> outputs = outputs_of(step);
+    if (!outputs.empty()) known.emplace_back("outputs");
+    const bool named = reference.size() > 1 && reference[1] == "outputs";
+    TRY(check_words(reference, 1, known, named ? 3 : 2, place));
+    return named ? check_words(reference, 2, outputs, 3, place) : Result<>();
+  }
+
+  // What others may refer to by name.
+  static std::vector<std::string> outputs_of(const Step& step) {
     std::vector<std::string> names;
-    for (const auto& output : pipeline.outputs) names.push_back(output.name);
+    for (const auto& output : step.settings->outputs) names.push_back(output.name);
+    if (step.inner)
+      for (const auto& output : step.inner->outputs) names.push_back(output.name);
     return names;
   }
 

@@ -15,8 +15,9 @@ constexpr std::string_view kContent = "sha256:";
 constexpr size_t kShownDigits = 8, kShownChars = 60;
 
 constexpr IngredientKind kKinds[] = {
-    IngredientKind::kParameter,   IngredientKind::kCommand,  IngredientKind::kCode,  IngredientKind::kProgram,
-    IngredientKind::kEnvironment, IngredientKind::kVariable, IngredientKind::kInput, IngredientKind::kTool};
+    IngredientKind::kParameter, IngredientKind::kCommand,     IngredientKind::kCode,
+    IngredientKind::kProgram,   IngredientKind::kEnvironment, IngredientKind::kVariable,
+    IngredientKind::kInput,     IngredientKind::kOutput,      IngredientKind::kTool};
 
 Ingredients sorted(Ingredients ingredients) {
   std::sort(ingredients.begin(), ingredients.end(), [](const Ingredient& a, const Ingredient& b) {
@@ -96,6 +97,8 @@ std::string_view to_string(IngredientKind kind) {
       return "variable";
     case IngredientKind::kInput:
       return "input";
+    case IngredientKind::kOutput:
+      return "output";
     case IngredientKind::kTool:
       return "tidemill";
   }

@@ -19,6 +19,7 @@ enum class IngredientKind {
   kEnvironment,  // what the project asks for
   kVariable,     // of the step's environment
   kInput,        // a file or a folder
+  kOutput,       // that the step declares
   kTool          // Tidemill itself
 };
 std::string_view to_string(IngredientKind kind);  // "parameter", ...

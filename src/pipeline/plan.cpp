@@ -6,6 +6,7 @@
 #include "pipeline/expansion.h"
 #include "pipeline/graph.h"
 #include "pipeline/nesting.h"
+#include "pipeline/outputs.h"
 
 namespace tidemill::pipeline {
 namespace {
@@ -57,7 +58,26 @@ class Planner {
         at_(graph.names.size()) {}
 
   Result<> add(size_t index) {
-    const Step& step = pipeline_.steps[index];
+    auto find = [this](const std::string& name) -> const Step& {
+      return pipeline_.steps[*graph_.index(name)];
+    };
+    const Step& written = pipeline_.steps[index];
+    const auto rewritten = with_output_paths(written, find);
+    return add(index, rewritten ? *rewritten : written);
+  }
+
+  // Its steps are there already.
+  void add(const Nest& nest) {
+    std::vector<size_t>& group = plan_.groups[nest.name];
+    for (const auto& name : nest.steps) {
+      const auto& steps = at_[*graph_.index(name)];
+      group.insert(group.end(), steps.begin(), steps.end());
+    }
+    std::sort(group.begin(), group.end());
+  }
+
+ private:
+  Result<> add(size_t index, const Step& step) {
     if (!step.foreach) {
       put(index, step, 0);
       return check_edges(step);
@@ -82,17 +102,6 @@ class Planner {
     return {};
   }
 
-  // Its steps are there already.
-  void add(const Nest& nest) {
-    std::vector<size_t>& group = plan_.groups[nest.name];
-    for (const auto& name : nest.steps) {
-      const auto& steps = at_[*graph_.index(name)];
-      group.insert(group.end(), steps.begin(), steps.end());
-    }
-    std::sort(group.begin(), group.end());
-  }
-
- private:
   // Whether instances of one step belong to those of the other with the same values.
   bool follows(size_t step, size_t other) const {
     return step != other && pipeline_.steps[step].foreach && pipeline_.steps[other].foreach &&
