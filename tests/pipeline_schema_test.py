@@ -45,6 +45,8 @@ RIGHT = [
     "steps: {a: {project: a, timeout: 5, cache: false, needs: b}, b: {project: a, code: [], environment: {N: 3, M: }}}",
     "steps: {a: {project: a, outputs: {t: t.csv, m: model}}, b: {project: a, params: {x: '${steps.a.outputs.t}'}}}",
     "steps: {a: {project: a, retry: 3}}",
+    "timeout: 1d\nafter_failure: stop\nsteps: {a: {project: a, timeout: {attempt: 90s, total: 1.5h, waiting: 60}}}",
+    "steps: {a: {project: a, log_limit: 10M, resources: {memory: 1G}, retry: {times: 1, delay: 2s, more_memory: 1.5, after: [{log: x}]}}}",
     "steps: {a: {project: a, retry: {times: 3, after: [timeout, 75], not_after: [2], infrastructure: 0, delay: 0}}}",
 ]
 WRONG = [
@@ -56,6 +58,10 @@ WRONG = [
     "steps: {a: {project: a, tiemout: 5}}",
     "steps: {a: {project: a, timeout: soon}}",
     "steps: {a: {project: a, timeout: 0}}",
+    "steps: {a: {project: a, timeout: {attemt: 3}}}",
+    "after_failure: ignore\nsteps: {a: {project: a}}",
+    "steps: {a: {project: a, retry: {times: 1, after: [{lg: x}]}}}",
+    "steps: {a: {project: a, resources: {memory: 1G}, retry: {times: 1, more_memory: 1}}}",
     "steps: {a: {project: a, cache: maybe}}",
     "steps: {a: {project: a, inputs: x}}",
     "inputs: {t: {url: 'ftp://x/y'}}\nsteps: {a: {project: a}}",

@@ -187,5 +187,12 @@ TEST(JsonNumbers, what_json_has_no_word_for_is_a_string_and_comes_back) {
   for (const Json& bad : {Json("nan"), Json("0.1"), Json(), Json(true)}) EXPECT_FALSE(json_real(bad)) << bad;
 }
 
+TEST(Durations, are_written_with_their_units) {
+  EXPECT_EQ(parse_duration("1d2h3m4.5s"), ((26 * 60 + 3) * 60 + 4) * 1000 + 500);
+  EXPECT_EQ(parse_duration("0.5h"), 1'800'000);
+  for (const char* bad : {"", "5", "5x", "3m2h", "-1s", "nans", "1e3s", "99999999999999d", "1s ", " 1s"})
+    EXPECT_EQ(parse_duration(bad), std::nullopt) << bad;
+}
+
 }  // namespace
 }  // namespace tidemill

@@ -1,5 +1,6 @@
 #include "base/time.h"
 
+#include <charconv>
 #include <ctime>
 
 namespace tidemill {
@@ -26,6 +27,22 @@ std::string format_local(int64_t ms) {
   std::tm tm{};
   localtime_r(&seconds, &tm);
   return format_tm(tm, "%Y-%m-%d %H:%M:%S");
+}
+
+std::optional<int64_t> parse_duration(std::string_view text) {
+  constexpr std::pair<char, double> kUnits[] = {{'d', 86'400e3}, {'h', 3'600e3}, {'m', 60e3}, {'s', 1e3}};
+  std::string_view rest = text;
+  double duration = 0;
+  for (const auto& [unit, ms] : kUnits) {
+    double amount = 0;
+    auto [end, error] =
+        std::from_chars(rest.data(), rest.data() + rest.size(), amount, std::chars_format::fixed);
+    if (error != std::errc() || end == rest.data() + rest.size() || *end != unit || amount < 0) continue;
+    duration += amount * ms;
+    rest.remove_prefix(static_cast<size_t>(end - rest.data()) + 1);
+  }
+  if (!rest.empty() || text.empty() || !(duration < 9e18)) return std::nullopt;
+  return static_cast<int64_t>(duration);
 }
 
 }  // namespace tidemill

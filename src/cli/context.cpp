@@ -1,11 +1,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <charconv>
-
 #include <CLI/CLI.hpp>
 
 #include "artifacts/folder_repository.h"
+#include "base/time.h"
 #include "cli/commands.h"
 #include "engine/engine.h"
 
@@ -105,21 +104,9 @@ void add_common_options(CLI::App& command, Context& context) {
 }
 
 Result<int64_t> parse_age(std::string_view option, std::string_view text) {
-  constexpr std::pair<char, double> kUnits[] = {{'d', 86'400e3}, {'h', 3'600e3}, {'m', 60e3}, {'s', 1e3}};
-  std::string_view rest = text;
-  double age = 0;
-  for (const auto& [unit, ms] : kUnits) {
-    double amount = 0;
-    auto [end, error] =
-        std::from_chars(rest.data(), rest.data() + rest.size(), amount, std::chars_format::fixed);
-    if (error != std::errc() || end == rest.data() + rest.size() || *end != unit || amount < 0) continue;
-    age += amount * ms;
-    rest.remove_prefix(static_cast<size_t>(end - rest.data()) + 1);
-  }
-  if (!rest.empty() || text.empty() || age > 9e18)
-    return fail(Code::kInvalid, "{} {}: give days, hours, minutes and seconds as in 30d or 1d2h3m4s", option,
-                text);
-  return static_cast<int64_t>(age);
+  if (auto age = parse_duration(text)) return *age;
+  return fail(Code::kInvalid, "{} {}: give days, hours, minutes and seconds as in 30d or 1d2h3m4s", option,
+              text);
 }
 
 Result<> print(std::string_view text) {

@@ -131,6 +131,12 @@ class Logs {
     auto file = open_file(log.file, O_RDONLY);
     if (!file) return {};  // a step that was reused, or has not begun to print
     off_t& shown = shown_.try_emplace(log.file, 0).first->second;
+    const off_t size = lseek(file->get(), 0, SEEK_END);
+    if (size < shown) {
+      fmt::print(stderr, "{}: the log has grown beyond its log_limit: what is in the middle was left out\n",
+                 log.step);
+      shown = size;
+    }
     std::vector<char> buffer(1 << 16);
     for (;;) {
       ssize_t got = pread(file->get(), buffer.data(), buffer.size(), shown);

@@ -194,7 +194,8 @@ Result<engine::Outcome> execute(const RunOptions& options, const Work& work, eng
   how.tags = options.tags;
   how.cache = TRY(cache_policy(work, options));
   how.shared_cache = options.cache_from;
-  if (options.keep_going) how.after_failure = engine::AfterFailure::kKeepGoing;
+  if (options.keep_going) how.after_failure = config::AfterFailure::kKeepGoing;
+  if (options.fail_fast) how.after_failure = config::AfterFailure::kStop;
   if (work.kind == Kind::kProject) return engine::execute_project(work.plan, store, how, listener);
   how.request = to_request(options, endpoint ? endpoint->port() : 0);
   return earlier ? engine::resume(earlier->run_id, work.plan, store, how, listener)
@@ -421,8 +422,12 @@ void add_run(CLI::App& app, Context& context) {
   command->add_flag("-f,--force", options->force, "Run every step, also when nothing has changed");
   command->add_option("--force-step", options->forced_steps, "Run this step in any case; repeatable")
       ->allow_extra_args(false);
-  command->add_flag("-k,--keep-going", options->keep_going,
-                    "After a failure, go on with the steps that do not need the one that failed");
+  auto* keep_going = command->add_flag(
+      "-k,--keep-going", options->keep_going,
+      "After a failure, go on with the steps that do not need the one that failed (default: the pipeline's "
+      "after_failure, or those that run end and no other starts)");
+  command->add_flag("--fail-fast", options->fail_fast, "After a failure, stop the steps that run")
+      ->excludes(keep_going);
   command
       ->add_option(
           "--cache-from", options->cache_from,

@@ -27,6 +27,7 @@ std::string to_request(const RunOptions& options, uint16_t port) {
                     {"force", options.force},
                     {"no_cache", options.no_cache},
                     {"keep_going", options.keep_going},
+                    {"fail_fast", options.fail_fast},
                     {"forced_steps", options.forced_steps},
                     {"steps", options.selection.steps},
                     {"from", options.selection.from},
@@ -52,6 +53,7 @@ Result<Request> parse_request(std::string_view text) {
     options.force = json.at("force").get<bool>();
     options.no_cache = json.at("no_cache").get<bool>();
     options.keep_going = json.at("keep_going").get<bool>();
+    options.fail_fast = json.value("fail_fast", false);
     options.forced_steps = json.at("forced_steps").get<std::vector<std::string>>();
     options.selection.steps = json.at("steps").get<std::vector<std::string>>();
     options.selection.from = json.at("from").get<std::string>();

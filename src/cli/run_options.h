@@ -32,7 +32,7 @@ struct RunOptions {
   bool dry_run = false;
   bool force = false;
   bool no_cache = false;
-  bool keep_going = false;
+  bool keep_going = false, fail_fast = false;
   bool plain = false;
   std::vector<std::string> forced_steps;
   std::string cache_from, cache_quota;

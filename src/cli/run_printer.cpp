@@ -66,7 +66,7 @@ Json json_of(const engine::StepFinished& e) {
   if (!e.reason.empty()) json["reason"] = e.reason;
   if (!e.reused_run.empty()) json["reused_run"] = e.reused_run;
   if (!e.notes.empty()) json["notes"] = e.notes;
-  if (e.state == StepState::kFailed) {
+  if (engine::has_failed(e.state)) {
     json["command"] = e.command;
     json["log"] = e.log.string();
     json["last_lines"] = e.last_lines;
@@ -84,6 +84,7 @@ Json json_of(const engine::RunFinished& e) {
   return {{"event", "run_finished"},
           {"run_id", e.run_id},
           {"status", tracking::to_string(e.status)},
+          {"outcome", engine::to_string(e.outcome)},
           {"seconds", e.seconds}};
 }
 
@@ -202,7 +203,7 @@ void RunPrinter::show(const engine::AttemptFailed& failed) {
 
 void RunPrinter::show(const engine::StepFinished& finished) {
   take_off(finished.step, finished.state);
-  const bool is_news = finished.state == StepState::kFailed || finished.state == StepState::kKilled;
+  const bool is_news = engine::has_failed(finished.state) || finished.state == StepState::kKilled;
   if (folded_ && !is_news && finished.notes.empty()) return;
   bool ran = finished.state != StepState::kSkipped && finished.state != StepState::kReused;
   std::string text =
@@ -218,7 +219,7 @@ void RunPrinter::show(const engine::StepFinished& finished) {
                     finished.artifact_count == 1 ? "file" : "files", human_bytes(finished.artifact_bytes));
   text += "\n";
   for (const auto& note : finished.notes) text += "    " + note + "\n";
-  if (finished.state == StepState::kFailed && !finished.command.empty()) {
+  if (engine::has_failed(finished.state) && !finished.command.empty()) {
     text += fmt::format("    command: {}\n", finished.command);
     for (const auto& line : finished.last_lines) text += "    | " + line + "\n";
     text += fmt::format("    log: {}\n", finished.log.string());

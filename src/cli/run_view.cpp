@@ -51,6 +51,9 @@ size_t& StepCounts::of(StepState state) {
     case StepState::kReused:
       return reused;
     case StepState::kFailed:
+    case StepState::kTimedOut:
+    case StepState::kOutOfMemory:
+    case StepState::kCrashed:
       return failed;
     case StepState::kSkipped:
       return skipped;
@@ -87,6 +90,9 @@ std::string mark_of(StepState state, bool colour) {
     case StepState::kReused:
       return styled("=", Style::kGreen, colour);
     case StepState::kFailed:
+    case StepState::kTimedOut:
+    case StepState::kOutOfMemory:
+    case StepState::kCrashed:
       return styled("✗", Style::kRed, colour);
     case StepState::kKilled:
       return styled("■", Style::kRed, colour);

@@ -85,11 +85,12 @@ Answer answer_of(tracking::Store& store, const tracking::StepRecord& record) {
   Answer answer{record.step, record.state, record.reason};
   if (record.state == "finished") answer.what = "ran";
   if (record.state == "running") answer.what = "runs";
-  if (record.state != "failed" && record.state != "killed") return answer;
+  const engine::StepState state = engine::step_state(record.state);
+  if (!engine::has_failed(state) && state != engine::StepState::kKilled) return answer;
   auto run = store.run(record.step_run);
   const bool was_reused = run && !run->tag("tidemill.reused_run").empty();
   answer.what = was_reused ? "reused" : "ran";
-  answer.failure = record.state == "failed" ? "it failed" : "it was stopped";
+  answer.failure = engine::has_failed(state) ? "it failed" : "it was stopped";
   if (run && !run->tag("tidemill.failure").empty())
     answer.failure += fmt::format(": {}", run->tag("tidemill.failure"));
   return answer;

@@ -180,7 +180,7 @@ TEST_F(PipelineFile, ReadsStepsInOrder) {
       "'${steps.prepare.artifacts}'}, timeout: 60}\n");
   ASSERT_TRUE(pipeline) << pipeline.error().message;
   EXPECT_EQ(pipeline->steps[1].name, "train");
-  EXPECT_EQ(pipeline->steps[1].settings->timeout->count(), 60);
+  EXPECT_EQ(pipeline->steps[1].settings->timeout.attempt, std::chrono::seconds(60));
   EXPECT_EQ(pipeline->steps[1].arguments[0].value.references()[0],
             (Reference{"steps", "prepare", "artifacts"}));
 }
@@ -215,7 +215,7 @@ TEST_F(PipelineFile, ReadsAfterWhichFailuresAStepIsTriedAgain) {
   EXPECT_EQ(policy.budget({FailureKind::kExit, 75}), 2);
   EXPECT_EQ(policy.budget({FailureKind::kExit, 1}), 0);
   EXPECT_EQ(policy.budget({FailureKind::kMemory}), 0);
-  EXPECT_EQ(policy.delay.count(), 5);
+  EXPECT_EQ(policy.delay, std::chrono::seconds(5));
   EXPECT_EQ(retry("{times: 4, not_after: [2, memory]}").budget({FailureKind::kExit, 2}), 0);
   EXPECT_EQ(retry("{times: 4, not_after: [2, memory]}").budget({FailureKind::kExit, 3}), 4);
   EXPECT_THAT(error_of("steps:\n  train: {project: train, retry: -1}\n"),
@@ -223,10 +223,34 @@ TEST_F(PipelineFile, ReadsAfterWhichFailuresAStepIsTriedAgain) {
   EXPECT_THAT(error_of("steps:\n  train: {project: train, retry: {time: 1}}\n"),
               HasSubstr("did you mean 'times'?"));
   EXPECT_THAT(error_of("steps:\n  train: {project: train, retry: {times: 1, after: [timout]}}\n"),
-              HasSubstr("neither an exit status (1 to 255) nor one of exit, signal, timeout, memory (did you "
-                        "mean 'timeout'?)"));
+              HasSubstr("neither an exit status (1 to 255), nor {log: PATTERN}, nor one of exit, signal, "
+                        "timeout, memory (did you mean 'timeout'?)"));
+  EXPECT_THAT(error_of("steps:\n  train: {project: train, retry: {times: 1, after: [{log: 'a('}]}}\n"),
+              HasSubstr("'a(' is not a regular expression"));
+  EXPECT_THAT(error_of("steps:\n  train: {project: train, retry: {times: 1, more_memory: 2}}\n"),
+              HasSubstr("add resources: {memory: 4G}"));
   EXPECT_THAT(error_of("steps:\n  train: {project: train, retry: {times: 1, after: [256]}}\n"),
               HasSubstr("neither an exit status"));
+}
+
+TEST_F(PipelineFile, ReadsHowLongStepsAndRunsMayTake) {
+  auto pipeline = load(
+      "timeout: 1d\nafter_failure: stop\n"
+      "steps:\n  train: {project: train, timeout: {attempt: 1.5m, total: 2h, waiting: 30}, log_limit: 1M}\n");
+  ASSERT_TRUE(pipeline) << pipeline.error().message;
+  EXPECT_EQ(pipeline->timeout, std::chrono::hours(24));
+  EXPECT_EQ(pipeline->after_failure, AfterFailure::kStop);
+  const StepSettings& settings = *pipeline->steps[0].settings;
+  EXPECT_EQ(settings.timeout.attempt, std::chrono::seconds(90));
+  EXPECT_EQ(settings.timeout.total, std::chrono::hours(2));
+  EXPECT_EQ(settings.timeout.waiting, std::chrono::seconds(30));
+  EXPECT_EQ(settings.log_limit, 1'000'000u);
+  EXPECT_THAT(error_of("steps:\n  train: {project: train, timeout: 31d}\n"), HasSubstr("not 31d"));
+  EXPECT_THAT(error_of("steps:\n  train: {project: train, timeout: {attemt: 1}}\n"),
+              HasSubstr("did you mean 'attempt'?"));
+  EXPECT_THAT(error_of("after_failure: keepgoing\nsteps:\n  train: {project: train}\n"),
+              HasSubstr("did you mean 'keep_going'?"));
+  EXPECT_THAT(error_of("steps:\n  train: {project: train, log_limit: 10}\n"), HasSubstr("or more"));
 }
 
 TEST_F(PipelineFile, NamesThePlaceAndTheNearestNameOfAMistake) {
@@ -237,7 +261,7 @@ TEST_F(PipelineFile, NamesThePlaceAndTheNearestNameOfAMistake) {
   EXPECT_THAT(error_of("steps:\n  train: {project: train, params: {dat: 1}}\n"),
               HasSubstr("pipeline.yaml:2:36: step 'train' passes 'dat'"));
   EXPECT_THAT(error_of("steps:\n  train: {project: train, timeout: soon}\n"),
-              HasSubstr("must be a whole number, not 'soon'"));
+              HasSubstr("must be a time such as 90s, 15m, 2h or 1d, not 'soon'"));
   EXPECT_THAT(error_of("steps:\n  a b: {project: train}\n"), HasSubstr("cannot be a step's name"));
   EXPECT_THAT(error_of("steps:\n  train: {project: train}\n  train: {project: train}\n"),
               HasSubstr("pipeline.yaml:3:3: 'train' stands here a second time"));

@@ -254,6 +254,18 @@ void pass_on_types(Pipeline& pipeline) {
             if (parameter.name == argument.name) parameter.type = ParameterType::kPath;
 }
 
+Result<AfterFailure> read_after_failure(const Node& node) {
+  using enum AfterFailure;
+  const std::string text = TRY(as_text(node, "after_failure"));
+  std::vector<std::string> words;
+  for (AfterFailure after : {kFinish, kStop, kKeepGoing}) {
+    if (text == to_string(after)) return after;
+    words.emplace_back(to_string(after));
+  }
+  return fail_at(node.place, "after_failure is one of {}, not '{}'{}", join(words, ", "), text,
+                 did_you_mean(text, words));
+}
+
 void read_outputs(const Node& map, Pipeline& pipeline, Problems& problems) {
   if (map.kind != Node::Kind::kNull && !map.is_map())
     problems.keep(fail_at(map.place, "outputs must be a map of names"));
@@ -294,6 +306,11 @@ std::optional<Pipeline> load(const fs::path& file, Files& files, Problems& probl
     pipeline.max_parallel =
         static_cast<int>(problems.keep(as_int(*limit, "max_parallel", 1, 1024)).value_or(0));
 
+  if (const Node* after = root->find("after_failure"))
+    pipeline.after_failure = problems.keep(read_after_failure(*after)).value_or(pipeline.after_failure);
+  if (const Node* timeout = root->find("timeout"))
+    pipeline.timeout = problems.keep(as_duration(*timeout, "timeout", 1, kLongestTimeout));
+
   if (const Node* secrets = root->find("secrets")) pipeline.secrets = read_secrets(*secrets, problems);
 
   if (const Node* inputs = root->find("inputs")) pipeline.inputs = read_inputs(*inputs, problems);
@@ -331,6 +348,18 @@ std::string_view to_string(Phase phase) {
   return "";
 }
 
+std::string_view to_string(AfterFailure after) {
+  switch (after) {
+    case AfterFailure::kFinish:
+      return "finish";
+    case AfterFailure::kStop:
+      return "stop";
+    case AfterFailure::kKeepGoing:
+      return "keep_going";
+  }
+  return "";
+}
+
 std::vector<const Template*> templates_of(const Step& step) {
   std::vector<const Template*> found;
   for (const auto& argument : step.arguments) found.push_back(&argument.value);
@@ -355,9 +384,9 @@ std::vector<Template*> templates_of(Step& step) {
 }
 
 const std::vector<std::string>& pipeline_keys() {
-  static const std::vector<std::string> keys = {"name",         "experiment",  "params",     "steps",
-                                                "max_parallel", "description", "on_success", "on_failure",
-                                                "finally",      "secrets",     "inputs",     "outputs"};
+  static const std::vector<std::string> keys = {
+      "name",       "experiment", "params",  "steps",  "max_parallel", "description", "on_success",
+      "on_failure", "finally",    "secrets", "inputs", "outputs",      "timeout",     "after_failure"};
   return keys;
 }
 

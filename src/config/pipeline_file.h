@@ -26,6 +26,14 @@ enum class Phase { kMain, kOnSuccess, kOnFailure, kFinally };
 std::string_view to_string(
     Phase phase);  // the key of the file: "steps", "on_success", "on_failure", "finally"
 
+// What becomes of the other steps when one has failed.
+enum class AfterFailure {
+  kFinish,    // those that run end, no more start
+  kStop,      // those that run are stopped
+  kKeepGoing  // all go on that do not need it
+};
+std::string_view to_string(AfterFailure after);  // "finish", "stop", "keep_going"
+
 struct Pipeline;
 
 struct Step {
@@ -69,7 +77,9 @@ struct Pipeline {
   std::vector<Output> outputs;
   std::vector<Step> steps;  // in the order of the file, those of the end behind the others
   int max_parallel = 0;     // 0: as many as there are cores
-  fs::path folder;          // of the file, absolute
+  AfterFailure after_failure = AfterFailure::kFinish;
+  std::optional<std::chrono::milliseconds> timeout;  // of a run's main phase
+  fs::path folder;                                   // of the file, absolute
   std::string file;
   std::string sha256;                  // of what the file held when it was read
   std::vector<LookedFor> inner_files;  // of the pipelines within, at any depth; of the outermost only

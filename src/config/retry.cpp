@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <charconv>
 
+#include <re2/re2.h>
+
 #include "base/text.h"
 
 namespace tidemill::config {
@@ -11,17 +13,27 @@ namespace {
 constexpr int kMostRetries = 100;
 constexpr int kLongestDelay = 24 * 3600;
 
+Result<FailureRule> read_log_rule(const Node& node, std::string_view what) {
+  TRY(check_keys(node, {"log"}, what));
+  const Node* log = node.find("log");
+  if (log == nullptr) return fail_at(node.place, "a map in {} is {{log: PATTERN}}", what);
+  return FailureRule{.in_log = TRY_IN(log->place.to_string(), Pattern::compile(TRY(as_text(*log, "log"))))};
+}
+
 Result<FailureRule> read_rule(const Node& node, std::string_view what) {
+  if (node.is_map()) return read_log_rule(node, what);
   std::string text = TRY(as_text(node, what));
   static const std::vector<std::string> kinds = {"exit", "signal", "timeout", "memory"};
   auto found = std::find(kinds.begin(), kinds.end(), text);
-  if (found != kinds.end()) return FailureRule{static_cast<FailureKind>(found - kinds.begin()), {}};
+  if (found != kinds.end()) return FailureRule{.kind = static_cast<FailureKind>(found - kinds.begin())};
   int status = 0;
   auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), status);
   bool is_number = error == std::errc() && end == text.data() + text.size() && !text.empty();
-  if (is_number && status >= 1 && status <= 255) return FailureRule{FailureKind::kExit, status};
-  return fail_at(node.place, "'{}' in {} is neither an exit status (1 to 255) nor one of {}{}", text, what,
-                 join(kinds, ", "), did_you_mean(text, kinds));
+  if (is_number && status >= 1 && status <= 255)
+    return FailureRule{.kind = FailureKind::kExit, .exit_status = status};
+  return fail_at(node.place,
+                 "'{}' in {} is neither an exit status (1 to 255), nor {{log: PATTERN}}, nor one of {}{}",
+                 text, what, join(kinds, ", "), did_you_mean(text, kinds));
 }
 
 Result<std::vector<FailureRule>> read_rules(const Node* node, std::string_view what) {
@@ -36,7 +48,50 @@ bool any_matches(const std::vector<FailureRule>& rules, const Failure& failure) 
   return std::any_of(rules.begin(), rules.end(), [&](const auto& rule) { return rule.matches(failure); });
 }
 
+Result<double> read_more_memory(const Node& node) {
+  const std::string text = TRY(as_text(node, "retry.more_memory"));
+  double times = 0;
+  auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), times);
+  if (error != std::errc() || end != text.data() + text.size() || !(times > 1 && times <= 10))
+    return fail_at(node.place,
+                   "retry.more_memory must be a number above 1, at most 10, such as 1.5, not '{}'", text);
+  return times;
+}
+
+Result<std::chrono::milliseconds> read_delay(const Node& node, std::string_view what) {
+  return as_duration(node, what, 0, kLongestDelay);
+}
+
 }  // namespace
+
+struct Pattern::Compiled {
+  Compiled(std::string_view text, const re2::RE2::Options& options)
+      : expression(re2::StringPiece(text.data(), text.size()), options) {}
+
+  re2::RE2 expression;
+};
+
+Result<Pattern> Pattern::compile(std::string_view text) {
+  re2::RE2::Options options(re2::RE2::Quiet);
+  options.set_max_mem(1 << 20);
+  Pattern pattern;
+  auto compiled = std::make_shared<Compiled>(text, options);
+  if (!compiled->expression.ok())
+    return fail(Code::kInvalid, "'{}' is not a regular expression: {}", text, compiled->expression.error());
+  pattern.compiled_ = std::move(compiled);
+  return pattern;
+}
+
+bool Pattern::is_in(std::string_view text) const {
+  return re2::RE2::PartialMatch(re2::StringPiece(text.data(), text.size()), compiled_->expression);
+}
+
+bool FailureRule::matches(const Failure& failure) const {
+  if (kind && *kind != failure.kind) return false;
+  if (exit_status && *exit_status != failure.exit_status) return false;
+  auto holds_it = [this](const std::string& line) { return in_log->is_in(line); };
+  return !in_log || std::any_of(failure.last_lines.begin(), failure.last_lines.end(), holds_it);
+}
 
 std::string_view to_string(FailureKind kind) {
   switch (kind) {
@@ -69,20 +124,20 @@ Result<RetryPolicy> read_retry(const Node* node) {
     if (policy.times == 0) policy.infrastructure = 0;
   }
   if (!node->is_map()) return policy;
-  TRY(check_keys(*node, {"times", "infrastructure", "after", "not_after", "delay", "factor", "max_delay"},
-                 "retry"));
+  TRY(check_keys(
+      *node, {"times", "infrastructure", "after", "not_after", "delay", "factor", "max_delay", "more_memory"},
+      "retry"));
   if (const Node* infrastructure = node->find("infrastructure"))
     policy.infrastructure =
         static_cast<int>(TRY(as_int(*infrastructure, "retry.infrastructure", 0, kMostRetries)));
   policy.after = TRY(read_rules(node->find("after"), "retry.after"));
   policy.not_after = TRY(read_rules(node->find("not_after"), "retry.not_after"));
-  if (const Node* delay = node->find("delay"))
-    policy.delay = std::chrono::seconds(TRY(as_int(*delay, "retry.delay (seconds)", 0, kLongestDelay)));
+  if (const Node* delay = node->find("delay")) policy.delay = TRY(read_delay(*delay, "retry.delay"));
   if (const Node* factor = node->find("factor"))
     policy.factor = static_cast<int>(TRY(as_int(*factor, "retry.factor", 1, 100)));
   if (const Node* most = node->find("max_delay"))
-    policy.max_delay =
-        std::chrono::seconds(TRY(as_int(*most, "retry.max_delay (seconds)", 0, kLongestDelay)));
+    policy.max_delay = TRY(read_delay(*most, "retry.max_delay"));
+  if (const Node* more = node->find("more_memory")) policy.more_memory = TRY(read_more_memory(*more));
   return policy;
 }
 

@@ -2,7 +2,9 @@
 #pragma once
 
 #include <chrono>
+#include <memory>
 #include <optional>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -22,17 +24,29 @@ std::string_view to_string(FailureKind kind);  // "exit", "signal", "timeout", "
 
 struct Failure {
   FailureKind kind = FailureKind::kExit;
-  int exit_status = 0;  // of kExit
+  int exit_status = 0;                       // of kExit
+  std::vector<std::string> last_lines = {};  // of its log
 };
 
-// Matches failures of a kind, or of one exit status.
-struct FailureRule {
-  FailureKind kind = FailureKind::kExit;
-  std::optional<int> exit_status;
+// A regular expression, found in text in time linear in its length (RE2).
+class Pattern {
+ public:
+  // kInvalid when it is none, or too large a one.
+  static Result<Pattern> compile(std::string_view text);
+  bool is_in(std::string_view text) const;
 
-  bool matches(const Failure& failure) const {
-    return failure.kind == kind && (!exit_status || *exit_status == failure.exit_status);
-  }
+ private:
+  struct Compiled;
+  std::shared_ptr<const Compiled> compiled_;
+};
+
+// Matches failures of a kind, of one exit status, or whose log ends with a line that holds the pattern.
+struct FailureRule {
+  std::optional<FailureKind> kind;
+  std::optional<int> exit_status;
+  std::optional<Pattern> in_log;
+
+  bool matches(const Failure& failure) const;
 };
 
 // Failures of the step's own and those of the infrastructure are counted apart.
@@ -43,8 +57,10 @@ struct RetryPolicy {
   std::vector<FailureRule> not_after;  // wins over `after`
   // Before the first retry; times `factor` for each further one, at most max_delay. What is waited is a
   // random part of it.
-  std::chrono::seconds delay{1}, max_delay{300};
+  std::chrono::milliseconds delay{1'000}, max_delay{300'000};
   int factor = 2;
+  // Each failure of kind kMemory gives the next attempt so many times as much of it; 1: as much.
+  double more_memory = 1;
 
   // How many retries there are after failures like this one.
   int budget(const Failure& failure) const;

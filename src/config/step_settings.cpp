@@ -101,6 +101,18 @@ Result<Condition> read_condition(const Node& node) {
   return parse_condition(TRY(as_text(node, "when")), place);
 }
 
+Result<uint64_t> read_log_limit(const Node& node) {
+  constexpr uint64_t kLeast = 64 << 10;
+  uint64_t bytes = TRY_IN(node.place.to_string(), parse_size(TRY(as_text(node, "log_limit"))));
+  if (bytes < kLeast) return fail_at(node.place, "log_limit must be {} or more", human_bytes(kLeast));
+  return bytes;
+}
+
+Result<Timeouts::Time> read_timeout(const Node* node, std::string_view what) {
+  if (node == nullptr) return Timeouts::Time();
+  return Timeouts::Time(TRY(as_duration(*node, what, 1, kLongestTimeout)));
+}
+
 }  // namespace
 
 bool is_plain_name(std::string_view name) {
@@ -109,10 +121,23 @@ bool is_plain_name(std::string_view name) {
   });
 }
 
+Result<Timeouts> read_timeouts(const Node& node) {
+  Timeouts timeouts;
+  if (!node.is_map()) {
+    timeouts.attempt = TRY(read_timeout(&node, "timeout"));
+    return timeouts;
+  }
+  TRY(check_keys(node, {"attempt", "total", "waiting"}, "timeout"));
+  timeouts.attempt = TRY(read_timeout(node.find("attempt"), "timeout.attempt"));
+  timeouts.total = TRY(read_timeout(node.find("total"), "timeout.total"));
+  timeouts.waiting = TRY(read_timeout(node.find("waiting"), "timeout.waiting"));
+  return timeouts;
+}
+
 const std::vector<std::string>& setting_names() {
   static const std::vector<std::string> names = {
-      "cache", "inputs",    "code",    "programs",      "environment", "when",     "timeout", "figures",
-      "retry", "resources", "secrets", "allow_failure", "gate",        "validate", "outputs"};
+      "cache", "inputs",    "code",    "programs",      "environment", "when",     "timeout",   "figures",
+      "retry", "resources", "secrets", "allow_failure", "gate",        "validate", "log_limit", "outputs"};
   return names;
 }
 
@@ -135,13 +160,17 @@ Shared<StepSettings> read_settings(const Node& step, Problems& problems) {
   if (const Node* allow = step.find("allow_failure"))
     settings.allow_failure = keep(as_bool(*allow, "allow_failure"), false);
   if (const Node* timeout = step.find("timeout"))
-    settings.timeout =
-        std::chrono::seconds(keep(as_int(*timeout, "timeout (seconds)", 1, 30 * 24 * 3600), 1));
+    settings.timeout = keep(read_timeouts(*timeout), settings.timeout);
   settings.retry = keep(read_retry(step.find("retry")), settings.retry);
   if (const Node* resources = step.find("resources")) {
     settings.resources = read_resources(*resources, problems);
     settings.resources_place = resources->place;
   }
+  if (settings.retry.more_memory > 1 && settings.resources.memory == 0)
+    problems.keep(fail_at(step.find("retry")->place,
+                          "retry.more_memory wants to know of how much: add resources: {{memory: 4G}}"));
+  if (const Node* limit = step.find("log_limit"))
+    settings.log_limit = keep(read_log_limit(*limit), settings.log_limit);
   if (const Node* secrets = step.find("secrets"))
     settings.secrets = keep(read_named(*secrets, "secrets"), settings.secrets);
   if (const Node* checks = step.find("validate")) settings.validate = read_data_checks(*checks, problems);

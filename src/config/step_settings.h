@@ -19,6 +19,16 @@ namespace tidemill::config {
 
 enum class Caching { kOn, kOff };
 
+// How long a step may take; nullopt: as long as it does.
+struct Timeouts {
+  using Time = std::optional<std::chrono::milliseconds>;
+  Time attempt;
+  Time total;    // from its first attempt on, with all further ones and what is waited between them
+  Time waiting;  // for what others hold, once its turn has come
+};
+Result<Timeouts> read_timeouts(const Node& node);
+inline constexpr int64_t kLongestTimeout = 30 * 24 * 3600;  // seconds
+
 // A variable of the step's environment; without a value it is the caller's.
 struct Variable {
   std::string name;
@@ -47,13 +57,14 @@ struct StepSettings {
 
   std::optional<Condition> when;  // else it is skipped
   bool allow_failure = false;     // its failure is not the run's
-  std::optional<std::chrono::seconds> timeout;
+  Timeouts timeout;
   RetryPolicy retry;
   Resources resources;  // held while it runs
   Place resources_place;
   std::vector<Named> secrets;
   std::vector<DataCheck> validate;   // of what it has made
   std::optional<Gate> gate;          // what must hold before anything behind it runs
+  uint64_t log_limit = 256 << 20;    // bytes that are kept of what an attempt prints
   std::vector<std::string> figures;  // names of metrics, tags or parameters to show when the run has ended
 };
 

@@ -7,6 +7,7 @@
 #include <yaml-cpp/yaml.h>
 
 #include "base/text.h"
+#include "base/time.h"
 #include "config/problems.h"
 
 namespace tidemill::config {
@@ -195,6 +196,19 @@ Result<int64_t> as_int(const Node& node, std::string_view what, int64_t least, i
   if (value < least || value > most)
     return fail_at(node.place, "{} must be between {} and {}, not {}", what, least, most, value);
   return value;
+}
+
+Result<std::chrono::milliseconds> as_duration(const Node& node, std::string_view what, int64_t least,
+                                              int64_t most) {
+  const std::string text = TRY(as_text(node, what));
+  auto ms = parse_duration(text);
+  if (!ms) ms = parse_duration(text + "s");
+  if (!ms) return fail_at(node.place, "{} must be a time such as 90s, 15m, 2h or 1d, not '{}'", what, text);
+  if (*ms < least * 1000 || *ms > most * 1000)
+    return fail_at(node.place, "{} must be between {} and {}, not {}", what,
+                   human_duration(static_cast<double>(least)), human_duration(static_cast<double>(most)),
+                   text);
+  return std::chrono::milliseconds(*ms);
 }
 
 }  // namespace tidemill::config

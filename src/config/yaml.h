@@ -1,6 +1,7 @@
 // YAML with the place of everything, and limits on what a file may hold.
 #pragma once
 
+#include <chrono>
 #include <memory>
 #include <optional>
 #include <string>
@@ -64,6 +65,9 @@ Result<> check_keys(const Node& map, const std::vector<std::string>& known, std:
 // The value as text; fails for lists and maps. Null is "".
 Result<std::string> as_text(const Node& node, std::string_view what);
 Result<bool> as_bool(const Node& node, std::string_view what);  // true or false, as YAML 1.2 writes them
+// A time: "90s", "15m", "2h", "1d12h", or a number of seconds. The limits too are in seconds.
+Result<std::chrono::milliseconds> as_duration(const Node& node, std::string_view what, int64_t least,
+                                              int64_t most);
 Result<int64_t> as_int(const Node& node, std::string_view what, int64_t least, int64_t most);
 
 }  // namespace tidemill::config

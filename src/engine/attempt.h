@@ -1,7 +1,9 @@
 // One attempt of a step, from the moment it is recorded as running until it is settled.
 #pragma once
 
+#include <chrono>
 #include <map>
+#include <optional>
 #include <set>
 #include <string>
 #include <vector>
@@ -22,7 +24,10 @@ struct Attempt {
   std::map<std::string, std::string> variables;
   std::vector<std::string> secrets;  // values, which nobody is to see
   std::set<fs::path> paths;          // files and folders that the parameters name
+  config::Resources resources;       // that it holds
   Grant grant;                       // of the machine
+  std::optional<std::chrono::milliseconds> timeout;
+  std::string limit = "its timeout";  // what that stands for: "its timeout of 10 s"
   fs::path log, progress_file;
   fs::path checkpoints;       // a folder that all attempts of the step share; "": there is none
   double shown_seconds = -1;  // of the progress that the listener was told last
@@ -34,6 +39,7 @@ struct PastAttempt {
   StepRun run;
   Decision decision;
   std::string reason;  // why it was not enough; "": why the step runs is told by itself
+  StepState state = StepState::kFailed;
 };
 
 }  // namespace tidemill::engine

@@ -150,9 +150,9 @@ ProcessOptions CommandMaker::process_of(size_t index, const Attempt& attempt) co
     const projects::Environment& environment = found->second;
     put_first(environment.programs());
     if (environment.container) {
-      process.argv = contained(*environment.container, step.settings->resources, attempt, process);
+      process.argv = contained(*environment.container, attempt, process);
       // Where it was started, podman's monitor leaves a file when memory has run out: not among the code.
-      if (step.settings->resources.memory > 0) process.working_dir = attempt.progress_file.parent_path();
+      if (attempt.resources.memory > 0) process.working_dir = attempt.progress_file.parent_path();
     }
     for (const auto& [name, value] : environment.variables) env[name] = value;
   }
@@ -176,8 +176,7 @@ const projects::Container* CommandMaker::container_of(size_t index) const {
 }
 
 // The step's files are in the container where they are outside of it, so that paths mean the same.
-std::vector<std::string> CommandMaker::contained(const projects::Container& container,
-                                                 const config::Resources& limits, const Attempt& attempt,
+std::vector<std::string> CommandMaker::contained(const projects::Container& container, const Attempt& attempt,
                                                  const ProcessOptions& process) const {
   const bool holds_code = !container.code.empty();
   projects::ContainedCommand inside{.name = container_name(attempt),
@@ -185,8 +184,8 @@ std::vector<std::string> CommandMaker::contained(const projects::Container& cont
                                     .folder = holds_code ? container.code : process.working_dir,
                                     .mounts = {attempt.run.artifacts},
                                     .variables = {},
-                                    .memory = limits.memory,
-                                    .cpus = limits.cpus};
+                                    .memory = attempt.resources.memory,
+                                    .cpus = attempt.resources.cpus};
   if (!holds_code) inside.mounts.insert(process.working_dir);
   if (!attempt.progress_file.empty()) inside.mounts.insert(attempt.progress_file.parent_path());
   if (!attempt.checkpoints.empty()) inside.mounts.insert(attempt.checkpoints);

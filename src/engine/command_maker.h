@@ -42,8 +42,8 @@ class CommandMaker {
 
  private:
   pipeline::Scope scope() const;
-  std::vector<std::string> contained(const projects::Container& container, const config::Resources& limits,
-                                     const Attempt& attempt, const ProcessOptions& process) const;
+  std::vector<std::string> contained(const projects::Container& container, const Attempt& attempt,
+                                     const ProcessOptions& process) const;
   pipeline::StepResult result_of(size_t step) const;
   pipeline::StepResult result_of(size_t step, std::string run_id, std::string artifacts) const;
 

@@ -29,10 +29,6 @@ struct CachePolicy {
   std::map<std::string, std::string> forced;  // steps that run in any case, and who wants it
 };
 
-// What happens to the other steps when one has failed: those that run end and no more start, or all go on
-// that do not need it.
-enum class AfterFailure { kFinish, kKeepGoing };
-
 struct Options {
   // Where steps log: an MLflow REST endpoint over the same store, http://127.0.0.1:PORT, or another server.
   std::string tracking_uri;
@@ -50,8 +46,8 @@ struct Options {
   std::string run_name;            // "": the plan's name
   std::string parent_run;          // the run within which this one was started; "" for none
   int max_parallel = 0;            // 0: the plan's, else one for each core
-  AfterFailure after_failure = AfterFailure::kFinish;
-  std::chrono::milliseconds kill_grace{10'000};  // between SIGTERM and SIGKILL
+  std::optional<config::AfterFailure> after_failure;  // nullopt: the plan's
+  std::chrono::milliseconds kill_grace{10'000};       // between SIGTERM and SIGKILL
   // By folder of the project; the others run with what is on this machine.
   std::map<fs::path, projects::Environment> environments;
   std::vector<tracking::KeyValue> tags;          // further ones of a pipeline's run
@@ -82,6 +78,7 @@ struct StepOutcome {
 struct Outcome {
   std::string run_id, experiment_id;
   tracking::RunStatus status = tracking::RunStatus::kFinished;
+  RunOutcome outcome = RunOutcome::kSucceeded;
   double seconds = 0;
   std::vector<StepOutcome> steps;  // in the plan's order
   // On the tracking server, when it is another one than the store's.

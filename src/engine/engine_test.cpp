@@ -76,7 +76,7 @@ TEST_F(Engine, KeepGoingRunsWhatDoesNotNeedTheFailedStep) {
       "  other: {project: good, params: {n: 2}}\n";
   EXPECT_EQ(run(yaml, 1)->status, RunStatus::kFailed);
   EXPECT_FALSE(fs::exists(dir_.path() / "ran.2"));
-  options_.after_failure = AfterFailure::kKeepGoing;
+  options_.after_failure = config::AfterFailure::kKeepGoing;
   EXPECT_EQ(run(yaml, 1)->status, RunStatus::kFailed);
   EXPECT_TRUE(fs::exists(dir_.path() / "ran.2"));
   EXPECT_FALSE(fs::exists(dir_.path() / "ran.1"));
@@ -107,7 +107,7 @@ TEST_F(Engine, AStepThatTakesTooLongIsStopped) {
   add_step("a", "sleep 1000");
   auto outcome = run("steps:\n  a: {project: a, timeout: 1}\n");
   EXPECT_EQ(outcome->status, RunStatus::kFailed);
-  EXPECT_THAT(finished("a")->reason, HasSubstr("timeout of 1 s"));
+  EXPECT_THAT(finished("a")->reason, HasSubstr("timeout of 1.0 s"));
 }
 
 TEST_F(Engine, NothingIsRecordedWhenAParameterCannotFit) {

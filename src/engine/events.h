@@ -11,13 +11,42 @@
 
 namespace tidemill::engine {
 
-enum class StepState { kWaiting, kRunning, kFinished, kReused, kFailed, kSkipped, kKilled };
+enum class StepState {
+  kWaiting,
+  kRunning,
+  kFinished,
+  kReused,
+  kFailed,       // its own doing, as the next two
+  kTimedOut,     // it took, or waited, too long
+  kOutOfMemory,  // it was killed for want of memory
+  kCrashed,      // not its own doing: it could not be started, or its process was lost
+  kSkipped,
+  kKilled  // on somebody's request
+};
 std::string_view to_string(StepState state);  // "waiting", ...
 StepState step_state(std::string_view text);  // of to_string(); another word: kWaiting
 // Whether steps that need this one may run.
 inline bool succeeded(StepState state) {
   return state == StepState::kFinished || state == StepState::kReused;
 }
+
+inline bool has_failed(StepState state) {
+  return state == StepState::kFailed || state == StepState::kTimedOut || state == StepState::kOutOfMemory ||
+         state == StepState::kCrashed;
+}
+
+// How a run went, the worst of its steps.
+enum class RunOutcome {
+  kSucceeded,
+  kSucceededWithFailures,  // of steps that may fail
+  kFailed,
+  kCrashed,   // steps have, and no other has failed
+  kTimedOut,  // the run itself
+  kCancelled
+};
+std::string_view to_string(RunOutcome outcome);  // "succeeded", "succeeded_with_failures", ...
+// A tag of a pipeline's run, with one of these words once it has ended.
+inline constexpr std::string_view kOutcomeTag = "tidemill.outcome";
 
 // What a listener (terminal, JSON lines) is told, in order, on the thread that calls execute().
 
@@ -80,6 +109,7 @@ struct AllReused {
 struct RunFinished {
   std::string run_id;
   tracking::RunStatus status = tracking::RunStatus::kFinished;
+  RunOutcome outcome = RunOutcome::kSucceeded;
   double seconds = 0;
 };
 using Event = std::variant<RunStarted, StepWaits, StepStarted, StepProgress, AttemptFailed, StepFinished,

@@ -11,6 +11,7 @@
 #include "engine/step_watch.h"
 #include "engine/unchanged.h"
 #include "engine/upkeep.h"
+#include "engine/verdict.h"
 #include "sys/mask.h"
 #include "sys/signals.h"
 
@@ -118,8 +119,9 @@ Result<> Execution::run_phases() {
   TRY(loop(Phase::kMain));
   std::vector<std::string> failed;
   for (size_t i = 0; i < plan_.steps.size(); ++i)
-    if (has_failed(i)) failed.push_back(plan_.steps[i].name);
-  std::string state = stopping_ ? "interrupted" : failed.empty() ? "succeeded" : "failed";
+    if (fails_the_run(i)) failed.push_back(plan_.steps[i].name);
+  const bool is_good = failed.empty() && !timed_out_;
+  std::string state = stopping_ ? "interrupted" : is_good ? "succeeded" : "failed";
   commands_.note_run(state, join(failed, ", "));
   for (Phase phase : {Phase::kOnSuccess, Phase::kOnFailure, Phase::kFinally}) {
     if (std::none_of(plan_.steps.begin(), plan_.steps.end(),
@@ -145,12 +147,13 @@ Result<> Execution::loop(Phase phase) {
       TRY(attempts_.count(ended.step) > 0 ? finish_step(ended) : ended_unattended(ended));
     for (const auto& then : background_.take_ended()) TRY(then());
     if (interrupted() && !stopping_) stop_all();
+    if (phase == Phase::kMain) stop_at_deadline();
     if (scheduler_.ending()) give_up_retries();
     report_progress();
     if (record_.is_pipeline())
       (void)snapshot_->write_early(record_.artifacts());  // an error comes at the end again
   }
-  skip_the_rest(phase, stopping_ ? "interrupted" : "another step failed");
+  skip_the_rest(phase, end_reason_);
   return {};
 }
 
@@ -166,12 +169,29 @@ bool Execution::is_done() const {
   return scheduler_.running() == 0 && waiting_.empty() && retries_.empty() && replaced_.empty();
 }
 
-bool Execution::has_failed(size_t step) const {
-  return scheduler_.state(step) == StepState::kFailed && !plan_.steps[step].settings->allow_failure;
+bool Execution::fails_the_run(size_t step) const {
+  return has_failed(scheduler_.state(step)) && !plan_.steps[step].settings->allow_failure;
+}
+
+void Execution::stop_running(std::string reason) {
+  stop_reason_ = std::move(reason);
+  for (size_t step : std::exchange(asking_, {})) scheduler_.put_back(step);
+  for (const auto& [step, attempt] : attempts_) supervisor_.stop(step);
+}
+
+void Execution::stop_at_deadline() {
+  if (!plan_.timeout || stopping_ || timed_out_ || !record_.is_pipeline()) return;
+  const double most = std::chrono::duration<double>(*plan_.timeout).count();
+  if (watch_.seconds() < most) return;
+  timed_out_ = true;
+  scheduler_.halt();
+  end_reason_ = fmt::format("the run has taken longer than its timeout of {}", human_duration(most));
+  stop_running(end_reason_);
 }
 
 void Execution::stop_all() {
   stopping_ = true;
+  stop_reason_ = end_reason_ = "interrupted";
   scheduler_.halt();
   waiting_.clear();
   for (size_t step : std::exchange(asking_, {})) scheduler_.put_back(step);
@@ -179,24 +199,38 @@ void Execution::stop_all() {
   background_.stop();
 }
 
+// The worst that has happened.
+RunOutcome Execution::outcome() const {
+  bool killed = stopping_, failed = false, crashed = false, allowed = false;
+  for (size_t i = 0; i < plan_.steps.size(); ++i) {
+    const StepState state = scheduler_.state(i);
+    killed = killed || state == StepState::kKilled;
+    allowed = allowed || (has_failed(state) && !fails_the_run(i));
+    (state == StepState::kCrashed ? crashed : failed) |= fails_the_run(i);
+  }
+  if (timed_out_) return RunOutcome::kTimedOut;
+  if (failed) return RunOutcome::kFailed;
+  if (crashed) return RunOutcome::kCrashed;
+  if (killed) return RunOutcome::kCancelled;
+  return allowed ? RunOutcome::kSucceededWithFailures : RunOutcome::kSucceeded;
+}
+
 Result<> Execution::end() {
-  bool killed = stopping_, failed = false;
   std::vector<std::string> states;
   for (size_t i = 0; i < plan_.steps.size(); ++i) {
     outcome_.steps[i].state = scheduler_.state(i);
     states.emplace_back(to_string(scheduler_.state(i)));
-    killed = killed || scheduler_.state(i) == StepState::kKilled;
-    failed = failed || has_failed(i);
   }
   outcome_.run_id = record_.run_id();
   outcome_.experiment_id = record_.experiment_id();
-  outcome_.status = failed ? RunStatus::kFailed : killed ? RunStatus::kKilled : RunStatus::kFinished;
+  outcome_.outcome = outcome();
+  outcome_.status = run_status(outcome_.outcome);
   outcome_.seconds = watch_.seconds();
   if (!record_.artifacts().empty())
     if (auto written = snapshot_->write(record_.artifacts(), states); !written)
       log_warning("what this run was made of is not kept: {}", written.error().message);
   if (publisher_) publisher_->finish();
-  TRY(record_.end(outcome_.status, outcome_.seconds));
+  TRY(record_.end(outcome_.outcome, outcome_.seconds));
   if (record_.mirror() != nullptr) see_it_there(*record_.mirror());
   if (reliances_ && outcome_.status == RunStatus::kFinished)
     if (auto kept = keep_footing(); !kept)

@@ -57,8 +57,12 @@ class Execution {
   Result<> loop(config::Phase phase);
   Result<std::vector<size_t>> decide_and_record();
   bool is_done() const;
-  bool has_failed(size_t step) const;
+  bool fails_the_run(size_t step) const;
   void stop_all();
+  // The steps that run are stopped; what then may start still is the scheduler's business.
+  void stop_running(std::string reason);
+  void stop_at_deadline();
+  RunOutcome outcome() const;
   Result<> end();
   void see_it_there(Mirror& mirror);
   void abandon();
@@ -81,13 +85,19 @@ class Execution {
   Result<bool> begin_step(size_t step);
   Result<bool> begin_attempt(size_t step, Decision decision, Grant grant);
   int next_attempt(size_t step) const;
+  void limit_time(size_t step, Attempt& attempt);
+  // Of all attempts of the step; the longest there is when it has no such limit.
+  std::chrono::milliseconds time_left(size_t step) const;
+  config::Resources resources_of(size_t step) const;
   // For what somebody else holds.
   struct Wait {
     enum class For { kOtherRun, kRoom };
     For what;
     bool is_told;
+    Stopwatch since = {};
   };
-  bool wait_for(size_t step, Wait::For what);
+  // False, or the error of recording that it has waited too long.
+  Result<bool> wait_for(size_t step, Wait::For what);
   bool let_wait(size_t step);
   Result<> reuse_step(size_t step, const Decision& decision);
   // Once its data are seen to be as the step wants them. record: that it is reused; returns the run's id.
@@ -115,8 +125,9 @@ class Execution {
   Looked look_at_outputs(size_t step, const StepRun& run, bool made, const Validation::Where& where,
                          const std::stop_token& stop) const;
   Result<> settle_looked_at(const Ended& ended, StepFinished event, const Failure& failure, Looked looked);
-  Result<> fail_unstarted(size_t step, const Error& error);
-  void settle_unstarted(size_t step, const Attempt& attempt, const Error& error, const Failure& failure);
+  Result<> fail_unstarted(size_t step, StepState state, const Error& error);
+  void settle_unstarted(size_t step, const Attempt& attempt, StepState state, const Error& error,
+                        const Failure& failure);
   void keep_result(size_t step, const Attempt& attempt, std::string outputs);
   // Returns the digest of what it has written.
   Result<std::string> record_outputs(const Attempt& attempt, Looked looked, StepFinished& event);
@@ -135,6 +146,8 @@ class Execution {
   void end_attempt(const StepRun& run, tracking::RunStatus status, const std::string& reason,
                    const Failure& failure);
   bool try_again(size_t step, const Attempt& attempt, const StepFinished& event, const Failure& failure);
+  // After a failure of the kind: false when more of it would help, and there is no more.
+  bool ask_for_more(size_t step, const Attempt& attempt, config::FailureKind kind);
   void give_up_retries();
 
   // --- elsewhere.cpp ---
@@ -207,8 +220,12 @@ class Execution {
   std::set<size_t> replaced_;  // steps whose process is stopped, as it does what is no longer wanted
   bool ends_again_ = false;    // the run had ended: what it does at its end is done once more
   bool limits_noted_ = false;  // that they are not enforced here
-  bool stopping_ = false;
-  Background background_;  // ends first: its work reads what is above
+  bool stopping_ = false, timed_out_ = false;
+  // Why steps are stopped, and why the others do not start any more.
+  std::string stop_reason_ = "interrupted", end_reason_ = "another step failed";
+  std::map<size_t, Stopwatch> since_first_attempt_;
+  std::map<size_t, uint64_t> memory_;  // of steps that had too little
+  Background background_;              // ends first: its work reads what is above
 };
 
 }  // namespace tidemill::engine

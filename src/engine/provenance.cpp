@@ -93,6 +93,8 @@ Result<std::vector<std::string>> end_orphaned_runs(tracking::Store& store, const
     if (!run.tag("tidemill.pipeline").empty())
       failure += fmt::format("; `tidemill resume {}` goes on", run.info.id);
     TRY(store.set_tag(run.info.id, "tidemill.failure", failure));
+    if (!run.tag("tidemill.pipeline").empty())
+      TRY(store.set_tag(run.info.id, std::string(kOutcomeTag), std::string(to_string(RunOutcome::kCrashed))));
     TRY(store.update_run(
         {.run_id = run.info.id, .status = tracking::RunStatus::kFailed, .end_time = now_ms()}));
     ended.push_back(run.info.id);

@@ -7,6 +7,7 @@
 #include "base/time.h"
 #include "engine/file_tree.h"
 #include "engine/provenance.h"
+#include "engine/verdict.h"
 
 namespace tidemill::engine {
 
@@ -128,20 +129,26 @@ Result<> Record::adopt(const StepRun& step) {
 
 Result<> Record::reopen(const tracking::Run& run) {
   const std::string& id = run.info.id;
-  if (!run.tag("tidemill.failure").empty()) TRY(store_.delete_tag(id, "tidemill.failure"));
+  for (std::string_view tag : {std::string_view("tidemill.failure"), kOutcomeTag})
+    if (!run.tag(tag).empty()) TRY(store_.delete_tag(id, tag));
   add(tracking::UpdateRun{.run_id = id, .status = tracking::RunStatus::kRunning, .end_time = 0, .name = {}});
   add(tracking::LogBatch{id,
                          {.metrics = {}, .params = {}, .tags = {{std::string(kRunnerTag), this_runner()}}}});
   return {};
 }
 
-Result<> Record::end(tracking::RunStatus status, double seconds) {
+Result<> Record::end(RunOutcome outcome, double seconds) {
+  const tracking::RunStatus status = run_status(outcome);
   if (is_pipeline()) {
     if (auto tree = FileHashes().tree(artifacts_))
       add(tracking::RecordArtifacts{run_id_, std::move(tree->files)});
+    add(tracking::LogBatch{run_id_,
+                           {.metrics = {},
+                            .params = {},
+                            .tags = {{std::string(kOutcomeTag), std::string(to_string(outcome))}}}});
     add(tracking::UpdateRun{.run_id = run_id_, .status = status, .end_time = now_ms(), .name = {}});
   }
-  tell(RunFinished{run_id_, status, seconds});
+  tell(RunFinished{run_id_, status, outcome, seconds});
   return commit();
 }
 
@@ -223,7 +230,7 @@ void Record::settled(size_t step, StepState state) {
   const bool matters = !plan_.steps[step].settings->allow_failure;
   for (std::string name = plan_.steps[step].within; !name.empty(); name = outer_of(name)) {
     Nest& nest = nests_[name];
-    nest.failed = nest.failed || (state == StepState::kFailed && matters);
+    nest.failed = nest.failed || (has_failed(state) && matters);
     nest.killed = nest.killed || state == StepState::kKilled;
     if (--nest.unsettled > 0 || nest.run_id.empty()) continue;
     const auto status = nest.failed   ? tracking::RunStatus::kFailed

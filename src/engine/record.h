@@ -51,7 +51,7 @@ class Record {
   Result<> begin(std::vector<std::string> steps);
   // Those of a run that goes on. kConflict when it has finished.
   Result<Before> go_on(const std::string& run_id);
-  Result<> end(tracking::RunStatus status, double seconds);
+  Result<> end(RunOutcome outcome, double seconds);
 
   // A run for the step, with its folder on this machine.
   Result<StepRun> begin_step(size_t step, const Decision& decision, int attempt);

@@ -17,7 +17,7 @@ std::optional<milliseconds> next_delay(const config::RetryPolicy& policy, const 
   // Full jitter: steps that failed together do not come back together.
   double longest = std::min(static_cast<double>(policy.delay.count()) * std::pow(policy.factor, failures - 1),
                             static_cast<double>(policy.max_delay.count()));
-  return milliseconds(static_cast<int64_t>(longest * 1000 * uniform));
+  return milliseconds(static_cast<int64_t>(longest * uniform));
 }
 
 Retries::Retries(std::function<double()> random) : random_(std::move(random)) {
@@ -25,8 +25,9 @@ Retries::Retries(std::function<double()> random) : random_(std::move(random)) {
 }
 
 std::optional<milliseconds> Retries::wait(size_t step, const config::RetryPolicy& policy,
-                                          const config::Failure& failure) {
+                                          const config::Failure& failure, milliseconds most) {
   auto delay = next_delay(policy, failure, counts_[step], random_());
+  if (delay && *delay >= most) return std::nullopt;
   if (delay) waiting_[step] = steady_clock::now() + *delay;
   return delay;
 }

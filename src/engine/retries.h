@@ -30,9 +30,10 @@ class Retries {
   // random: in [0, 1); null: the system's.
   explicit Retries(std::function<double()> random);
 
-  // The step waits from now on, if it may be tried again; returns how long.
+  // The step waits from now on, if it may be tried again within `most`; returns how long.
   std::optional<std::chrono::milliseconds> wait(size_t step, const config::RetryPolicy& policy,
-                                                const config::Failure& failure);
+                                                const config::Failure& failure,
+                                                std::chrono::milliseconds most);
   bool empty() const { return waiting_.empty(); }
   // Those whose time has come; they do not wait any more.
   std::vector<size_t> due(Time now);

@@ -131,6 +131,66 @@ TEST_F(Retrying, AStepThatCannotBeStartedIsTriedAgainOutOfAnotherBudget) {
   EXPECT_THAT(failed_attempts()[0].reason, HasSubstr("start"));
 }
 
+TEST_F(Retrying, WhatTheLogEndsWithMayDecide) {
+  add_flaky_step("n=$(wc -l < ../runs); [ $n = 3 ] && echo bad data || echo CUDA error: $n; exit 1");
+  EXPECT_EQ(run_with("retry: {times: 5, delay: 0, after: [{log: '^CUDA err.r'}]}")->status,
+            RunStatus::kFailed);
+  EXPECT_EQ(times_run(), 3u);
+  EXPECT_EQ(run_with("retry: {times: 5, delay: 0, not_after: [{log: CUDA}]}")->status, RunStatus::kFailed);
+  EXPECT_EQ(times_run(), 4u);
+}
+
+TEST_F(Retrying, NoAttemptBeginsAfterTheTimeForAllOfThem) {
+  add_flaky_step("sleep 0.3; exit 1");
+  options_.random = [] { return 0.0; };
+  EXPECT_EQ(run_with("timeout: {total: 1}, retry: {times: 100, delay: 0}")->status, RunStatus::kFailed);
+  EXPECT_GE(times_run(), 2u);
+  EXPECT_LE(times_run(), 4u);
+  options_.random = [] { return 0.5; };
+  EXPECT_EQ(run_with("timeout: {total: 5s}, retry: {times: 100, delay: 1m}")->status, RunStatus::kFailed);
+  EXPECT_EQ(finished("a")->attempt, 1);
+}
+
+TEST_F(Retrying, TheLastAttemptIsStoppedWhenTheTimeForAllOfThemIsUp) {
+  add_flaky_step("n=$(wc -l < ../runs); [ $n = 1 ] && exit 1; sleep 100");
+  auto outcome = run_with("timeout: {attempt: 1h, total: 1s}, retry: {times: 5, delay: 0}");
+  EXPECT_EQ(outcome->steps[0].state, StepState::kTimedOut);
+  EXPECT_EQ(finished("a")->reason, "did not end within the 1.0 s that all its attempts may take");
+  EXPECT_EQ(times_run(), 2u);
+}
+
+// As podman does with --memory, of which the step wants 2 MB.
+constexpr std::string_view kContainers = R"(#!/bin/bash
+[ "$1" = run ] || exit 0
+while [ $# -gt 1 ]; do [ "$1" = --memory ] && memory=$2; shift; done
+echo $memory >> "$(dirname "$0")/asked"
+[ $memory -ge 2000000 ] || kill -KILL $$
+exec bash -c "$1"
+)";
+
+TEST_F(Retrying, AStepThatRanOutOfMemoryGetsMoreOfIt) {
+  add_step("a", "true");
+  write("engine", kContainers);
+  fs::permissions(dir_.path() / "engine", fs::perms::owner_all);
+  projects::Environment contained;
+  contained.container.emplace();
+  contained.container->engine = dir_.path() / "engine";
+  contained.container->takes_limits = true;
+  options_.environments[fs::canonical(dir_.path() / "a")] = contained;
+  options_.machine = Machine{.cpus = 1, .memory = 2'100'000};
+  const std::string settings =
+      "resources: {memory: 1000000}, retry: {times: 9, delay: 0, more_memory: 1.5}, cache: false";
+  auto outcome = run_with(settings);
+  EXPECT_EQ(outcome->status, RunStatus::kFinished);
+  EXPECT_EQ(text_of("asked"), "1000000\n1500000\n2100000\n");  // and not beyond what there is
+  EXPECT_EQ(failed_attempts()[0].kind, "memory");
+  EXPECT_EQ(store_->run(outcome->steps[0].run_id)->tag("tidemill.reason"),
+            "attempt 3: killed by SIGKILL: memory ran out; now with 2.1 MB of it");
+  options_.machine->memory = 1'600'000;
+  EXPECT_EQ(run_with(settings)->steps[0].state, StepState::kOutOfMemory);
+  EXPECT_EQ(finished("a")->attempt, 3);
+}
+
 TEST_F(Retrying, AnUnsafeStepIsNeverRepeated) {
   add_step("a", "true");
   add_step("b", "rm -r ../a", "{x: string}");
@@ -156,8 +216,9 @@ TEST(Judge, MemoryThatRanOutIsNoOrdinaryKill) {
   Ended ended{.step = 0, .end = MindedEnd{.exit = {.signal = SIGKILL}}, .out_of_memory = true};
   TempDir dir = TempDir::create().value();
   auto opened = tracking::Store::open({.uri = dir.path() / "t.db"}).value();
-  Verdict verdict = judge(ended, {}, false, opened, {}).value();
+  Verdict verdict = judge(ended, {}, {}, "", false, opened).value();
   EXPECT_EQ(verdict.failure->kind, FailureKind::kMemory);
+  EXPECT_EQ(verdict.state, StepState::kOutOfMemory);
   EXPECT_EQ(verdict.reason, "killed by SIGKILL: memory ran out");
 }
 

@@ -1,4 +1,5 @@
 // How attempts end: judged, recorded, and perhaps made again.
+#include "base/text.h"
 #include "engine/execution.h"
 #include "engine/server_registry.h"
 #include "engine/step_watch.h"
@@ -22,11 +23,10 @@ Result<> Execution::finish_step(const Ended& ended) {
                          ? Result<>()
                          : record_.mirror()->fetch(attempt.run.id, attempt.run.artifacts);
   const projects::Container* container = commands_.container_of(ended.step);
-  const bool limits_memory =
-      container != nullptr && container->takes_limits && step.settings->resources.memory > 0;
-  Verdict verdict = TRY(judge(ended, *step.settings, limits_memory, store_, attempt.run));
+  const bool limits_memory = container != nullptr && container->takes_limits && attempt.resources.memory > 0;
+  Verdict verdict = TRY(judge(ended, attempt, *step.settings, stop_reason_, limits_memory, store_));
   if (!fetched && verdict.state == StepState::kFinished)
-    verdict = {StepState::kFailed, "what it has logged cannot be read: " + fetched.error().message,
+    verdict = {StepState::kCrashed, "what it has logged cannot be read: " + fetched.error().message,
                config::Failure{config::FailureKind::kInfrastructure}};
   StepFinished event{.step = step.name,
                      .run_id = attempt.run.id,
@@ -37,10 +37,11 @@ Result<> Execution::finish_step(const Ended& ended) {
                      .command = {},
                      .log = attempt.log,
                      .last_lines = {}};
-  if (event.state == StepState::kFailed) {
+  if (has_failed(event.state)) {
     event.command = attempt.command;
     event.last_lines = last_lines(attempt.log, 20);
   }
+  if (verdict.failure) verdict.failure->last_lines = event.last_lines;
   background_.add([this, ended, run = attempt.run, event = std::move(event), failure = verdict.failure,
                    where = validation_place()](const std::stop_token& stop) {
     const bool made = event.state == StepState::kFinished;
@@ -85,21 +86,21 @@ Result<> Execution::settle_looked_at(const Ended& ended, StepFinished event, con
                    });
 }
 
-Result<> Execution::fail_unstarted(size_t index, const Error& error) {
+Result<> Execution::fail_unstarted(size_t index, StepState state, const Error& error) {
   int number = next_attempt(index);
-  Attempt attempt{.run = TRY(record_.begin_step(index, {.reason = "its condition cannot be told"}, number))};
+  Attempt attempt{.run = TRY(record_.begin_step(index, {.reason = error.message}, number))};
   outcome_.steps[index].run_id = attempt.run.id;
   outcome_.steps[index].attempts = number;
-  settle_unstarted(index, attempt, error, std::nullopt);
+  settle_unstarted(index, attempt, state, error, std::nullopt);
   return {};
 }
 
-void Execution::settle_unstarted(size_t index, const Attempt& attempt, const Error& error,
+void Execution::settle_unstarted(size_t index, const Attempt& attempt, StepState state, const Error& error,
                                  const Failure& failure) {
   settle(index, attempt,
          {.step = plan_.steps[index].name,
           .run_id = attempt.run.id,
-          .state = StepState::kFailed,
+          .state = state,
           .reason = error.message,
           .reused_run = {},
           .command = {},
@@ -147,8 +148,12 @@ void Execution::settle(size_t index, const Attempt& attempt, StepFinished event,
 
 void Execution::conclude(size_t index, StepFinished event) {
   settle_step(index, event.state);
-  bool matters = event.state == StepState::kFailed && !plan_.steps[index].settings->allow_failure;
-  if (matters && options_.after_failure == AfterFailure::kFinish) scheduler_.wind_down();
+  const bool matters = has_failed(event.state) && !plan_.steps[index].settings->allow_failure;
+  const auto after = options_.after_failure.value_or(plan_.after_failure);
+  if (matters && after != config::AfterFailure::kKeepGoing) scheduler_.wind_down();
+  const bool stops_others = after == config::AfterFailure::kStop && !stopping_ && !timed_out_;
+  if (matters && stops_others && plan_.steps[index].phase == config::Phase::kMain)
+    stop_running(fmt::format("stopped, as {} has failed", event.step));
   if (!succeeded(event.state)) commands_.note(index, event.state);
   record_.tell(std::move(event));
 }
@@ -243,10 +248,14 @@ void Execution::end_attempt(const StepRun& run, RunStatus status, const std::str
 bool Execution::try_again(size_t index, const Attempt& attempt, const StepFinished& event,
                           const Failure& failure) {
   if (!failure || !scheduler_.is_open_to(index) || !record_.is_pipeline()) return false;
-  auto delay = retries_.wait(index, plan_.steps[index].settings->retry, *failure);
+  if (!ask_for_more(index, attempt, failure->kind)) return false;
+  auto delay = retries_.wait(index, plan_.steps[index].settings->retry, *failure, time_left(index));
   if (!delay) return false;
   scheduler_.put_back(index);
-  past_.insert_or_assign(index, PastAttempt{attempt.run, attempt.decision, event.reason});
+  std::string reason = event.reason;
+  if (auto memory = memory_.find(index); memory != memory_.end())
+    reason += fmt::format("; now with {} of it", human_bytes(memory->second));
+  past_.insert_or_assign(index, PastAttempt{attempt.run, attempt.decision, std::move(reason), event.state});
   record_.set_state(index, StepState::kWaiting, attempt.run, attempt.decision);
   record_.tell(AttemptFailed{.step = event.step,
                              .run_id = event.run_id,
@@ -260,24 +269,33 @@ bool Execution::try_again(size_t index, const Attempt& attempt, const StepFinish
   return true;
 }
 
+bool Execution::ask_for_more(size_t index, const Attempt& attempt, config::FailureKind kind) {
+  const double times = plan_.steps[index].settings->retry.more_memory;
+  if (kind != config::FailureKind::kMemory || times <= 1) return true;
+  const uint64_t there_is = (options_.machine ? *options_.machine : this_machine()).memory;
+  const auto wanted = static_cast<uint64_t>(static_cast<double>(attempt.resources.memory) * times);
+  if (attempt.resources.memory >= there_is) return false;
+  memory_[index] = std::min(wanted, there_is);
+  return true;
+}
+
 // Nothing starts any more: the failures of those that wait for another attempt stand.
 void Execution::give_up_retries() {
   for (size_t step : retries_.take_all()) {
     const PastAttempt& failed = past_.at(step);
-    record_.set_state(step, StepState::kFailed, failed.run, failed.decision);
-    settle_step(step, StepState::kFailed);
-    commands_.note(step, StepState::kFailed);
-    record_.tell(
-        StepFinished{.step = plan_.steps[step].name,
-                     .run_id = failed.run.id,
-                     .state = StepState::kFailed,
-                     .attempt = failed.run.attempt,
-                     .reason = fmt::format("{}; not tried again, as {}", failed.reason,
-                                           stopping_ ? "the run was interrupted" : "another step failed"),
-                     .reused_run = {},
-                     .command = {},
-                     .log = log_of(step, failed.run.attempt),
-                     .last_lines = {}});
+    record_.set_state(step, failed.state, failed.run, failed.decision);
+    settle_step(step, failed.state);
+    commands_.note(step, failed.state);
+    record_.tell(StepFinished{.step = plan_.steps[step].name,
+                              .run_id = failed.run.id,
+                              .state = failed.state,
+                              .attempt = failed.run.attempt,
+                              .reason = fmt::format("{}; not tried again, as {}", failed.reason,
+                                                    stopping_ ? "the run was interrupted" : end_reason_),
+                              .reused_run = {},
+                              .command = {},
+                              .log = log_of(step, failed.run.attempt),
+                              .last_lines = {}});
   }
 }
 

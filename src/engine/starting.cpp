@@ -1,10 +1,13 @@
 // What becomes of a step whose turn it is: skipped, reused, left to wait, or started.
 #include "base/log.h"
+#include "base/text.h"
 #include "engine/execution.h"
 #include "engine/verdict.h"
 #include "sys/control_group.h"
 
 namespace tidemill::engine {
+
+using std::chrono::milliseconds;
 
 Result<std::vector<size_t>> Execution::begin_ready_steps() {
   for (size_t step : std::exchange(waiting_, {})) scheduler_.enqueue(step);
@@ -44,7 +47,7 @@ Result<std::vector<size_t>> Execution::take_wanted() {
       auto condition = commands_.condition(step);
       if (!condition || !condition->holds) leave(step);
       if (!condition) {
-        TRY(fail_unstarted(step, condition.error()));
+        TRY(fail_unstarted(step, StepState::kFailed, condition.error()));
       } else if (!condition->holds) {
         skip(step, "its condition does not hold: " + condition->shown);
       } else {
@@ -58,7 +61,7 @@ Result<std::vector<size_t>> Execution::take_wanted() {
 
 // It may have become known meanwhile, or be made by another run just now, or find no room.
 Result<bool> Execution::begin_step(size_t index) {
-  const config::Resources& wanted = plan_.steps[index].settings->resources;
+  const config::Resources wanted = resources_of(index);
   if (no_room_.count(wanted) > 0) return wait_for(index, Wait::For::kRoom);
   Decision decision = cache_.key_now(index);
   if (!decision.key.empty() && !locks_->try_lock(decision.key)) return wait_for(index, Wait::For::kOtherRun);
@@ -84,9 +87,12 @@ Result<bool> Execution::begin_attempt(size_t index, Decision decision, Grant gra
   if (auto past = past_.find(index); past != past_.end() && !past->second.reason.empty())
     decision.reason = fmt::format("attempt {}: {}", number, past->second.reason);
   snapshot_->note(index, decision);
+  waits_.erase(index);
   Attempt attempt{.run = TRY(record_.begin_step(index, decision, number)),
                   .decision = std::move(decision),
+                  .resources = resources_of(index),
                   .grant = std::move(grant)};
+  limit_time(index, attempt);
   outcome_.steps[index].run_id = attempt.run.id;
   outcome_.steps[index].attempts = number;
   attempt.log = log_of(index, number);
@@ -96,7 +102,7 @@ Result<bool> Execution::begin_attempt(size_t index, Decision decision, Grant gra
   if (record_.mirror() != nullptr) TRY(commit());  // the run there is made of the one here
   if (auto prepared = commands_.prepare(index, attempt); !prepared) {
     const bool is_away = prepared.error().code == Code::kUnavailable;
-    settle_unstarted(index, attempt, prepared.error(),
+    settle_unstarted(index, attempt, is_away ? StepState::kCrashed : StepState::kFailed, prepared.error(),
                      is_away ? Failure(config::Failure{config::FailureKind::kInfrastructure}) : std::nullopt);
     return false;
   }
@@ -111,21 +117,58 @@ int Execution::next_attempt(size_t step) const {
   return past == past_.end() ? 1 : past->second.run.attempt + 1;
 }
 
+config::Resources Execution::resources_of(size_t index) const {
+  config::Resources resources = plan_.steps[index].settings->resources;
+  if (auto more = memory_.find(index); more != memory_.end()) resources.memory = more->second;
+  return resources;
+}
+
+void Execution::limit_time(size_t index, Attempt& attempt) {
+  const config::Timeouts& timeouts = plan_.steps[index].settings->timeout;
+  auto text_of = [](milliseconds time) {
+    return human_duration(std::chrono::duration<double>(time).count());
+  };
+  attempt.timeout = timeouts.attempt;
+  if (timeouts.attempt) attempt.limit = "its timeout of " + text_of(*timeouts.attempt);
+  if (!timeouts.total) return;
+  since_first_attempt_.try_emplace(index);
+  const milliseconds left = std::max(milliseconds(1), time_left(index));
+  if (attempt.timeout && *attempt.timeout <= left) return;
+  attempt.timeout = left;
+  attempt.limit = fmt::format("the {} that all its attempts may take", text_of(*timeouts.total));
+}
+
+milliseconds Execution::time_left(size_t index) const {
+  const auto& total = plan_.steps[index].settings->timeout.total;
+  auto since = since_first_attempt_.find(index);
+  if (!total || since == since_first_attempt_.end()) return milliseconds::max();
+  return *total - milliseconds(static_cast<int64_t>(since->second.seconds() * 1000));
+}
+
 bool Execution::let_wait(size_t index) {
   scheduler_.put_back(index);
   waiting_.push_back(index);
   return false;
 }
 
-bool Execution::wait_for(size_t index, Wait::For what) {
+Result<bool> Execution::wait_for(size_t index, Wait::For what) {
   auto [known, is_new] = waits_.try_emplace(index, Wait{what, false});
   Wait& wait = known->second;
   const bool is_other = what != wait.what;
-  if (is_other) wait = {what, false};
+  if (is_other) wait = {what, false, wait.since};
   const auto& step = plan_.steps[index];
-  const std::string reason = what == Wait::For::kOtherRun
-                                 ? "waits for the same result, which another run or step makes just now"
-                                 : "waits for " + describe(step.settings->resources) + ", which others hold";
+  const std::string awaited = what == Wait::For::kOtherRun
+                                  ? "the same result, which another run or step makes just now"
+                                  : describe(resources_of(index)) + ", which others hold";
+  const auto& most = step.settings->timeout.waiting;
+  if (most && wait.since.seconds() >= std::chrono::duration<double>(*most).count()) {
+    TRY(fail_unstarted(
+        index, StepState::kTimedOut,
+        {Code::kUnavailable, fmt::format("has waited {} for {}: longer than its timeout.waiting",
+                                         human_duration(wait.since.seconds()), awaited)}));
+    return false;
+  }
+  const std::string reason = "waits for " + awaited;
   if (is_new || is_other) {
     auto past = past_.find(index);
     record_.set_state(index, StepState::kWaiting, past == past_.end() ? StepRun{} : past->second.run,
@@ -202,14 +245,15 @@ Result<> Execution::launch(size_t index) {
   if (launched) return {};
   if (!minding.control_group.empty()) remove_control_group(minding.control_group);
   Attempt failed = std::move(attempts_.extract(index).mapped());
-  settle_unstarted(index, failed, launched.error(), config::Failure{config::FailureKind::kInfrastructure});
+  settle_unstarted(index, failed, StepState::kCrashed, launched.error(),
+                   config::Failure{config::FailureKind::kInfrastructure});
   return {};
 }
 
 // The folder of a control group with the limits that the step asks for; "" without them, where there is none
 // to be had, and for a container, which its engine puts into a group of its own.
 fs::path Execution::control_group_of(size_t index, const Attempt& attempt) {
-  const config::Resources& wanted = plan_.steps[index].settings->resources;
+  const config::Resources& wanted = attempt.resources;
   if (wanted.memory == 0 && wanted.cpus == 0) return "";
   const projects::Container* container = commands_.container_of(index);
   if (container != nullptr && container->takes_limits) return "";
@@ -228,9 +272,10 @@ Minding Execution::minding_of(size_t index, const Attempt& attempt) {
   using Survival = Minding::Survival;
   Minding minding{.record = process_record(attempts_folder_, attempt.run.id),
                   .survival = can_go_on() ? Survival::kOutlivesStarter : Survival::kEndsWithStarter,
-                  .timeout = plan_.steps[index].settings->timeout,
+                  .timeout = attempt.timeout,
                   .grace = options_.kill_grace,
                   .keep_open = {},
+                  .output_limit = plan_.steps[index].settings->log_limit,
                   .secrets = attempt.secrets,
                   .control_group = control_group_of(index, attempt),
                   .clean_up = commands_.clean_up_of(index, attempt)};

@@ -165,7 +165,7 @@ Result<std::optional<Outcome>> execute_unchanged(tracking::Store& store, const O
       AllReused{.run_id = record.run_id(), .steps_of = footing->run_id, .steps = footing->steps.size()});
   if (auto kept = repeat_record(*folder, record.artifacts(), footing->folder); !kept)
     log_warning("what this run was made of is not kept: {}", kept.error().message);
-  TRY(record.end(tracking::RunStatus::kFinished, watch.seconds()));
+  TRY(record.end(RunOutcome::kSucceeded, watch.seconds()));
   if (renewed) TRY(keep_footing(*footing, options));
   return Outcome{.run_id = record.run_id(),
                  .experiment_id = record.experiment_id(),

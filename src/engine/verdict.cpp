@@ -10,7 +10,7 @@ using tracking::RunStatus;
 namespace {
 
 Verdict failed(config::FailureKind kind, std::string reason, int exit_status = 0) {
-  return {StepState::kFailed, std::move(reason), config::Failure{kind, exit_status}};
+  return {state_after(kind), std::move(reason), config::Failure{kind, exit_status}};
 }
 
 // "model.pt (output model), ..."
@@ -25,8 +25,21 @@ std::string missing_outputs(const config::StepSettings& settings, const fs::path
 
 }  // namespace
 
-Result<Verdict> judge(const Ended& ended, const config::StepSettings& settings, bool limits_memory,
-                      tracking::Store& store, const StepRun& run) {
+StepState state_after(config::FailureKind kind) {
+  switch (kind) {
+    case config::FailureKind::kTimeout:
+      return StepState::kTimedOut;
+    case config::FailureKind::kMemory:
+      return StepState::kOutOfMemory;
+    case config::FailureKind::kInfrastructure:
+      return StepState::kCrashed;
+    default:
+      return StepState::kFailed;
+  }
+}
+
+Result<Verdict> judge(const Ended& ended, const Attempt& attempt, const config::StepSettings& settings,
+                      const std::string& stopped_by, bool limits_memory, tracking::Store& store) {
   using Kind = config::FailureKind;
   if (!ended.end)
     return failed(Kind::kInfrastructure,
@@ -35,18 +48,17 @@ Result<Verdict> judge(const Ended& ended, const config::StepSettings& settings, 
     return failed(Kind::kInfrastructure,
                   errno_error("start the command of step", ended.end->start_errno).message);
   const Exit& exit = ended.end->exit;
-  if (ended.end->stopped == StopCause::kAsked) return Verdict{StepState::kKilled, "interrupted", {}};
+  if (ended.end->stopped == StopCause::kAsked) return Verdict{StepState::kKilled, stopped_by, {}};
   if (ended.end->stopped == StopCause::kTimeout)
-    return failed(Kind::kTimeout,
-                  fmt::format("did not end within its timeout of {} s", settings.timeout->count()));
+    return failed(Kind::kTimeout, "did not end within " + attempt.limit);
   if (ended.out_of_memory || (limits_memory && was_killed(exit)))
     return failed(Kind::kMemory, exit.describe() + ": memory ran out");
   if (exit.signal != 0) return failed(Kind::kSignal, exit.describe());
   if (!exit.ok()) return failed(Kind::kExit, exit.describe(), exit.status);
-  RunStatus status = TRY(store.run(run.id)).info.status;
+  RunStatus status = TRY(store.run(attempt.run.id)).info.status;
   if (status == RunStatus::kFailed || status == RunStatus::kKilled)
     return failed(Kind::kExit, fmt::format("its program ended the run as {}", tracking::to_string(status)));
-  if (std::string missing = missing_outputs(settings, run.artifacts); !missing.empty())
+  if (std::string missing = missing_outputs(settings, attempt.run.artifacts); !missing.empty())
     return failed(Kind::kExit, "it has ended well, but has not made " + missing);
   return Verdict{};
 }
@@ -57,6 +69,18 @@ RunStatus run_status(StepState state) {
     case StepState::kReused:
       return RunStatus::kFinished;
     case StepState::kKilled:
+      return RunStatus::kKilled;
+    default:
+      return RunStatus::kFailed;
+  }
+}
+
+RunStatus run_status(RunOutcome outcome) {
+  switch (outcome) {
+    case RunOutcome::kSucceeded:
+    case RunOutcome::kSucceededWithFailures:
+      return RunStatus::kFinished;
+    case RunOutcome::kCancelled:
       return RunStatus::kKilled;
     default:
       return RunStatus::kFailed;

@@ -7,8 +7,8 @@
 
 #include "base/files.h"
 #include "config/step_settings.h"
+#include "engine/attempt.h"
 #include "engine/events.h"
-#include "engine/record.h"
 #include "engine/supervisor.h"
 #include "tracking/store.h"
 
@@ -19,13 +19,15 @@ struct Verdict {
   std::string reason;                      // "" when it finished
   std::optional<config::Failure> failure;  // when it failed
 };
-// limits_memory: a container that is held to a limit, in which nothing but that kills. A program may end its
-// run itself: when it says FAILED, its exit status 0 does not make it a success; nor does it when the step
-// has not left what it declares.
-Result<Verdict> judge(const Ended& ended, const config::StepSettings& settings, bool limits_memory,
-                      tracking::Store& store, const StepRun& run);
+// attempt: it may have been stopped at its limit, or by the run. limits_memory: a container that is held to a
+// limit, in which nothing but that kills. A program may end its run itself: when it says FAILED, its exit
+// status 0 does not make it a success; nor does it when the step has not left what it declares.
+Result<Verdict> judge(const Ended& ended, const Attempt& attempt, const config::StepSettings& settings,
+                      const std::string& stopped_by, bool limits_memory, tracking::Store& store);
+StepState state_after(config::FailureKind kind);
 
 tracking::RunStatus run_status(StepState state);
+tracking::RunStatus run_status(RunOutcome outcome);
 std::vector<tracking::Metric> usage_metrics(const MindedEnd& end);
 
 }  // namespace tidemill::engine

@@ -36,6 +36,8 @@ struct Plan {
   std::vector<config::Input> inputs;    // those of a url have no file until they are fetched
   std::vector<config::Secret> secrets;  // all that the pipeline names
   int max_parallel = 0;
+  config::AfterFailure after_failure = config::AfterFailure::kFinish;
+  std::optional<std::chrono::milliseconds> timeout;
   fs::path folder;
   std::string file;
   std::string sha256;                                 // of what the file held when it was read

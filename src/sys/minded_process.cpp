@@ -152,6 +152,11 @@ Result<MindedProcess> MindedProcess::start(const ProcessOptions& options, const 
     keep.push_back(pipe_read.get());
     keep.push_back(streams.output_file.get());
   }
+  Fd bounded;
+  if (minding.output_limit > 0 && !options.output_file.empty()) {
+    bounded = TRY(open_file(options.output_file, O_RDWR));
+    keep.push_back(bounded.get());
+  }
   std::sort(keep.begin(), keep.end());
 
   MinderSetup setup{
@@ -179,6 +184,7 @@ Result<MindedProcess> MindedProcess::start(const ProcessOptions& options, const 
       .group = group ? MinderGroup{minding.control_group.c_str(), group_kill.c_str(), group_events.c_str()}
                      : MinderGroup{},
       .output = {pipe_read.get(), streams.output_file.get(), mask ? &*mask : nullptr},
+      .bounded = {bounded.get(), static_cast<int64_t>(minding.output_limit)},
       .keep_open = keep.data(),
       .keep_count = keep.size(),
       .record = record.get(),

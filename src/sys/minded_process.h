@@ -29,7 +29,9 @@ struct Minding {
   std::optional<std::chrono::milliseconds> timeout;
   std::chrono::milliseconds grace{10'000};  // between SIGTERM and SIGKILL
   std::vector<int> keep_open;               // descriptors that the minder holds until the process has ended
-  std::vector<std::string> secrets;         // the minder sees to it that the output file does not hold them
+  // Of the output file, bytes: beyond that only its beginning and its end are kept. 0: all.
+  uint64_t output_limit = 0;
+  std::vector<std::string> secrets;  // the minder sees to it that the output file does not hold them
   fs::path control_group;  // of make_control_group(), for this process alone; removed at its end. "": none
   // Run by the minder when the process was stopped or killed: ends what it has left in somebody else's care,
   // as a container in that of its engine. Empty: nothing. It has kCleaningSeconds.

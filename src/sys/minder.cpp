@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -65,6 +66,7 @@ class Line {
     *end = '\0';
     return *this << " " << digits;
   }
+  size_t size() const { return size_; }
   void write_to(int fd) const { write_fully(fd, {text_, size_}); }
 
  private:
@@ -89,16 +91,57 @@ ssize_t pass_on_piece(const MaskedOutput& output) {
   return got < 0 && errno == EINTR ? 1 : got;
 }
 
-// Until the process of this pidfd has ended.
-void pass_on_output(const MaskedOutput& output, int process) {
-  pollfd fds[2] = {{output.pipe, POLLIN, 0}, {process, POLLIN, 0}};
-  while (fds[0].fd >= 0 || fds[1].fd >= 0) {
-    if (poll(fds, 2, -1) < 0) {
-      if (errno == EINTR) continue;
-      return;
+// A quarter of the limit is kept from the beginning and as much from the end, so that it is long until the
+// next time. What the process prints at that very moment may be lost with the rest.
+class Bound {
+ public:
+  explicit Bound(const BoundedOutput& output) : file_(output.file), limit_(output.limit) {}
+
+  bool exists() const { return file_ >= 0 && limit_ > 0; }
+  void keep() {
+    struct stat now{};
+    if (!exists() || fstat(file_, &now) != 0 || now.st_size <= limit_) return;
+    const int64_t quarter = limit_ / 4, tail = now.st_size - quarter;
+    left_out_ += tail - quarter - notice_size_;
+    Line notice;
+    notice << "\n..." << left_out_ << " bytes left out here, for want of a larger log_limit ...\n";
+    notice_size_ = static_cast<int64_t>(notice.size());
+    if (lseek(file_, quarter, SEEK_SET) < 0) return;
+    notice.write_to(file_);
+    const int64_t end = move(tail, quarter + notice_size_);
+    [[maybe_unused]] int ignored = ftruncate(file_, end);
+  }
+
+ private:
+  int64_t move(int64_t from, int64_t to) {
+    static char piece[1 << 16];
+    for (;;) {
+      ssize_t got = pread(file_, piece, sizeof piece, from);
+      if (got < 0 && errno == EINTR) continue;
+      if (got <= 0 || pwrite(file_, piece, static_cast<size_t>(got), to) != got) return to;
+      from += got;
+      to += got;
     }
-    if (fds[1].revents != 0) return;
-    if (pass_on_piece(output) == 0) fds[0].fd = -1;
+  }
+
+  int file_;
+  int64_t limit_, left_out_ = 0, notice_size_ = 0;
+};
+
+constexpr int kBoundMs = 1000;  // between two looks
+
+// Until the process of this pidfd has ended.
+void attend(const MaskedOutput& output, Bound& bound, int process) {
+  pollfd fds[2] = {{output.mask != nullptr ? output.pipe : -1, POLLIN, 0}, {process, POLLIN, 0}};
+  int64_t looked = monotonic_us();
+  while (fds[0].fd >= 0 || fds[1].fd >= 0) {
+    const int ready = poll(fds, 2, bound.exists() ? kBoundMs : -1);
+    if (ready < 0 && errno != EINTR) return;
+    if (ready > 0 && fds[1].revents != 0) return;
+    if (ready > 0 && fds[0].revents != 0 && pass_on_piece(output) == 0) fds[0].fd = -1;
+    if (!bound.exists() || monotonic_us() - looked < kBoundMs * 1000) continue;
+    bound.keep();
+    looked = monotonic_us();
   }
 }
 
@@ -241,8 +284,9 @@ void mind(MinderSetup& setup) {
   block(false);
   if (setup.ends_with_starter && getppid() != setup.starter) stop_minded(StopCause::kAsked);
 
-  if (setup.output.mask != nullptr)
-    pass_on_output(setup.output, static_cast<int>(syscall(SYS_pidfd_open, pid, 0)));
+  Bound bound(setup.bounded);
+  if (setup.output.mask != nullptr || bound.exists())
+    attend(setup.output, bound, static_cast<int>(syscall(SYS_pidfd_open, pid, 0)));
   siginfo_t info{};
   while (waitid(P_PID, static_cast<id_t>(pid), &info, WEXITED | WNOWAIT) < 0 && errno == EINTR) {
   }
@@ -262,6 +306,7 @@ void mind(MinderSetup& setup) {
     }
     write_fully(setup.output.file, setup.output.mask->finish());
   }
+  bound.keep();
   (Line() << "ended" << int64_t{status} << int64_t{stop_cause} << microseconds(usage.ru_utime)
           << microseconds(usage.ru_stime) << int64_t{usage.ru_maxrss} << monotonic_us() - started
           << out_of_memory << "\n")

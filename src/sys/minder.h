@@ -15,6 +15,12 @@ struct MaskedOutput {
   Mask* mask;      // nullptr: the process writes to its file itself
 };
 
+// The output file, which is held to a size: what it has more than that is taken out of its middle.
+struct BoundedOutput {
+  int file = -1;  // opened for this, without O_APPEND
+  int64_t limit = 0;
+};
+
 // Paths in the control group of the process; nullptr when it has none.
 struct MinderGroup {
   const char* folder = nullptr;
@@ -27,6 +33,7 @@ struct MinderSetup {
   ChildSetup clean_up;  // program: nullptr when there is nothing to do
   MinderGroup group;
   MaskedOutput output;
+  BoundedOutput bounded;
   const int* keep_open;  // ascending
   size_t keep_count;
   int record;
