@@ -50,6 +50,15 @@ class ReplacedFile {
   Fd file_;
 };
 
+// A large one alone: small ones would take several times as long, and there may be tens of thousands of them.
+Result<> flush_large(const fs::path& path) {
+  Fd file = TRY(open_file(path, O_RDONLY));
+  struct stat info{};
+  bool is_flushed =
+      ::fstat(file.get(), &info) == 0 && (info.st_size < kLargeBytes || ::fdatasync(file.get()) == 0);
+  return is_flushed ? Result<>() : tl::unexpected<Error>(errno_error("flush " + path.string(), errno));
+}
+
 }  // namespace
 
 Result<fs::path> FolderRepository::resolve(std::string_view path) const {
@@ -132,6 +141,7 @@ Result<> FolderRepository::put_file(std::string_view path, const fs::path& sourc
   fs::path place = TRY(make_place(path));
   ReplacedFile replaced(place);
   bool may_rename = source_afterwards == Source::kMove;
+  if (may_rename) TRY(flush_large(source));
   if (may_rename && ::rename(source.c_str(), place.c_str()) == 0) return {};
   if (may_rename && errno != EXDEV) return tl::unexpected<Error>(last_error("store", path));
   fs::path temporary = TRY(incoming()) / fmt::format("copy-{:016x}", random_u64());

@@ -128,6 +128,8 @@ int RequestReader::body_file() const { return parser_->get().body().file.get(); 
 
 RequestReader::Step RequestReader::filed(uint64_t bytes) {
   file_bytes_left_ -= std::min(bytes, file_bytes_left_);
+  uint64_t size = *parser_->content_length();
+  writeback_.advanced(body_file(), size - file_bytes_left_, size);
   return file_bytes_left_ == 0 ? Step::kDone : Step::kNeedMore;
 }
 

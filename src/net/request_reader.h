@@ -7,6 +7,7 @@
 #include <string>
 #include <string_view>
 
+#include "net/early_writeback.h"
 #include "net/http_server.h"
 
 namespace tidemill {
@@ -58,6 +59,7 @@ class RequestReader {
   uint64_t max_body_bytes_;
   bool known_length_to_file_ = false;
   uint64_t file_bytes_left_ = 0;
+  EarlyWriteback writeback_;
   HttpRequest request_;
   bool started_ = false, keep_alive_ = false, wants_continue_ = false;
   int status_ = 0;
