@@ -5,41 +5,18 @@
 #include <set>
 
 #include "base/text.h"
+#include "config/driver_draft.h"
 #include "config/python_syntax.h"
 
 namespace tidemill::config {
 namespace {
 
 using Kind = PythonExpression::Kind;
+using Value = DriverValue;
 
-constexpr size_t kMaxText = 4'000, kMaxTokensRun = 300'000, kMaxSteps = 1'000;
-constexpr size_t kMaxCalls = 16;  // within each other
-constexpr char kHole = '\x01';    // in a text: something that cannot be read
-
-struct Value {
-  enum class Kind { kUnknown, kText, kRun, kParent, kArguments, kDict };
-  Kind kind = Kind::kUnknown;
-  std::string text;  // a template; of a run: the part of it, "info" or "data.metrics"
-  size_t step = 0;   // of a run
-  std::vector<std::pair<std::string, Value>> entries = {};
-
-  // As a part of a text.
-  std::string shown() const { return kind == Kind::kText ? text : std::string(1, kHole); }
-  bool is_known_text() const { return kind == Kind::kText && text.find(kHole) == std::string::npos; }
-};
-Value text_value(std::string text) {
-  if (text.size() > kMaxText) return {};
-  return {.kind = Value::Kind::kText, .text = std::move(text)};
-}
-Value literal(const std::string& text) {
-  std::string escaped;
-  for (size_t i = 0; i < text.size(); ++i) {
-    if (text[i] == '$' && i + 1 < text.size() && text[i + 1] == '{') escaped += '$';
-    if (text[i] != kHole) escaped += text[i];
-  }
-  return text_value(std::move(escaped));
-}
-
+constexpr size_t kMaxTokensRun = 300'000;
+constexpr size_t kMaxText = 4'000;  // of what a format makes
+constexpr size_t kMaxCalls = 16;    // within each other
 using Scope = std::map<std::string, Value>;
 
 struct Function {
@@ -60,17 +37,6 @@ std::string to_parameter_name(std::string_view option) {
   return name;
 }
 
-std::string to_step_name(std::string_view text) {
-  std::string name;
-  for (unsigned char c : text) name += std::isalnum(c) || c == '_' || c == '-' ? static_cast<char>(c) : '_';
-  return name.substr(0, 80);
-}
-
-std::string join_paths(const std::string& left, const std::string& right) {
-  if (left.empty() || right.starts_with('/')) return right;
-  return left + (left.ends_with('/') ? "" : "/") + right;
-}
-
 class Reader {
  public:
   Reader(std::vector<PythonLine> lines, const Project& project)
@@ -78,7 +44,7 @@ class Reader {
 
   Driver read() {
     run_block(0, lines_.size(), globals_, "");
-    return std::move(driver_);
+    return draft_.take();
   }
 
  private:
@@ -260,7 +226,7 @@ class Reader {
       case Kind::kName:
         return name_value(expression, scope);
       case Kind::kAttribute:
-        return attribute(evaluate(expression.items[0], scope, within), expression.text);
+        return draft_.attribute(evaluate(expression.items[0], scope, within), expression.text);
       case Kind::kCall:
         return call(expression, scope, within);
       case Kind::kSubscript:
@@ -324,37 +290,13 @@ class Reader {
     return {};
   }
 
-  Value parameter_value(std::string_view name) const {
-    if (find_parameter(driver_.parameters, name) == nullptr) return {};
-    return text_value(fmt::format("${{params.{}}}", name));
-  }
-
-  Value attribute(Value of, const std::string& name) const {
-    if (of.kind == Value::Kind::kArguments) return parameter_value(name);
-    if (of.kind != Value::Kind::kRun && of.kind != Value::Kind::kParent) return {};
-    bool parent = of.kind == Value::Kind::kParent;
-    std::string step = parent ? "run" : "steps." + driver_.steps[of.step].name;
-    if (name == "run_id" || name == "run_uuid")
-      return text_value(fmt::format("${{{}.{}}}", step, parent ? "id" : "run_id"));
-    if (name == "artifact_uri") return text_value(fmt::format("${{{}.artifacts}}", step));
-    if (name == "experiment_id") return text_value("${experiment.id}");
-    if (name != "info" && name != "data" && name != "metrics") return {};
-    of.text = name;
-    return of;
-  }
-
-  Value metric(const Value& run, const Value& key) const {
-    if (run.kind != Value::Kind::kRun || run.text != "metrics" || !key.is_known_text()) return {};
-    return text_value(fmt::format("${{steps.{}.metrics.{}}}", driver_.steps[run.step].name, key.text));
-  }
-
   Value element(const PythonExpression& expression, Scope& scope, const std::string& within) {
     Value of = evaluate(expression.items[0], scope, within);
     Value key = evaluate(expression.items[1], scope, within);
-    if (of.kind == Value::Kind::kArguments) return parameter_value(key.text);
+    if (of.kind == Value::Kind::kArguments) return draft_.parameter(key.text);
     for (const auto& [name, value] : of.entries)
       if (name == key.text) return value;
-    return metric(of, key);
+    return draft_.metric(of, key);
   }
 
   const PythonExpression* argument(const PythonExpression& call, size_t position,
@@ -372,7 +314,7 @@ class Reader {
     if (name == "mlflow.set_experiment") {
       if (const auto* wanted = argument(call, 0, "experiment_name"))
         if (Value value = evaluate(*wanted, scope, within); value.is_known_text())
-          driver_.experiment = value.text;
+          draft_.set_experiment(value.text);
       return {};
     }
     if (name == "os.getcwd" || name == "pathlib.Path.cwd") return text_value("${pipeline.folder}");
@@ -417,22 +359,13 @@ class Reader {
     if (callee.kind != Kind::kAttribute) return {};
     const std::string& method = callee.text;
     if (method == "parse_args" || method == "parse_known_args") return {.kind = Value::Kind::kArguments};
-    if (method == "get_run" && values.size() == 1) return run_of(values[0]);
+    if (method == "get_run" && values.size() == 1) return draft_.run_of(values[0]);
     Value of = evaluate(callee.items[0], scope, within);
     if (method == "resolve" || method == "absolute" || method == "strip" || method == "as_posix" ||
         method == "wait")
       return of;
-    if (method == "get" && !values.empty()) return metric(of, values[0]);
+    if (method == "get" && !values.empty()) return draft_.metric(of, values[0]);
     return {};
-  }
-
-  // The run that "${steps.NAME.run_id}" names.
-  Value run_of(const Value& id) const {
-    if (id.kind == Value::Kind::kRun) return id;
-    for (size_t i = 0; i < driver_.steps.size(); ++i)
-      if (id.text == fmt::format("${{steps.{}.run_id}}", driver_.steps[i].name))
-        return {.kind = Value::Kind::kRun, .text = "", .step = i};
-    return id.text == "${run.id}" ? Value{.kind = Value::Kind::kParent} : Value{};
   }
 
   Value call_function(const Function& function, const PythonExpression& call, Scope& scope,
@@ -465,7 +398,7 @@ class Reader {
       else if (inner.count(name) > 0)
         continue;
       else if (function.has_options)
-        inner[name] = parameter_value(name);
+        inner[name] = draft_.parameter(name);
       else if (otherwise)
         inner[name] = evaluate(*otherwise, scope, within);
     }
@@ -491,15 +424,7 @@ class Reader {
     for (const char* harmless :
          {"MlflowClient", "get_run", "set_tracking_uri", "end_run", "get_experiment_by_name"})
       if (name.ends_with(harmless)) return;
-    leave(call.place, "{} is not carried over", call.source);
-  }
-
-  template <class... Args>
-  void leave(const Place& place, fmt::format_string<Args...> format, Args&&... args) {
-    Error error = fail_at(place, format, std::forward<Args>(args)...).value();
-    for (const auto& known : driver_.left)
-      if (known.message == error.message) return;
-    driver_.left.push_back(std::move(error));
+    draft_.leave(call.place, "{} is not carried over", call.source);
   }
 
   // --- Parameters: parser.add_argument("--epochs", type=int, default=1), @click.option("--epochs", ...) ---
@@ -521,15 +446,15 @@ class Reader {
       if (keyword == "choices" && value.kind == Kind::kList)
         for (const auto& item : value.items) parameter.choices.push_back(evaluate(item, scope, "").text);
       if (keyword == "action" && evaluate(value, scope, "").text.starts_with("store_"))
-        leave(call.place, "{} is a flag; give {} as a value that its step's program takes", parameter.name,
-              parameter.name);
+        draft_.leave(call.place, "{} is a flag; give {} as a value that its step's program takes",
+                     parameter.name, parameter.name);
     }
-    if (parameter.name.empty() || find_parameter(driver_.parameters, parameter.name) != nullptr) return;
+    if (parameter.name.empty()) return;
     for (const auto& entry : project_.entry_points)
       if (const Parameter* declared = find_parameter(entry.parameters, parameter.name);
           declared && declared->default_value)
         parameter.default_value = declared->default_value;
-    driver_.parameters.push_back(std::move(parameter));
+    draft_.add_parameter(std::move(parameter));
   }
 
   static ParameterType type_of(const std::string& python) {
@@ -540,118 +465,55 @@ class Reader {
   // --- mlflow.run() ---
 
   Value run_project(const PythonExpression& call, Scope& scope, const std::string& within) {
-    if (driver_.steps.size() >= kMaxSteps) return {};
+    if (draft_.is_full()) return {};
     Value project = {}, entry = literal("main"), parameters = {};
     if (const auto* uri = argument(call, 0, "uri")) project = evaluate(*uri, scope, within);
     if (const auto* point = argument(call, 1, "entry_point")) entry = evaluate(*point, scope, within);
     const Place place = place_of_step(call);
     if (!project.is_known_text() || !entry.is_known_text()) {
-      leave(place, "a step is left out: what it runs cannot be read from {}", call.source);
+      draft_.leave(place, "a step is left out: what it runs cannot be read from {}", call.source);
       return {};
     }
     const auto* given = argument(call, 3, "parameters");
     if (given != nullptr) parameters = evaluate(*given, scope, within);
-    DriverStep step{.name = "",
-                    .project = folder_of(project.text),
-                    .entry_point = entry.text,
-                    .arguments = {},
-                    .needs = {},
-                    .place = place};
-    step.name = unused_name(step);
+    DriverStep step = draft_.new_step(project.text, entry.text, place);
     if (given != nullptr && parameters.kind != Value::Kind::kDict && given->text != "None")
-      leave(place, "step '{}': its parameters, {}, cannot be read", step.name, given->source);
+      draft_.leave(place, "step '{}': its parameters, {}, cannot be read", step.name, given->source);
     for (const auto& [name, value] : parameters.entries) {
       if (name == "**")
-        leave(place, "step '{}': a part of its parameters, {}, cannot be read", step.name, given->source);
+        draft_.leave(place, "step '{}': a part of its parameters, {}, cannot be read", step.name,
+                     given->source);
       else
-        add_argument(step, name, value);
+        draft_.add_argument(step, name, value);
     }
-    if (!driver_.steps.empty() && !refers_to(step, driver_.steps.back().name))
-      step.needs.push_back(driver_.steps.back().name);
     if (!within.empty())
-      leave(place,
-            "step '{}' runs in any case, once; the driver has it within `{}` (see `when` and `foreach`)",
-            step.name, within);
+      draft_.leave(
+          place, "step '{}' runs in any case, once; the driver has it within `{}` (see `when` and `foreach`)",
+          step.name, within);
     note_keywords(call, step, scope, within);
-    driver_.steps.push_back(std::move(step));
-    return {.kind = Value::Kind::kRun, .text = "", .step = driver_.steps.size() - 1};
-  }
-
-  static std::string folder_of(std::string project) {
-    for (std::string_view prefix : {"${pipeline.folder}/", "./"})
-      if (project.starts_with(prefix)) project.erase(0, prefix.size());
-    return project == "${pipeline.folder}" || project.empty() ? "." : project;
-  }
-
-  std::string unused_name(const DriverStep& step) const {
-    bool own = step.project == ".";
-    std::string wanted = to_step_name(own ? step.entry_point : fs::path(step.project).filename().string());
-    if (wanted.empty()) wanted = "step";
-    std::string name = wanted;
-    auto is_taken = [&](const DriverStep& other) { return other.name == name; };
-    for (int number = 2; std::any_of(driver_.steps.begin(), driver_.steps.end(), is_taken); ++number)
-      name = fmt::format("{}_{}", wanted, number);
-    return name;
-  }
-
-  static bool refers_to(const DriverStep& step, const std::string& name) {
-    for (const auto& argument : step.arguments)
-      if (argument.second.find("${steps." + name + ".") != std::string::npos) return true;
-    return false;
-  }
-
-  void add_argument(DriverStep& step, const std::string& name, const Value& value) {
-    std::string text = value.kind == Value::Kind::kRun || value.kind == Value::Kind::kParent
-                           ? std::string(1, kHole)
-                           : value.shown();
-    text = with_artifacts(std::move(text));
-    if (text.find(kHole) != std::string::npos) {
-      Parameter parameter{.name = to_step_name(step.name + "_" + name), .place = step.place};
-      std::replace(parameter.name.begin(), parameter.name.end(), '-', '_');
-      leave(step.place,
-            "what step '{}' gets for '{}' cannot be read: it became the parameter '{}', to be given with -P",
-            step.name, name, parameter.name);
-      text = fmt::format("${{params.{}}}", parameter.name);
-      if (find_parameter(driver_.parameters, parameter.name) == nullptr)
-        driver_.parameters.push_back(std::move(parameter));
-    }
-    step.arguments.emplace_back(name, std::move(text));
-  }
-
-  // ".../mlruns/0/${steps.train.run_id}/artifacts/model" is ${steps.train.artifacts}/model, wherever that
-  // lies.
-  std::string with_artifacts(std::string text) const {
-    for (const auto& step : driver_.steps) {
-      std::string id = fmt::format("${{steps.{}.run_id}}", step.name);
-      size_t at = text.find(id);
-      if (at == std::string::npos) continue;
-      std::string_view behind = std::string_view(text).substr(at + id.size());
-      size_t skipped = behind.starts_with("/artifacts") ? 10 : 0;
-      if (skipped == 0 && !text.starts_with("runs:/")) continue;
-      return fmt::format("${{steps.{}.artifacts}}{}", step.name, behind.substr(skipped));
-    }
-    return text;
+    return draft_.add_step(std::move(step));
   }
 
   void note_keywords(const PythonExpression& call, const DriverStep& step, Scope& scope,
                      const std::string& within) {
     for (const auto& [keyword, value] : call.keywords) {
       if (keyword == "experiment_name") {
-        if (Value name = evaluate(value, scope, within); name.is_known_text()) driver_.experiment = name.text;
+        if (Value name = evaluate(value, scope, within); name.is_known_text())
+          draft_.set_experiment(name.text);
       } else if (keyword == "docker_args" || keyword == "version" || keyword == "backend_config") {
-        leave(value.place, "step '{}': {}={} is not carried over", step.name, keyword, value.source);
+        draft_.leave(value.place, "step '{}': {}={} is not carried over", step.name, keyword, value.source);
       } else if (keyword == "env_manager" || keyword == "use_conda") {
-        leave(value.place, "{}={} is not carried over: give --env-manager to `tidemill run`", keyword,
-              value.source);
+        draft_.leave(value.place, "{}={} is not carried over: give --env-manager to `tidemill run`", keyword,
+                     value.source);
       } else if (keyword == "backend" && value.text != "local") {
-        leave(value.place, "step '{}': the backend {} is not carried over", step.name, value.source);
+        draft_.leave(value.place, "step '{}': the backend {} is not carried over", step.name, value.source);
       }
     }
   }
 
   std::vector<PythonLine> lines_;
   const Project& project_;
-  Driver driver_;
+  DriverDraft draft_;
   Scope globals_;
   std::map<std::string, std::string> names_ = {{"Path", "pathlib.Path"}};  // of what was imported
   std::map<std::string, Function> functions_;
