@@ -205,6 +205,18 @@ TEST_F(Cli, ADryRunRecordsNothing) {
   EXPECT_FALSE(fs::exists(store()));
 }
 
+TEST_F(Cli, ReadingAndKeepingResultsAreSwitchedOffOneByOne) {
+  write("pipeline.yaml", "name: p\nsteps:\n  a: {command: 'echo ran'}\n");
+  const std::string folder = dir_.path().string();
+  EXPECT_THAT(in_store({"run", folder, "--no-cache=write"}).errors, HasSubstr("for the first time"));
+  EXPECT_THAT(in_store({"run", "--no-cache=read", folder}).errors, HasSubstr("earlier results are not used"));
+  EXPECT_THAT(in_store({"run", folder}).errors, HasSubstr("reused"));
+  EXPECT_THAT(in_store({"run", "--no-cache", folder}).errors, HasSubstr("earlier results are not used"));
+  EXPECT_THAT(in_store({"run", "--no-cache=maybe", folder}).errors, HasSubstr("--no-cache"));
+  write("pipeline.yaml", "name: p\nsteps:\n  a: {command: 'echo ran', frozen: true}\n");
+  EXPECT_THAT(in_store({"run", folder, "--force-step", "a"}).errors, HasSubstr("step 'a' is frozen"));
+}
+
 TEST_F(Cli, AStepForEachOfManyValuesGoesByOneName) {
   write_project("t", "echo {rate} >> " + path("ran").string(), "{rate: float}");
   write("pipeline.yaml",

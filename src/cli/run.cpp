@@ -90,11 +90,17 @@ Result<engine::CachePolicy> cache_policy(const Work& work, const RunOptions& opt
     if (steps.empty())
       return fail(Code::kInvalid, "--force-step: there is no step '{}'{}", name,
                   did_you_mean(name, plan.names()));
-    for (size_t step : steps) policy.forced.emplace(plan.steps[step].name, "asked for with --force-step");
+    for (size_t step : steps) {
+      if (plan.steps[step].settings->cache == config::Caching::kFrozen)
+        return fail(Code::kInvalid, "--force-step: step '{}' is frozen ({}), and is not run again",
+                    plan.steps[step].name, plan.steps[step].settings->cache_place.to_string());
+      policy.forced.emplace(plan.steps[step].name, "asked for with --force-step");
+    }
   }
   if (options.force)
     for (const auto& step : plan.steps) policy.forced.emplace(step.name, "asked for with --force");
-  if (options.no_cache) policy.read = policy.write = engine::CachePolicy::Use::kNo;
+  if (options.no_cache == "read" || options.no_cache == "both") policy.read = engine::CachePolicy::Use::kNo;
+  if (options.no_cache == "write" || options.no_cache == "both") policy.write = engine::CachePolicy::Use::kNo;
   return policy;
 }
 
@@ -438,7 +444,11 @@ void add_run(CLI::App& app, Context& context) {
       ->add_option("--cache-quota", options->cache_quota,
                    "After the run, remove results that nothing needs until all take no more than this: 20GB")
       ->envname("TIDEMILL_CACHE_QUOTA");
-  command->add_flag("--no-cache", options->no_cache, "Neither reuse earlier results nor keep these");
+  command
+      ->add_flag("--no-cache{both}", options->no_cache,
+                 "Neither reuse earlier results nor keep these; --no-cache=read: do not reuse, but keep; "
+                 "--no-cache=write: reuse, but do not keep")
+      ->check(CLI::IsMember({"both", "read", "write"}));
   command->add_flag("--plain", options->plain, "Plain lines, also on a terminal");
   add_common_options(*command, context);
   command->footer(

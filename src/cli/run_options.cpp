@@ -51,7 +51,9 @@ Result<Request> parse_request(std::string_view text) {
     options.storage_dir = json.value("storage_dir", "");
     options.max_parallel = json.at("max_parallel").get<int>();
     options.force = json.at("force").get<bool>();
-    options.no_cache = json.at("no_cache").get<bool>();
+    const Json& no_cache = json.at("no_cache");
+    if (no_cache.is_string()) options.no_cache = no_cache.get<std::string>();
+    if (no_cache == true) options.no_cache = "both";  // of earlier versions
     options.keep_going = json.at("keep_going").get<bool>();
     options.fail_fast = json.value("fail_fast", false);
     options.forced_steps = json.at("forced_steps").get<std::vector<std::string>>();

@@ -31,7 +31,7 @@ struct RunOptions {
   int max_parallel = 0;
   bool dry_run = false;
   bool force = false;
-  bool no_cache = false;
+  std::string no_cache;  // "read", "write", "both"; "": as usual
   bool keep_going = false, fail_fast = false;
   bool plain = false;
   std::vector<std::string> forced_steps;

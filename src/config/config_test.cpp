@@ -307,6 +307,32 @@ TEST_F(PipelineFile, OutputsOfAStepAreNamesAndPathsBelowItsArtifacts) {
               HasSubstr("pipeline.yaml:1:43"));
 }
 
+TEST_F(PipelineFile, SaysHowLongAResultIsOfUse) {
+  auto pipeline = load(
+      "steps:\n  a: {command: 'true', cache: {ttl: 1d12h}}\n  b: {command: 'true', frozen: true}\n"
+      "  c: {command: 'echo {x}', params: {x: 1}, cache: true, frozen: false, probe: ' date {x} '}\n");
+  ASSERT_TRUE(pipeline) << pipeline.error().message;
+  EXPECT_EQ(pipeline->steps[0].settings->ttl, std::chrono::hours(36));
+  EXPECT_EQ(pipeline->steps[1].settings->cache, Caching::kFrozen);
+  EXPECT_EQ(pipeline->steps[2].settings->cache, Caching::kOn);
+  EXPECT_EQ(pipeline->steps[2].settings->probe->command, "date {x}");
+  auto error_of_step = [&](const std::string& settings) {
+    return error_of("steps: {a: {command: 'true', " + settings + "}}\n");
+  };
+  EXPECT_THAT(
+      error_of_step("cache: {ttl: 7 days}"),
+      HasSubstr("pipeline.yaml:1:43: cache.ttl must be a time such as 90s, 15m, 2h or 1d, not '7 days'"));
+  EXPECT_THAT(error_of_step("cache: {ttl: 0s}"), HasSubstr("cache.ttl must be between"));
+  EXPECT_THAT(error_of_step("cache: {ttl: 9999999d}"), HasSubstr("cache.ttl must be between"));
+  EXPECT_THAT(error_of_step("cache: {tll: 7d}"), HasSubstr("did you mean 'ttl'?"));
+  EXPECT_THAT(error_of_step("cache: false, frozen: true"), HasSubstr("cache says otherwise"));
+  EXPECT_THAT(error_of_step("frozen: true, probe: date"), HasSubstr("does not depend on it"));
+  EXPECT_THAT(error_of_step("probe: ' '"), HasSubstr("the probe is empty"));
+  EXPECT_THAT(error_of_step("probe: 'echo {x}'"), HasSubstr("uses '{x}', which is not among the parameters"));
+  EXPECT_THAT(error_of("steps: {a: {command: x}}\nfinally: {b: {command: x, frozen: true}}\n"),
+              HasSubstr("step 'b' cannot be frozen: those of finally run at every end"));
+}
+
 TEST_F(PipelineFile, TellsAllThatIsWrongWithResources) {
   fs::path file = dir_.path() / "pipeline.yaml";
   ASSERT_TRUE(write_file_atomic(

@@ -52,6 +52,7 @@ class StepReader {
     if (const Node* foreach = entry.value.find("foreach"))
       step.foreach = problems_.keep(read_foreach(*foreach));
     step.settings = read_settings(entry.value, problems_);
+    if (has_entry && step.settings->probe) check_probe(*step.settings->probe, *step.entry);
     // What a command without a project has for code are the files that it names, and what they bring along.
     if (command != nullptr && !step.settings->code && entry.value.find("project") == nullptr)
       step.settings.edit().code = commands_.code_of(step.entry->command).files;
@@ -179,6 +180,13 @@ class StepReader {
     return problems_.keep(config::command_line(*step.entry, {}).map([](const std::string&) {}));
   }
 
+  // It has the parameters of the step's command.
+  void check_probe(const Probe& probe, EntryPoint entry) {
+    entry.command = probe.command;
+    entry.place = probe.place;
+    problems_.keep(config::command_line(entry, {}).map([](const std::string&) {}));
+  }
+
   void read_arguments(const Node& map, bool has_entry, Step& step) {
     if (map.kind != Node::Kind::kNull && !map.is_map())
       problems_.keep(fail_at(map.place, "params of step '{}' must be a map of names", step.name));
@@ -233,8 +241,12 @@ void read_steps(const Node& section, Phase phase, Pipeline& pipeline, Files& fil
     if (auto same = before.find(entry.key); same != before.end())
       problems.keep(
           fail_at(entry.place, "there is a step '{}' already, at {}", entry.key, same->second.to_string()));
-    pipeline.steps.push_back(reader.read(entry));
-    pipeline.steps.back().phase = phase;
+    Step& step = pipeline.steps.emplace_back(reader.read(entry));
+    step.phase = phase;
+    if (phase != Phase::kMain && step.settings->cache == Caching::kFrozen)
+      problems.keep(fail_at(step.settings->cache_place,
+                            "step '{}' cannot be frozen: those of {} run at every end", step.name,
+                            to_string(phase)));
   }
 }
 

@@ -9,6 +9,8 @@
 namespace tidemill::config {
 namespace {
 
+constexpr int64_t kLongestTtl = int64_t{100} * 366 * 24 * 3600;  // seconds
+
 Result<std::vector<std::string>> read_names(const Node* node, std::string_view what) {
   std::vector<std::string> names;
   if (node == nullptr || node->kind == Node::Kind::kNull) return names;
@@ -65,6 +67,37 @@ Result<std::vector<Named>> read_named(const Node& node, std::string_view what) {
   std::vector<Named> names;
   for (const auto& item : node.items) names.push_back({TRY(as_text(item, what)), item.place});
   return names;
+}
+
+// Whether and how long a result is used again: true, false, or a map.
+void read_cache(const Node& node, StepSettings& settings, Problems& problems) {
+  settings.cache_place = node.place;
+  if (!node.is_map()) {
+    if (auto on = problems.keep(as_bool(node, "cache"))) settings.cache = *on ? Caching::kOn : Caching::kOff;
+    return;
+  }
+  check_keys(node, {"ttl"}, "cache", problems);
+  if (const Node* ttl = node.find("ttl"))
+    settings.ttl = problems.keep(as_duration(*ttl, "cache.ttl", 1, kLongestTtl));
+}
+
+Result<> read_frozen(const Node& node, StepSettings& settings) {
+  if (!TRY(as_bool(node, "frozen"))) return {};
+  if (settings.cache == Caching::kOff || settings.ttl)
+    return fail_at(node.place, "frozen: its result is used for good, and cache says otherwise ({})",
+                   settings.cache_place.to_string());
+  settings.cache = Caching::kFrozen;
+  settings.cache_place = node.place;
+  return {};
+}
+
+Result<Probe> read_probe(const Node& node, const StepSettings& settings) {
+  Probe probe{std::string(trim(TRY(as_text(node, "probe")))), node.place};
+  if (probe.command.empty()) return fail_at(node.place, "the probe is empty");
+  if (settings.cache != Caching::kOn)
+    return fail_at(node.place, "probe: whether the step runs does not depend on it ({})",
+                   settings.cache_place.to_string());
+  return probe;
 }
 
 Result<std::string> read_output_path(const Node& node) {
@@ -136,8 +169,9 @@ Result<Timeouts> read_timeouts(const Node& node) {
 
 const std::vector<std::string>& setting_names() {
   static const std::vector<std::string> names = {
-      "cache", "inputs",    "code",    "programs",      "environment", "when",     "timeout",   "figures",
-      "retry", "resources", "secrets", "allow_failure", "gate",        "validate", "log_limit", "outputs"};
+      "cache",   "inputs",   "code",      "programs",  "environment", "when",
+      "timeout", "figures",  "retry",     "resources", "secrets",     "allow_failure",
+      "gate",    "validate", "log_limit", "outputs",   "frozen",      "probe"};
   return names;
 }
 
@@ -148,8 +182,9 @@ Shared<StepSettings> read_settings(const Node& step, Problems& problems) {
   auto keep = [&](auto result, auto otherwise) {
     return problems.keep(std::move(result)).value_or(std::move(otherwise));
   };
-  if (const Node* cache = step.find("cache"))
-    settings.cache = keep(as_bool(*cache, "cache"), true) ? Caching::kOn : Caching::kOff;
+  if (const Node* cache = step.find("cache")) read_cache(*cache, settings, problems);
+  if (const Node* frozen = step.find("frozen")) problems.keep(read_frozen(*frozen, settings));
+  if (const Node* probe = step.find("probe")) settings.probe = problems.keep(read_probe(*probe, settings));
   settings.inputs = keep(read_templates(step.find("inputs"), "inputs"), settings.inputs);
   if (const Node* code = step.find("code"); code != nullptr && code->kind != Node::Kind::kNull)
     settings.code = problems.keep(read_code(*code));

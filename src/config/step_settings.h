@@ -17,7 +17,14 @@
 
 namespace tidemill::config {
 
-enum class Caching { kOn, kOff };
+// kFrozen: a result of the step is used for good, whatever has changed since.
+enum class Caching { kOn, kOff, kFrozen };
+
+// A shell command whose output tells what the step finds outside: a version, an ETag, a number of rows.
+struct Probe {
+  std::string command;  // {NAME} stands for a parameter of the step
+  Place place;
+};
 
 // How long a step may take; nullopt: as long as it does.
 struct Timeouts {
@@ -49,6 +56,9 @@ struct DeclaredOutput {
 struct StepSettings {
   // --- What decides whether an earlier result can be used again ---
   Caching cache = Caching::kOn;
+  Place cache_place;
+  std::optional<std::chrono::milliseconds> ttl;  // a result that is older is not used again
+  std::optional<Probe> probe;
   std::vector<Template> inputs;  // files and folders that it reads, beside parameters of type path
   std::optional<std::vector<std::string>> code;  // below the project's folder; nullopt: all of it
   std::vector<std::string> programs;             // that it runs, beside the first word of its command

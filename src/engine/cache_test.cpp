@@ -6,6 +6,7 @@
 #include <fstream>
 #include <set>
 
+#include "base/time.h"
 #include "engine/engine_fixture.h"
 
 namespace tidemill::engine {
@@ -182,6 +183,92 @@ TEST_F(Cache, CanBeSwitchedOffInTheFileAndOnTheCommandLine) {
   EXPECT_EQ(ran({{"rate", "0.7"}}), "prepare train report");
   options_.cache = {};
   EXPECT_EQ(ran({{"rate", "0.7"}}), "train report");
+}
+
+TEST_F(Cache, ReadingAndKeepingResultsAreSwitchedOffOneByOne) {
+  using Use = CachePolicy::Use;
+  options_.cache = {.read = Use::kYes, .write = Use::kNo, .forced = {}};
+  EXPECT_EQ(ran(), "prepare train report");
+  options_.cache = {.read = Use::kNo, .write = Use::kYes, .forced = {}};
+  EXPECT_EQ(ran(), "prepare train report");
+  options_.cache = {.read = Use::kYes, .write = Use::kNo, .forced = {}};
+  EXPECT_EQ(ran(), "");
+}
+
+TEST_F(Cache, AResultThatIsTooOldIsNotUsedAgain) {
+  std::string yaml = kSteps;
+  yaml.replace(yaml.find("  train: {"), 10, "  train: {cache: {ttl: 7d}, ");
+  constexpr int64_t kDay = 24 * 3600 * 1000;
+  ran({}, yaml);
+  const std::string made = last_.steps[1].run_id;
+  auto set_age = [&](int64_t age) {
+    ASSERT_TRUE(store_->update_run(
+        {.run_id = made, .status = RunStatus::kFinished, .end_time = now_ms() - age, .name = {}}));
+  };
+  set_age(6 * kDay);
+  EXPECT_EQ(ran({}, yaml), "") << "a result that was reused does not become younger by it";
+  set_age(8 * kDay);
+  EXPECT_EQ(foresee(plan(yaml), &*store_, options_).value()[1].reason, "its result is older than 7 days");
+  EXPECT_EQ(ran({}, yaml), "train") << "what it makes is the same: the report stays";
+  EXPECT_EQ(started("train"), "its result is older than 7 days");
+  EXPECT_EQ(ran({}, yaml), "");
+  EXPECT_FALSE(run_or_recognise(yaml).as_a_whole);
+  EXPECT_FALSE(run_or_recognise(yaml).as_a_whole) << "the clock has a say";
+}
+
+class Frozen : public Cache {
+ protected:
+  static std::string frozen() {
+    std::string yaml = kSteps;
+    return yaml.replace(yaml.find("  train: {"), 10, "  train: {frozen: true, ");
+  }
+};
+
+TEST_F(Frozen, AResultStandsWhateverHasChanged) {
+  ran();
+  const std::string made = last_.steps[1].run_id;
+  write("train/script", "v2\n");
+  write("raw", "c\n");
+  options_.cache.forced = {{"train", "asked for"}};
+  EXPECT_EQ(ran({{"rate", "0.5"}}, frozen()), "prepare");
+  EXPECT_EQ(finished("train")->state, StepState::kReused);
+  EXPECT_EQ(finished("train")->reason, "it is frozen: the result of run " + made.substr(0, 8) + " stands");
+  EXPECT_EQ(finished("report")->state, StepState::kReused);
+  options_.cache = {};
+  write("raw", "d\n");
+  auto foreseen = foresee(plan(frozen()), &*store_, options_).value();
+  EXPECT_EQ(foreseen[0].what, Foreseen::What::kRun);
+  EXPECT_EQ(foreseen[1].what, Foreseen::What::kReuse);
+  EXPECT_EQ(foreseen[2].what, Foreseen::What::kReuse);
+  write("raw", "c\n");
+  EXPECT_EQ(ran({{"rate", "0.5"}}), "train report") << "thawed, it is what it is made of that counts again";
+  EXPECT_THAT(started("train"), HasSubstr("parameter rate: 0.1 -> 0.5"));
+}
+
+TEST_F(Frozen, WithoutAResultNothingIsRecorded) {
+  auto outcome = run(plan(frozen()));
+  ASSERT_FALSE(outcome);
+  EXPECT_THAT(outcome.error().message,
+              HasSubstr("pipeline.yaml:5:19: step 'train' is frozen, and pipeline 'p' has "
+                        "no result of it"));
+  EXPECT_TRUE(store_->search_runs({.experiment_ids = {"1"}, .filter = "", .order_by = {}, .page_token = {}})
+                  ->items.empty());
+  ran({}, [] {
+    std::string other = kSteps;
+    return other.replace(6, 1, "q");
+  }());
+  EXPECT_FALSE(run(plan(frozen()))) << "a pipeline of another name is another one";
+}
+
+TEST_F(Frozen, AFailureAfterAResultHidesItNot) {
+  ran();
+  const std::string made = last_.steps[1].run_id;
+  add_step("train", "exit 3", "{data: path, rate: float}");
+  EXPECT_EQ(run(plan(kSteps))->status, RunStatus::kFailed);
+  EXPECT_EQ(ran({}, frozen()), "");
+  EXPECT_THAT(finished("train")->reason, HasSubstr(made.substr(0, 8)));
+  fs::remove_all(artifacts_of("train"));
+  EXPECT_FALSE(run(plan(frozen()))) << "files that are not there are no result";
 }
 
 TEST_F(Cache, AFailedStepLeavesNoResult) {

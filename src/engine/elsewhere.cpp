@@ -41,7 +41,10 @@ Result<std::optional<SharedResult>> find_elsewhere(const SharedCache& shared, co
 
 }  // namespace
 
-bool Execution::is_shared(size_t index) const { return shared_ && plan_.steps[index].secrets.empty(); }
+// Of what lies there it is not known when it was made.
+bool Execution::is_shared(size_t index) const {
+  return shared_ && plan_.steps[index].secrets.empty() && !plan_.steps[index].settings->ttl;
+}
 
 bool Execution::ask_elsewhere(size_t index, const Decision& decision) {
   const bool wanted = options_.cache.read == CachePolicy::Use::kYes &&

@@ -54,6 +54,7 @@ Result<Outcome> Execution::run(const std::string& earlier_run) {
     TRY(check_step(plan_, step));
     TRY(check_here(plan_, step, options_));
   }
+  TRY(cache_.check_frozen());
   TRY(set_up());
   TRY(begin(earlier_run));
   auto done = run_phases();

@@ -50,9 +50,12 @@ class Foresight {
     }
     if (auto condition = condition_of(step); condition && !condition->holds)
       return Fate{What::kSkip, "its condition does not hold: " + condition->shown};
+    const bool is_frozen = step.settings->cache == config::Caching::kFrozen;
     for (size_t need : step.needs)
-      if (foreseen_[need].what == What::kRun || foreseen_[need].what == What::kDepends)
+      if (const What what = foreseen_[need].what;
+          !is_frozen && (what == What::kRun || what == What::kDepends))
         return Fate{What::kDepends, fmt::format("depends on what {} makes", plan_.steps[need].name)};
+    if (!cache_ && is_frozen) return Fate{What::kFail, "it is frozen, and there is no result of it"};
     if (!cache_) return Fate{What::kRun, "for the first time"};
     Decision decision = TRY(cache_->decide({index}))[0];
     if (decision.what != Decision::What::kReuse) return Fate{What::kRun, decision.reason};

@@ -4,6 +4,7 @@
 
 #include "base/id.h"
 #include "engine/fetcher.h"
+#include "engine/probes.h"
 #include "pipeline/resolve.h"
 
 namespace tidemill::engine {
@@ -107,7 +108,8 @@ Result<> fetch_inputs(pipeline::Plan& plan, const Options& options, const fs::pa
   fs::path storage;
   if (!storage_dir.empty())
     storage = fs::absolute(storage_dir) / fmt::format("tidemill-{:016x}", random_u64());
-  return Parameters(plan, fetcher, storage).fetch();
+  TRY(Parameters(plan, fetcher, storage).fetch());
+  return run_probes(plan, options);
 }
 
 }  // namespace tidemill::engine

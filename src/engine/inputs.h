@@ -9,7 +9,8 @@ namespace tidemill::engine {
 // parameters of type path, as far as they are known before the run. What is fetched is kept by its content: a
 // run goes on reading what it began with when another finds something new. kInvalid at its place when
 // something is not to be had, or has another content than it must. storage_dir: where the files of parameters
-// are put instead, in a new folder, as MLflow does; "": nowhere.
+// are put instead, in a new folder, as MLflow does; "": nowhere. At last it runs the steps' probes
+// (probes.h).
 Result<> fetch_inputs(pipeline::Plan& plan, const Options& options, const fs::path& storage_dir = {});
 
 }  // namespace tidemill::engine

@@ -7,6 +7,8 @@
 #include "artifacts/folder_repository.h"
 #include "base/hash.h"
 #include "base/text.h"
+#include "base/time.h"
+#include "engine/latest_result.h"
 #include "engine/reliances.h"
 #include "pipeline/resolve.h"
 #include "sys/process.h"
@@ -35,6 +37,22 @@ std::optional<std::string> refers_to_run(const PlannedStep& step) {
 std::string first_word(const std::string& command) {
   std::string word = command.substr(0, command.find_first_of(" \t\n;|&<>()"));
   return word.find_first_of("={}'\"$`\\*?[!#") == std::string::npos ? word : "";
+}
+
+bool is_frozen(const PlannedStep& step) { return step.settings->cache == config::Caching::kFrozen; }
+
+// "7 days"
+std::string in_words(std::chrono::milliseconds time) {
+  constexpr std::pair<int64_t, std::string_view> kUnits[] = {
+      {86'400'000, "day"}, {3'600'000, "hour"}, {60'000, "minute"}};
+  for (const auto& [ms, unit] : kUnits)
+    if (const int64_t count = time.count() / ms; count > 0 && time.count() % ms == 0)
+      return fmt::format("{} {}{}", count, unit, count == 1 ? "" : "s");
+  return human_duration(static_cast<double>(time.count()) / 1000);
+}
+
+bool is_older(const tracking::StepResult& result, std::chrono::milliseconds age) {
+  return now_ms() - result.made > age.count();
 }
 
 std::string short_id(const std::string& run_id) { return run_id.substr(0, 8); }
@@ -98,9 +116,40 @@ Result<std::vector<Decision>> StepCache::decide(const std::vector<size_t>& steps
     keys.push_back(decisions.back().key);
   }
   auto found = TRY(store_.step_results(keys));
-  for (size_t i = 0; i < steps.size(); ++i)
+  for (size_t i = 0; i < steps.size(); ++i) {
     if (!keys[i].empty()) TRY(weigh(steps[i], found[i], decisions[i]));
+    if (is_frozen(plan_.steps[steps[i]])) decisions[i] = TRY(frozen(steps[i]));
+  }
   return decisions;
+}
+
+Result<> StepCache::check_frozen() {
+  for (size_t i = 0; i < plan_.steps.size(); ++i)
+    if (is_frozen(plan_.steps[i])) TRY(frozen(i).map([](const Decision&) {}));
+  return {};
+}
+
+// It has no key: what the step is made of now has nothing to do with its result.
+Result<Decision> StepCache::frozen(size_t index) {
+  const auto& step = plan_.steps[index];
+  auto known = frozen_.find(index);
+  if (known == frozen_.end()) {
+    auto found = TRY(latest_result(plan_, step.name, store_, hashes_, options_));
+    if (!found)
+      return config::fail_at(
+          step.settings->cache_place,
+          "step '{}' is frozen, and pipeline '{}' has no result of it whose files are there; let "
+          "it run once without `frozen`",
+          step.name, plan_.name);
+    known = frozen_.emplace(index, std::move(*found)).first;
+  }
+  return Decision{
+      .what = Decision::What::kReuse,
+      .reason = fmt::format("it is frozen: the result of run {} stands", short_id(known->second.run_id)),
+      .key = {},
+      .identity = {},
+      .ingredients = {},
+      .result = known->second};
 }
 
 Decision StepCache::key_now(size_t step) {
@@ -121,6 +170,7 @@ void StepCache::forget_files() {
 Decision StepCache::make_key(size_t index) {
   const auto& step = plan_.steps[index];
   Decision decision;
+  if (is_frozen(step)) return decision;
   auto found = ingredients(step);
   if (found) {
     decision.ingredients = std::move(*found);
@@ -152,6 +202,8 @@ Result<> StepCache::weigh(size_t index, const std::optional<tracking::StepResult
     decision.reason = "earlier results are not used";
   } else if (!found) {
     decision.reason = TRY(why_run(index, decision));
+  } else if (auto ttl = plan_.steps[index].settings->ttl; ttl && is_older(*found, *ttl)) {
+    decision.reason = "its result is older than " + in_words(*ttl);
   } else if (auto result = TRY(verify(*found, decision.reason))) {
     decision.what = Decision::What::kReuse;
     decision.reason = fmt::format("nothing has changed since run {}", short_id(result->run_id));
@@ -201,6 +253,7 @@ Result<Ingredients> StepCache::ingredients(const PlannedStep& step) {
       }))
     all.push_back({IngredientKind::kCommand, std::string(pipeline::kExclusion),
                    sha256_hex(config::identity_of(step.settings->validate))});
+  if (step.probed) all.push_back({IngredientKind::kProbe, "", *step.probed});
   // Under which names others see them does not matter.
   for (const auto& output : step.settings->outputs)
     all.push_back({IngredientKind::kOutput, output.path, "declared"});

@@ -4,20 +4,19 @@
 #include "pipeline/resolve.h"
 
 namespace tidemill::engine {
-namespace {
-
-// Parameters of the plan may be missing when it is only checked.
-bool is_known_before_the_run(const pipeline::Plan& plan, const config::Template& value) {
-  for (const auto& reference : value.references()) {
-    auto is_meant = [&](const auto& param) { return param.first == reference[1]; };
-    bool known = reference[0] == "params" ? std::any_of(plan.params.begin(), plan.params.end(), is_meant)
-                                          : reference[0] == "pipeline";
-    if (!known) return false;
-  }
-  return true;
+bool is_known(const pipeline::Plan& plan, const config::Template& value) {
+  const auto references = value.references();
+  return std::all_of(references.begin(), references.end(), [&](const config::Reference& reference) {
+    if (reference[0] == "params")
+      return std::any_of(plan.params.begin(), plan.params.end(),
+                         [&](const auto& param) { return param.first == reference[1]; });
+    if (reference[0] == "inputs")
+      return std::any_of(plan.inputs.begin(), plan.inputs.end(), [&](const auto& input) {
+        return input.name == reference[1] && !input.file.empty();
+      });
+    return reference[0] == "pipeline";
+  });
 }
-
-}  // namespace
 
 Result<> check_here(const pipeline::Plan& plan, const pipeline::PlannedStep& step, const Options& options) {
   if (!step.settings->resources.empty())
@@ -31,8 +30,7 @@ Result<> check_here(const pipeline::Plan& plan, const pipeline::PlannedStep& ste
 Result<> check_step(const pipeline::Plan& plan, const pipeline::PlannedStep& step) {
   config::Arguments known, all;
   pipeline::PlannedStep static_part = step;
-  std::erase_if(static_part.arguments,
-                [&](const auto& argument) { return !is_known_before_the_run(plan, argument.value); });
+  std::erase_if(static_part.arguments, [&](const auto& argument) { return !is_known(plan, argument.value); });
   known = TRY(pipeline::resolve(plan, static_part, {}, {}));
   for (const auto& parameter : step.entry->parameters) {
     bool passed = false;

@@ -7,6 +7,7 @@
 
 #include "artifacts/folder_repository.h"
 #include "engine/execution.h"
+#include "engine/latest_result.h"
 #include "engine/provenance.h"
 #include "engine/verdict.h"
 
@@ -21,15 +22,6 @@ bool was_done(const StepRecord& record) {
   return record.state == to_string(StepState::kFinished) || record.state == to_string(StepState::kReused);
 }
 bool was_running(const StepRecord& record) { return record.state == to_string(StepState::kRunning); }
-
-bool same_files(std::vector<tracking::ArtifactEntry> a, std::vector<tracking::ArtifactEntry> b) {
-  auto by_path = [](const auto& x, const auto& y) { return x.path < y.path; };
-  std::sort(a.begin(), a.end(), by_path);
-  std::sort(b.begin(), b.end(), by_path);
-  return std::equal(a.begin(), a.end(), b.begin(), b.end(), [](const auto& x, const auto& y) {
-    return x.path == y.path && x.size == y.size && x.sha256 == y.sha256;
-  });
-}
 
 // When the minder wrote down how its step ended. nullopt: it did not.
 std::optional<int64_t> written_at(const fs::path& record) {
@@ -88,11 +80,10 @@ Result<bool> Execution::keep_done(size_t index, const StepRecord& record, const 
   // The outputs of a run that reused another's are recorded there.
   std::string maker(run->tag("tidemill.reused_run"));
   if (maker.empty()) maker = record.step_run;
-  auto before = store_.artifacts(maker);
-  FileTree now = TRY(hashes_.tree(made->artifacts));
-  if (!before || !same_files(*before, now.files)) return false;
+  auto now = whole_outputs(maker, made->artifacts, store_, hashes_);
+  if (!now) return false;
   outcome_.steps[index].run_id = record.step_run;
-  learn(index, {maker, made->artifacts.string(), run->info.artifact_uri, std::move(now.digest)});
+  learn(index, {maker, made->artifacts.string(), run->info.artifact_uri, std::move(now->digest)});
   snapshot_->note(index, decision);
   settle_step(index, StepState::kReused);
   record_.tell(StepFinished{.step = plan_.steps[index].name,

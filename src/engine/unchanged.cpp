@@ -29,8 +29,8 @@ bool asks_the_store(const config::Template& value) {
 
 bool can_be_recognised(const pipeline::PlannedStep& step) {
   const config::StepSettings& settings = *step.settings;
-  if (step.phase != config::Phase::kMain || settings.cache == config::Caching::kOff || settings.when ||
-      settings.gate || !settings.validate.empty() || !step.secrets.empty())
+  if (step.phase != config::Phase::kMain || settings.cache != config::Caching::kOn || settings.ttl ||
+      settings.probe || settings.when || settings.gate || !settings.validate.empty() || !step.secrets.empty())
     return false;
   if (step.project->environment.kind != config::EnvironmentKind::kNone) return false;
   // One made up for a script: it depends on the caller's shell.

@@ -15,9 +15,9 @@ constexpr std::string_view kContent = "sha256:";
 constexpr size_t kShownDigits = 8, kShownChars = 60;
 
 constexpr IngredientKind kKinds[] = {
-    IngredientKind::kParameter, IngredientKind::kCommand,     IngredientKind::kCode,
-    IngredientKind::kProgram,   IngredientKind::kEnvironment, IngredientKind::kVariable,
-    IngredientKind::kInput,     IngredientKind::kOutput,      IngredientKind::kTool};
+    IngredientKind::kParameter,   IngredientKind::kCommand,  IngredientKind::kCode,  IngredientKind::kProgram,
+    IngredientKind::kEnvironment, IngredientKind::kVariable, IngredientKind::kInput, IngredientKind::kOutput,
+    IngredientKind::kProbe,       IngredientKind::kTool};
 
 Ingredients sorted(Ingredients ingredients) {
   std::sort(ingredients.begin(), ingredients.end(), [](const Ingredient& a, const Ingredient& b) {
@@ -99,6 +99,8 @@ std::string_view to_string(IngredientKind kind) {
       return "input";
     case IngredientKind::kOutput:
       return "output";
+    case IngredientKind::kProbe:
+      return "probe";
     case IngredientKind::kTool:
       return "tidemill";
   }

@@ -20,6 +20,7 @@ enum class IngredientKind {
   kVariable,     // of the step's environment
   kInput,        // a file or a folder
   kOutput,       // that the step declares
+  kProbe,        // what the step's probe has printed
   kTool          // Tidemill itself
 };
 std::string_view to_string(IngredientKind kind);  // "parameter", ...

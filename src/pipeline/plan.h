@@ -22,8 +22,9 @@ struct PlannedStep {
   std::string group;       // the name of the step whose foreach made it; "" for a step without
   config::Arguments each;  // its values
   std::vector<config::Secret> secrets;
-  Shared<fs::path> folder;  // of the pipeline's file that it stands in: relative paths start there
-  std::string within;       // the step whose pipeline it is part of, "a/b"; "" for none
+  Shared<fs::path> folder;            // of the pipeline's file that it stands in: relative paths start there
+  std::optional<std::string> probed;  // what its probe has printed
+  std::string within;                 // the step whose pipeline it is part of, "a/b"; "" for none
 
   bool tolerates(size_t need) const;
 };

@@ -133,7 +133,7 @@ Exit Process::stop(std::chrono::milliseconds grace) {
   return exit ? *exit : wait();
 }
 
-Result<Captured> run_command(const std::vector<std::string>& argv, std::chrono::milliseconds timeout,
+Result<Captured> run_command(const ProcessOptions& options, std::chrono::milliseconds timeout,
                              size_t max_bytes) {
   int out[2], err[2];
   if (pipe2(out, O_CLOEXEC) != 0 || pipe2(err, O_CLOEXEC) != 0)
@@ -141,7 +141,7 @@ Result<Captured> run_command(const std::vector<std::string>& argv, std::chrono::
   Fd out_read(out[0]), out_write(out[1]), err_read(err[0]), err_write(err[1]);
   Fd null = TRY(open_file("/dev/null", O_RDONLY));
   Child child =
-      TRY(spawn({.argv = argv}, {.input = null.get(), .output = out_write.get(), .errors = err_write.get()}));
+      TRY(spawn(options, {.input = null.get(), .output = out_write.get(), .errors = err_write.get()}));
   out_write.reset();
   err_write.reset();
   auto state = std::make_unique<Process::State>();
@@ -159,7 +159,7 @@ Result<Captured> run_command(const std::vector<std::string>& argv, std::chrono::
     auto left =
         std::chrono::duration_cast<std::chrono::milliseconds>(deadline - std::chrono::steady_clock::now());
     if (left.count() <= 0)
-      return fail(Code::kTimeout, "{} did not end within {} ms", argv[0], timeout.count());
+      return fail(Code::kTimeout, "{} did not end within {} ms", options.argv[0], timeout.count());
     std::array<pollfd, 2> polled{pollfd{out_read.get(), POLLIN, 0}, pollfd{err_read.get(), POLLIN, 0}};
     if (poll(polled.data(), polled.size(), static_cast<int>(left.count())) <= 0) continue;
     for (size_t i = 0; i < streams.size(); ++i) {
@@ -179,7 +179,7 @@ Result<Captured> run_command(const std::vector<std::string>& argv, std::chrono::
   auto left =
       std::chrono::duration_cast<std::chrono::milliseconds>(deadline - std::chrono::steady_clock::now());
   auto exit = process.wait_for(std::max(left, std::chrono::milliseconds(0)));
-  if (!exit) return fail(Code::kTimeout, "{} did not end within {} ms", argv[0], timeout.count());
+  if (!exit) return fail(Code::kTimeout, "{} did not end within {} ms", options.argv[0], timeout.count());
   captured.exit = *exit;
   return captured;
 }

@@ -57,8 +57,7 @@ class Process {
   Exit stop(std::chrono::milliseconds grace);
 
  private:
-  friend Result<struct Captured> run_command(const std::vector<std::string>&, std::chrono::milliseconds,
-                                             size_t);
+  friend Result<struct Captured> run_command(const ProcessOptions&, std::chrono::milliseconds, size_t);
   struct State;
   explicit Process(std::unique_ptr<State> state);
   std::unique_ptr<State> state_;
@@ -71,8 +70,12 @@ struct Captured {
 };
 // Runs a command to its end and returns what it printed (each stream bounded to max_bytes, the rest dropped).
 // kTimeout when it does not end in time; it is killed then.
-Result<Captured> run_command(const std::vector<std::string>& argv, std::chrono::milliseconds timeout,
+Result<Captured> run_command(const ProcessOptions& options, std::chrono::milliseconds timeout,
                              size_t max_bytes = 1 << 20);
+inline Result<Captured> run_command(const std::vector<std::string>& argv, std::chrono::milliseconds timeout,
+                                    size_t max_bytes = 1 << 20) {
+  return run_command(ProcessOptions{.argv = argv}, timeout, max_bytes);
+}
 
 // The absolute path of a program in PATH, or nullopt.
 std::optional<fs::path> find_program(std::string_view name);

@@ -32,6 +32,7 @@ struct StepResult {
   std::string run_id;
   std::string outputs;       // digest of its files
   std::string artifact_uri;  // of the run; told by step_results()
+  int64_t made = 0;          // ms since 1970, when the run ended; likewise
 };
 
 // What the key of a step was made of when it last ran, as JSON, to say later what has changed.
