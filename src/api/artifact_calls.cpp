@@ -126,11 +126,18 @@ auth::Right right_to(std::string_view method) {
 
 }  // namespace
 
+std::string Service::told(std::string uri) const {
+  const std::string& folder = told_as_proxied;
+  if (folder.empty() || !uri.starts_with(folder) || uri.size() <= folder.size() || uri[folder.size()] != '/')
+    return uri;
+  return "mlflow-artifacts:" + uri.substr(folder.size());
+}
+
 static Result<std::string> listing(const Service& service, std::string_view artifact_uri,
                                    std::string folder) {
   while (folder.ends_with('/')) folder.pop_back();
   JsonWriter json;
-  json.begin_object().field("root_uri", artifact_uri);
+  json.begin_object().field("root_uri", service.told(std::string(artifact_uri)));
   auto files = TRY(TRY(repository_of(service, artifact_uri))->list(folder));
   return files_reply(std::move(json), folder, files);
 }

@@ -380,6 +380,9 @@ Result<> Endpoint::State::set_up_artifacts(HttpServerOptions& http) {
            may_upload(request);
   };
   service.readable_roots.push_back(options.artifacts_destination);
+  if (auto folder = artifacts::local_folder(options.artifacts_destination);
+      folder && options.tells_proxied_uris)
+    service.told_as_proxied = fs::absolute(*folder).lexically_normal().string();
   return {};
 }
 

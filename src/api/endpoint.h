@@ -43,6 +43,9 @@ struct EndpointOptions {
   // What is behind mlflow-artifacts:/ URIs: a folder, made if need be, or s3://bucket/prefix. Empty: that
   // proxy is off.
   std::string artifacts_destination = {};
+  // Whoever asks is told an mlflow-artifacts:/ URI of artifacts in that folder that were written there
+  // directly, as `tidemill run` does it: clients on other machines can fetch them then.
+  bool tells_proxied_uris = false;
   // Folders of this machine, and s3:// URIs, whose artifacts may be listed and read, for runs whose
   // artifact_uri names them. An endpoint on loopback to which nobody has to log in may read all that its user
   // may.

@@ -6,7 +6,8 @@ namespace {
 
 constexpr size_t kMaxExperimentsOfDatasets = 20;
 
-std::string model_reply(const tracking::LoggedModel& model) {
+std::string model_reply(const Service& service, tracking::LoggedModel model) {
+  model.artifact_uri = service.told(std::move(model.artifact_uri));
   JsonWriter json;
   json.begin_object().key("model");
   write(json, model);
@@ -50,15 +51,15 @@ Result<std::string> create_logged_model(Service& service, const Params& params) 
   create.source_run_id = TRY(params.text("source_run_id"));
   create.params = TRY(params.pairs("params"));
   create.tags = TRY(params.pairs("tags"));
-  return model_reply(TRY(tracking::LoggedModels(service.store).create(create)));
+  return model_reply(service, TRY(tracking::LoggedModels(service.store).create(create)));
 }
 
 Result<std::string> get_logged_model(Service& service, const Params& params) {
   using Deleted = tracking::LoggedModels::Deleted;
   bool shown = TRY(params.boolean("allow_deleted")).value_or(false);
   tracking::LoggedModels models(service.store);
-  return model_reply(
-      TRY(models.get(TRY(params.required_text("model_id")), shown ? Deleted::kShown : Deleted::kHidden)));
+  return model_reply(service, TRY(models.get(TRY(params.required_text("model_id")),
+                                             shown ? Deleted::kShown : Deleted::kHidden)));
 }
 
 Result<std::string> finalize_logged_model(Service& service, const Params& params) {
@@ -72,7 +73,7 @@ Result<std::string> finalize_logged_model(Service& service, const Params& params
         "LOGGED_MODEL_READY, LOGGED_MODEL_UPLOAD_FAILED",
         name);
   tracking::LoggedModels models(service.store);
-  return model_reply(TRY(models.finalize(TRY(params.required_text("model_id")), *status)));
+  return model_reply(service, TRY(models.finalize(TRY(params.required_text("model_id")), *status)));
 }
 
 Result<std::string> delete_logged_model(Service& service, const Params& params) {
@@ -102,7 +103,10 @@ Result<std::string> search_logged_models(Service& service, const Params& params)
   json.begin_object();
   if (!page.items.empty()) {
     json.key("models").begin_array();
-    for (const auto& model : page.items) write(json, model);
+    for (auto& model : page.items) {
+      model.artifact_uri = service.told(std::move(model.artifact_uri));
+      write(json, model);
+    }
     json.end_array();
   }
   if (!page.next_page_token.empty()) json.field("next_page_token", page.next_page_token);

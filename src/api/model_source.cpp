@@ -213,7 +213,8 @@ NamedModel model_in(std::string_view source) {
   return model ? NamedModel{model->model_id, model->name} : NamedModel{};
 }
 
-Result<ModelSource> check_model_source(tracking::Store& store, const SourceRequest& request) {
+Result<ModelSource> check_model_source(tracking::Store& store, const SourceRequest& request,
+                                       const ToldUri& told) {
   TRY(tracking::check_length("source", request.source, tracking::kMaxSourceChars));
   TRY(check_absolute(request.source));
   Uri uri = parse_uri(request.source);
@@ -223,6 +224,7 @@ Result<ModelSource> check_model_source(tracking::Store& store, const SourceReque
     if (model->model_id.empty()) return inherit(store, request, *model);
   }
   Owner owner = TRY(owner_of(store, request));
+  if (told && is_proxied(uri)) owner.artifact_uri = told(std::move(owner.artifact_uri));
   if (is_local(uri)) {
     TRY(check_local(request.source, owner));
   } else if (!belongs_to(uri, owner)) {

@@ -2,6 +2,7 @@
 // files of this machine or to what another run or model has. Rules and texts of errors as in MLflow's server.
 #pragma once
 
+#include <functional>
 #include <optional>
 #include <string>
 #include <vector>
@@ -34,6 +35,9 @@ NamedModel model_in(std::string_view source);
 // A local path must lie in the artifact folder of the run or logged model that is named with it; runs:/,
 // models:/<id> and mlflow-artifacts:/ must belong to that run or model; no URI may hold "..". A source
 // models:/name/version takes over what it does not say from that version.
-Result<ModelSource> check_model_source(tracking::Store& store, const SourceRequest& request);
+// told: how clients are told where artifacts lie; null: as it is recorded.
+using ToldUri = std::function<std::string(std::string)>;
+Result<ModelSource> check_model_source(tracking::Store& store, const SourceRequest& request,
+                                       const ToldUri& told = {});
 
 }  // namespace tidemill::api

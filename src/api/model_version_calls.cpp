@@ -59,7 +59,8 @@ Result<std::string> create_model_version(Service& service, const Params& params)
   if (tracking::is_prompt(create.tags)) {
     TRY(check_prompt_source(source.source));
   } else {
-    source = TRY(check_model_source(service.store, request));
+    source = TRY(check_model_source(service.store, request,
+                                    [&](std::string uri) { return service.told(std::move(uri)); }));
   }
   create.source = std::move(source.source);
   create.storage_location = std::move(source.storage_location);
@@ -104,7 +105,7 @@ Result<std::string> get_download_uri(Service& service, const Params& params) {
   auto [name, version] = TRY(named(params));
   auto found = TRY(Registry(service.store).version(name, version));
   JsonWriter json;
-  json.begin_object().field("artifact_uri", found.storage_location).end_object();
+  json.begin_object().field("artifact_uri", service.told(found.storage_location)).end_object();
   return json.take();
 }
 

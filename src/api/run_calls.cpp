@@ -116,7 +116,9 @@ void set_tag(Service& service, const Params& params, Reply reply) {
 }
 
 Result<std::string> get_run(Service& service, const Params& params) {
-  return run_reply(TRY(service.store.run(TRY(params.run_id()))), RunPart::kWhole);
+  tracking::Run run = TRY(service.store.run(TRY(params.run_id())));
+  run.info.artifact_uri = service.told(std::move(run.info.artifact_uri));
+  return run_reply(run, RunPart::kWhole);
 }
 
 Result<std::string> update_run(Service& service, const Params& params) {
@@ -127,7 +129,9 @@ Result<std::string> update_run(Service& service, const Params& params) {
   if (std::string name = TRY(params.text("run_name")); !name.empty()) update.name = name;
   JsonWriter json;
   json.begin_object().key("run_info");
-  write(json, TRY(service.store.update_run(update)));
+  tracking::RunInfo info = TRY(service.store.update_run(update));
+  info.artifact_uri = service.told(std::move(info.artifact_uri));
+  write(json, info);
   json.end_object();
   return json.take();
 }
@@ -165,7 +169,10 @@ Result<std::string> search_runs(Service& service, const Params& params) {
   json.begin_object();
   if (!page.items.empty()) {
     json.key("runs").begin_array();
-    for (const auto& run : page.items) write(json, run);
+    for (auto& run : page.items) {
+      run.info.artifact_uri = service.told(std::move(run.info.artifact_uri));
+      write(json, run);
+    }
     json.end_array();
   }
   if (!page.next_page_token.empty()) json.field("next_page_token", page.next_page_token);

@@ -24,6 +24,10 @@ struct Service {
   // Local folders, and s3:// URIs, in which runs may keep artifacts that this endpoint shows.
   std::vector<std::string> readable_roots;
   bool any_place = false;  // or anywhere
+  // The folder behind mlflow-artifacts:/ when what lies in it is told by such URIs; "": by where it lies.
+  std::string told_as_proxied = {};
+  // The artifact URI of a run or model, as clients are told it.
+  std::string told(std::string uri) const;
   // nullptr: nobody has to log in.
   std::unique_ptr<auth::Login> login = {};
   RunOwners run_owners = {};

@@ -165,6 +165,7 @@ Result<int> serve(const Context& context, ServerFlags flags) {
     TRY(ensure_admin(store));
   }
   if (flags.serve_artifacts) options.artifacts_destination = destination;
+  options.tells_proxied_uris = flags.default_artifact_root.empty();
   if (auto folder = artifacts::local_folder(root)) options.readable_roots.push_back(folder->string());
   if (artifacts::is_s3(root)) options.readable_roots.push_back(root);
   auto endpoint = TRY(api::Endpoint::start(store, std::move(options)));

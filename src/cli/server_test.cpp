@@ -2,6 +2,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "base/json.h"
 #include "net/http_client.h"
 #include "sys/process.h"
 
@@ -46,6 +47,36 @@ TEST_F(ServerCommand, EnvironmentVariablesOfMlflowAreRead) {
   EXPECT_THAT(url, HasSubstr("/ml"));
   auto client = HttpClient::create(url).value();
   EXPECT_EQ(client.send({.target = "/api/2.0/mlflow/experiments/get?experiment_id=0"})->status, 200);
+}
+
+// Clients on other machines cannot read a folder of this one.
+TEST_F(ServerCommand, WhatARunHasWrittenIntoTheServersFolderIsToldByAnUriThroughTheServer) {
+  ASSERT_TRUE(write_file_atomic(dir_.path() / "pipeline.yaml",
+                                "name: p\nsteps: {a: {command: 'echo 7 > $TIDEMILL_OUTPUT_DIR/x'}}\n",
+                                Durable::no));
+  ProcessOptions pipeline{.argv = {TIDEMILL_BINARY_DIR "/bin/tidemill", "run", dir_.path()},
+                          .extra_env = {{"TIDEMILL_STORE", (dir_.path() / "t.db").string()}},
+                          .output_file = output_};
+  Process process = Process::start(pipeline).value();
+  ASSERT_TRUE(process.wait().ok()) << output();
+  auto client = HttpClient::create(start({"server", "--port", "0"})).value();
+  auto get = [&](const std::string& target) { return client.send({.target = "/api/2.0" + target})->body; };
+  auto post = [&](const std::string& call, const Json& body) {
+    ClientRequest request{.method = "POST", .target = "/api/2.0/mlflow/" + call, .body = dump_json(body)};
+    request.headers.add("Content-Type", "application/json");
+    return parse_json(client.send(request)->body).value();
+  };
+  const Json search{{"experiment_ids", {"1"}}, {"filter", "tags.`tidemill.step` = 'a'"}};
+  const Json run = post("runs/search", search).at("runs").at(0).at("info");
+  const std::string id = run.at("run_id"), uri = "mlflow-artifacts:/1/" + id + "/artifacts";
+  EXPECT_EQ(run.at("artifact_uri"), uri);
+  EXPECT_THAT(get("/mlflow/runs/get?run_id=" + id), HasSubstr(uri));
+  EXPECT_THAT(get("/mlflow/artifacts/list?run_id=" + id), HasSubstr(uri));
+  EXPECT_EQ(get("/mlflow-artifacts/artifacts/1/" + id + "/artifacts/x"), "7\n");
+  post("registered-models/create", {{"name", "m"}});
+  EXPECT_TRUE(post("model-versions/create", {{"name", "m"}, {"source", uri}, {"run_id", id}})
+                  .contains("model_version"));
+  EXPECT_THAT(get("/mlflow/model-versions/get-download-uri?name=m&version=1"), HasSubstr(uri));
 }
 
 TEST_F(ServerCommand, FlagsOfMlflowsOwnServersAreTakenUnlessTheyAskForTls) {
