@@ -3,12 +3,12 @@
 
 #include "artifacts/artifact_repository.h"
 #include "artifacts/tree.h"
-
 #include "base/text.h"
 #include "cli/csv.h"
 #include "cli/format.h"
 #include "cli/records.h"
 #include "cli/run_id.h"
+#include "net/cancel.h"
 #include "sys/signals.h"
 #include "sys/terminal.h"
 
@@ -222,6 +222,7 @@ void add_artifacts(CLI::App& app, Context& context) {
     add_record_options(*added, context);
     added->callback([&context, options, call] {
       context.action = [&context, options, call]() -> Result<int> {
+        const CancelCallsOn cancel(interrupt_fd());
         options->run_id = TRY(full_run_id(context, options->run_id));
         return call(context, *options);
       };

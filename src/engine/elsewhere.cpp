@@ -1,6 +1,8 @@
 // Results that others have made, from a place that is shared, and what others may have from here.
 #include "base/log.h"
 #include "engine/execution.h"
+#include "net/cancel.h"
+#include "sys/signals.h"
 #include "tracking/validate.h"
 
 namespace tidemill::engine {
@@ -54,6 +56,7 @@ bool Execution::ask_elsewhere(size_t index, const Decision& decision) {
   asking_.insert(index);
   const fs::path folder = record_.artifacts().parent_path() / ("fetched-" + decision.key.substr(0, 16));
   background_.add([this, index, decision, folder](const std::stop_token&) {
+    const CancelCallsOn cancel(interrupt_fd());
     auto found = find_elsewhere(*shared_, decision.key, folder);
     return [this, index, decision, folder, found = std::move(found)] {
       return take_from_elsewhere(index, decision, found, folder);
@@ -70,7 +73,7 @@ Result<> Execution::take_from_elsewhere(size_t index, const Decision& decision, 
     locks_->unlock(decision.key);
     return {};
   }
-  if (!found) {
+  if (!found && found.error().code != Code::kCancelled) {
     log_warning("step '{}' runs, as its result cannot be had from {}: {}", plan_.steps[index].name,
                 shared_->name(), found.error().message);
     // A place that does not answer is not asked for every step; a bad result says nothing of others.

@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "base/text.h"
 #include "db/csv.h"
+#include "net/cancel.h"
 #include "net/http_client.h"
 #include "sys/signals.h"
 #include "sys/terminal.h"
@@ -58,6 +59,7 @@ std::string shown_url(const std::string& url) {
 }
 
 Result<fs::path> Fetcher::fetch(const std::string& label, const std::string& url, const std::string& sha256) {
+  const CancelCallsOn cancel(interrupt_fd());
   const std::string name = file_name_of(url);
   if (is_web(url))
     return keep(label + ": " + shown_url(url), url, name, sha256,
@@ -80,6 +82,7 @@ Result<fs::path> Fetcher::fetch(const std::string& label, const Query& query, co
 }
 
 Result<> Fetcher::fetch_to(const std::string& label, const std::string& url, const fs::path& target) {
+  const CancelCallsOn cancel(interrupt_fd());
   if (is_web(url)) return from_web(label, url, std::nullopt, target).map([](const Arrival&) {});
   const ArtifactPlace place = TRY_IN(label, find(url));
   if (place.local.empty())

@@ -7,6 +7,7 @@
 
 #include "base/log.h"
 #include "engine/provenance.h"
+#include "net/cancel.h"
 #include "sys/signals.h"
 
 namespace tidemill::engine {
@@ -47,6 +48,7 @@ void Publisher::finish() {
 }
 
 void Publisher::work() {
+  const CancelCallsOn cancel(interrupt_fd());
   std::unique_lock lock(mutex_);
   for (;;) {
     changed_.wait(lock, [this] { return ending_ || !items_.empty(); });

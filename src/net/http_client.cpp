@@ -10,6 +10,7 @@
 #include "base/base64.h"
 #include "base/text.h"
 #include "net/body_sink.h"
+#include "net/cancel.h"
 #include "net/socket_stream.h"
 
 namespace tidemill {
@@ -67,8 +68,10 @@ class Exchange {
   Result<> read_file(Parser& parser, uint64_t total);
   Result<> open_target(Parser& parser);
   Result<> put(Parser& parser);
-  void report(uint64_t done, uint64_t total) const {
+  // After each piece; fast networks do not make anybody wait.
+  Result<> report(uint64_t done, uint64_t total) const {
     if (request_.on_progress) request_.on_progress(done, total);
+    return check_cancelled();
   }
 
   SocketStream& stream_;
@@ -96,7 +99,7 @@ Result<> Exchange::write(Outgoing& outgoing) {
     }
     TRY(stream_.write(piece, request_.timeout));
     done += piece.size();
-    report(done, outgoing.size);
+    TRY(report(done, outgoing.size));
   }
   return {};
 }
@@ -108,7 +111,7 @@ Result<> Exchange::write_file(const Outgoing& outgoing) {
     if (sent == 0)
       return fail(Code::kInvalid, "{} became shorter while it was sent", request_.body_file.string());
     done += sent;
-    report(done, outgoing.size);
+    TRY(report(done, outgoing.size));
   }
   return {};
 }
@@ -173,7 +176,7 @@ Result<> Exchange::read_body(Parser& parser) {
   parser.eager(true);
   while (!parser.is_done()) {
     TRY(put(parser));
-    report(sink.size, total);
+    TRY(report(sink.size, total));
   }
   return {};
 }
@@ -191,7 +194,7 @@ Result<> Exchange::read_file(Parser& parser, uint64_t total) {
     if (got == 0)
       return fail(Code::kUnavailable, "the server closed the connection in the middle of an answer");
     sink.size += got;
-    report(sink.size, total);
+    TRY(report(sink.size, total));
   }
   return {};
 }

@@ -43,9 +43,9 @@ class HttpClient {
   HttpClient& operator=(HttpClient&&) noexcept;
   ~HttpClient();
 
-  // kUnavailable: no connection, or it broke; kTimeout. Any HTTP status is a success here.
-  // An idempotent request (GET, HEAD, PUT, DELETE) is sent once more when a kept-alive connection had been
-  // closed.
+  // kUnavailable: no connection, or it broke; kTimeout; kCancelled (net/cancel.h). Any HTTP status is a
+  // success here. An idempotent request (GET, HEAD, PUT, DELETE) is sent once more when a kept-alive
+  // connection had been closed.
   Result<ClientResponse> send(const ClientRequest& request);
 
  private:

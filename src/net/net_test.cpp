@@ -4,12 +4,14 @@
 #include <gtest/gtest.h>
 #include <netinet/in.h>
 #include <poll.h>
+#include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include <future>
 #include <set>
 
+#include "net/cancel.h"
 #include "net/http_client.h"
 #include "net/http_server.h"
 
@@ -99,6 +101,29 @@ TEST(Http, ManyThreadsShareOneClient) {
     });
   for (auto& thread : threads) thread.join();
   EXPECT_EQ(right, 1600);
+}
+
+TEST(Http, ACallEndsWhenNobodyWantsItAnyMore) {
+  std::promise<void> end;
+  HttpServer server = serve([ended = end.get_future().share()](HttpRequest request, Respond respond) {
+    if (request.target != "/large") ended.wait();
+    respond(HttpResponse::text(200, std::string(8 << 20, 'x')));
+  });
+  HttpClient client = client_of(server);
+  Fd cancelled(eventfd(0, EFD_CLOEXEC));
+  {
+    const CancelCallsOn cancel(cancelled.get());
+    EXPECT_EQ(client.send({.target = "/large"})->status, 200);
+    std::thread user([&] {
+      std::this_thread::sleep_for(milliseconds(50));
+      eventfd_write(cancelled.get(), 1);
+    });
+    EXPECT_EQ(client.send({.target = "/waits"}).error().code, Code::kCancelled);
+    user.join();
+    EXPECT_EQ(client.send({.target = "/large"}).error().code, Code::kCancelled);
+  }
+  EXPECT_EQ(client.send({.target = "/large"})->status, 200) << "calls outside are not concerned";
+  end.set_value();
 }
 
 TEST(Http, AnswersMayComeLaterFromAnotherThread) {

@@ -10,6 +10,8 @@
 
 #include <cerrno>
 
+#include "net/cancel.h"
+
 namespace tidemill {
 
 using std::chrono::milliseconds;
@@ -20,8 +22,9 @@ Result<> wait_until_ready(int fd, short events, milliseconds timeout) {
   auto end = std::chrono::steady_clock::now() + timeout;
   for (;;) {
     auto left = std::chrono::ceil<milliseconds>(end - std::chrono::steady_clock::now());
-    pollfd entry{fd, events, 0};
-    int ready = ::poll(&entry, 1, static_cast<int>(std::clamp<int64_t>(left.count(), 0, INT32_MAX)));
+    pollfd entries[] = {{fd, events, 0}, {cancel_descriptor(), POLLIN, 0}};
+    int ready = ::poll(entries, 2, static_cast<int>(std::clamp<int64_t>(left.count(), 0, INT32_MAX)));
+    if (ready > 0 && entries[1].revents != 0) return fail(Code::kCancelled, "interrupted");
     if (ready > 0) return {};
     if (ready == 0) return fail(Code::kTimeout, "no answer within {} ms", timeout.count());
     if (errno != EINTR) return tl::unexpected<Error>(errno_error("poll", errno));

@@ -1,4 +1,4 @@
-// A connected TCP or TLS socket with a time limit on every step. Not thread-safe.
+// A connected TCP or TLS socket with a time limit on every step, which cancel.h ends too. Not thread-safe.
 #pragma once
 
 #include <chrono>
