@@ -1,94 +1,89 @@
 #include "api/json_writer.h"
 
-#include <array>
+#include <algorithm>
 #include <charconv>
 #include <cmath>
+#include <cstring>
 
 #include "base/json_numbers.h"
 #include "base/text.h"
 
 namespace tidemill::api {
 
-void JsonWriter::separate() {
-  if (comma_) out_ += ',';
+char* JsonWriter::room(size_t most) {
+  if (out_.size() - size_ < most + 1) out_.resize(std::max(2 * out_.size(), size_ + most + 1));
+  char* at = out_.data() + size_;
+  if (comma_) *at++ = ',';
   comma_ = true;
+  return at;
+}
+
+char* JsonWriter::put(char* at, std::string_view bytes) {
+  std::memcpy(at, bytes.data(), bytes.size());
+  return at + bytes.size();
 }
 
 JsonWriter& JsonWriter::open(char c) {
-  separate();
-  out_ += c;
+  char* at = room(1);
+  *at++ = c;
+  ended(at);
   comma_ = false;
   return *this;
 }
 
 JsonWriter& JsonWriter::close(char c) {
-  out_ += c;
-  comma_ = true;
+  comma_ = false;
+  char* at = room(1);
+  *at++ = c;
+  ended(at);
   return *this;
 }
 
 JsonWriter& JsonWriter::key(std::string_view name) {
-  separate();
-  quote(name);
-  out_ += ':';
+  char* at = room(name.size() + 3);
+  *at++ = '"';
+  at = put(at, name);
+  ended(put(at, "\":"));
   comma_ = false;
   return *this;
 }
 
 JsonWriter& JsonWriter::text(std::string_view value) {
-  separate();
   // Without an early end, so that the compiler takes many characters at a time.
   unsigned special = 0;
   for (unsigned char c : value) special |= (c < 0x20) | (c > 0x7E) | (c == '"') | (c == '\\');
-  if (special)
-    out_ += dump_json(Json(value));
-  else
-    quote(value);
+  if (special) return word(dump_json(Json(value)));
+  char* at = room(value.size() + 2);
+  *at++ = '"';
+  at = put(at, value);
+  *at++ = '"';
+  ended(at);
   return *this;
 }
 
-void JsonWriter::quote(std::string_view plain) {
-  std::array<char, 128> buffer;
-  if (plain.size() + 2 > buffer.size()) {
-    out_.append("\"").append(plain).append("\"");
-    return;
-  }
-  // One append instead of three: replies hold ten thousands of short texts.
-  buffer[0] = '"';
-  std::copy(plain.begin(), plain.end(), &buffer[1]);
-  buffer[plain.size() + 1] = '"';
-  out_.append(buffer.data(), plain.size() + 2);
+JsonWriter& JsonWriter::word(std::string_view json) {
+  ended(put(room(json.size()), json));
+  return *this;
 }
 
 JsonWriter& JsonWriter::integer(int64_t value) {
-  separate();
-  std::array<char, 24> digits;
-  const auto end = std::to_chars(digits.begin(), digits.end(), value).ptr;
-  out_.append(digits.begin(), end);
+  constexpr size_t kMostDigits = 24;
+  char* at = room(kMostDigits);
+  ended(std::to_chars(at, at + kMostDigits, value).ptr);
   return *this;
 }
 
-JsonWriter& JsonWriter::boolean(bool value) {
-  separate();
-  out_ += value ? "true" : "false";
-  return *this;
-}
+JsonWriter& JsonWriter::boolean(bool value) { return word(value ? "true" : "false"); }
 
-JsonWriter& JsonWriter::null() {
-  separate();
-  out_ += "null";
-  return *this;
-}
+JsonWriter& JsonWriter::null() { return word("null"); }
 
 JsonWriter& JsonWriter::number(double value) {
   if (!std::isfinite(value)) return text(word_of_real(value));
-  separate();
-  std::array<char, 64> digits;
-  char* end = fmt::format_to(digits.data(), "{}", value);
-  std::string_view text(digits.data(), static_cast<size_t>(end - digits.data()));
-  bool looks_whole = text.find_first_of(".e") == std::string_view::npos;
-  out_.append(text);
-  if (looks_whole) out_ += ".0";
+  constexpr size_t kMostDigits = 64;
+  char* begin = room(kMostDigits);
+  char* end = fmt::format_to(begin, "{}", value);
+  bool looks_whole = std::find_if(begin, end, [](char c) { return c == '.' || c == 'e'; }) == end;
+  ended(looks_whole ? put(end, ".0") : end);
   return *this;
 }
 

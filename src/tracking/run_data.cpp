@@ -22,33 +22,37 @@ RunInfo read_run_info(const db::Statement& row) {
 
 namespace {
 
-using RunSpan = std::span<const RowOf>;
+using Span = RunSpan<RowOf>;
 
 constexpr size_t kUsual = 16;  // metrics, parameters or tags of a run; more cost a move
 
-// Calls each(run, row) for the rows of a table (columns: run, then what the caller wants) that belong to the
-// runs.
+// Calls each(run, row) for the rows of a table that belong to the runs. `columns`: of what is selected from,
+// the run first; behind the run, `order` goes on.
+struct Selection {
+  std::string_view columns, from, run, order;
+};
 template <class Each>
-Result<> walk_rows(Reader& reader, std::string_view sql, RunSpan runs, Each each) {
-  db::Statement row = TRY(reader.connection->prepare(sql));
-  row.bind(runs.front().row, runs.back().row);
-  return for_rows(std::move(row), runs,
+Result<> walk_rows(Reader& reader, const Selection& rows, Span runs, Each each) {
+  db::Statement row = TRY(
+      reader.connection->prepare(fmt::format("SELECT {0}, {1} FROM {2} WHERE {3} ORDER BY {0}, {4}", rows.run,
+                                             rows.columns, rows.from, runs.where(rows.run), rows.order)));
+  runs.bind(row);
+  return for_rows(std::move(row), runs.owners,
                   [&](const RowOf& owner, const db::Statement& found) { return each(*owner.run, found); });
 }
 
-Result<> load_pairs(Reader& reader, std::string_view sql, RunSpan runs, std::vector<KeyValue> Run::* pairs) {
-  return walk_rows(reader, sql, runs, [&](Run& run, const db::Statement& row) -> Result<> {
-    if ((run.*pairs).empty()) (run.*pairs).reserve(kUsual);
-    (run.*pairs).emplace_back(*TRY(reader.names.name(*reader.connection, row.integer(1))), row.text(2));
-    return {};
-  });
+Result<> load_pairs(Reader& reader, std::string_view table, Span runs, std::vector<KeyValue> Run::* pairs) {
+  return walk_rows(
+      reader, {"key, value", table, "run", "key"}, runs, [&](Run& run, const db::Statement& row) -> Result<> {
+        if ((run.*pairs).empty()) (run.*pairs).reserve(kUsual);
+        (run.*pairs).emplace_back(*TRY(reader.names.name(*reader.connection, row.integer(1))), row.text(2));
+        return {};
+      });
 }
 
-Result<> load_metrics(Reader& reader, RunSpan runs) {
-  constexpr std::string_view kSql =
-      "SELECT run, key, value, is_nan, timestamp, step FROM metrics WHERE run BETWEEN ? AND ? ORDER BY run, "
-      "key";
-  return walk_rows(reader, kSql, runs, [&](Run& run, const db::Statement& row) -> Result<> {
+Result<> load_metrics(Reader& reader, Span runs) {
+  constexpr Selection kRows = {"key, value, is_nan, timestamp, step", "metrics", "run", "key"};
+  return walk_rows(reader, kRows, runs, [&](Run& run, const db::Statement& row) -> Result<> {
     double value = row.integer(3) ? std::numeric_limits<double>::quiet_NaN() : row.real(2);
     if (run.metrics.empty()) run.metrics.reserve(kUsual);
     run.metrics.push_back(
@@ -61,14 +65,15 @@ std::optional<std::string> optional_text(const db::Statement& row, int column) {
   return row.is_null(column) ? std::nullopt : std::optional<std::string>(row.text(column));
 }
 
-Result<> load_datasets(Reader& reader, RunSpan runs) {
-  constexpr std::string_view kSql =
-      "SELECT u.run, u.dataset, t.key, t.value, d.name, d.digest, d.source_type, d.source, d.schema, "
-      "d.profile FROM run_datasets u JOIN datasets d ON d.id = u.dataset LEFT JOIN run_dataset_tags t ON "
-      "t.run = u.run AND t.dataset = u.dataset WHERE u.run BETWEEN ? AND ? ORDER BY u.run, u.dataset, t.key";
+Result<> load_datasets(Reader& reader, Span runs) {
+  constexpr Selection kRows = {
+      "u.dataset, t.key, t.value, d.name, d.digest, d.source_type, d.source, d.schema, d.profile",
+      "run_datasets u JOIN datasets d ON d.id = u.dataset LEFT JOIN run_dataset_tags t ON "
+      "t.run = u.run AND t.dataset = u.dataset",
+      "u.run", "u.dataset, t.key"};
   const Run* last_run = nullptr;
   int64_t last_dataset = 0;
-  return walk_rows(reader, kSql, runs, [&](Run& run, const db::Statement& row) -> Result<> {
+  return walk_rows(reader, kRows, runs, [&](Run& run, const db::Statement& row) -> Result<> {
     if (&run != last_run || row.integer(1) != last_dataset)  // a row for each tag
       run.datasets.push_back({.dataset = {.name = std::string(row.text(4)),
                                           .digest = std::string(row.text(5)),
@@ -84,11 +89,9 @@ Result<> load_datasets(Reader& reader, RunSpan runs) {
   });
 }
 
-Result<> load_models(Reader& reader, RunSpan runs) {
-  constexpr std::string_view kSql =
-      "SELECT run, role, step, model FROM run_models WHERE run BETWEEN ? AND ? ORDER BY run, role, step, "
-      "model";
-  return walk_rows(reader, kSql, runs, [&](Run& run, const db::Statement& row) -> Result<> {
+Result<> load_models(Reader& reader, Span runs) {
+  constexpr Selection kRows = {"role, step, model", "run_models", "run", "role, step, model"};
+  return walk_rows(reader, kRows, runs, [&](Run& run, const db::Statement& row) -> Result<> {
     if (static_cast<ModelRole>(row.integer(1)) == ModelRole::kInput)
       run.model_inputs.emplace_back(row.text(3));
     else
@@ -113,12 +116,10 @@ Result<Lineage> lineage_of(Reader& reader, const std::vector<RowOf>& runs) {
   return Lineage{datasets, models};
 }
 
-Result<> load_span(Reader& reader, RunSpan runs, Lineage lineage) {
+Result<> load_span(Reader& reader, Span runs, Lineage lineage) {
   TRY(load_metrics(reader, runs));
-  TRY(load_pairs(reader, "SELECT run, key, value FROM params WHERE run BETWEEN ? AND ? ORDER BY run, key",
-                 runs, &Run::params));
-  TRY(load_pairs(reader, "SELECT run, key, value FROM tags WHERE run BETWEEN ? AND ? ORDER BY run, key", runs,
-                 &Run::tags));
+  TRY(load_pairs(reader, "params", runs, &Run::params));
+  TRY(load_pairs(reader, "tags", runs, &Run::tags));
   if (lineage.datasets) TRY(load_datasets(reader, runs));
   return lineage.models ? load_models(reader, runs) : Result<>();
 }
@@ -131,7 +132,26 @@ Result<> load_run_data(Reader& reader, std::vector<RowOf> runs) {
     *row.run = Run{.info = std::move(row.run->info), .metrics = {}, .params = {}, .tags = {}};
   if (runs.empty()) return {};
   Lineage lineage = TRY(lineage_of(reader, runs));
-  return for_spans(runs, [&](RunSpan span) { return load_span(reader, span, lineage); });
+  return for_spans(runs, [&](Span span) { return load_span(reader, span, lineage); });
+}
+
+Result<RunRows> RunRows::read(db::Connection& connection, std::vector<int64_t> rows) {
+  RunRows read;
+  read.runs_.resize(rows.size());
+  std::vector<RowOf> runs;
+  for (size_t i = 0; i < rows.size(); ++i) runs.push_back({rows[i], &read.runs_[i]});
+  read.rows_ = std::move(rows);
+  TRY(for_spans(runs, [&](Span span) -> Result<> {
+    db::Statement row = TRY(connection.prepare(
+        fmt::format("SELECT {} FROM runs r WHERE {} ORDER BY r.id", kRunColumns, span.where("r.id"))));
+    span.bind(row);
+    return for_rows(std::move(row), span.owners,
+                    [](const RowOf& owner, const db::Statement& found) -> Result<> {
+                      owner.run->info = read_run_info(found);
+                      return {};
+                    });
+  }));
+  return read;
 }
 
 Result<std::vector<Run>> RunRows::load(Store::State& state, Reader& reader) {

@@ -26,6 +26,8 @@ Result<> load_run_data(Reader& reader, std::vector<RowOf> runs);
 // by a thread of its own with a reader of its own, which may see what was written a moment later.
 class RunRows {
  public:
+  // Of these row ids, in this order.
+  static Result<RunRows> read(db::Connection& connection, std::vector<int64_t> rows);
   void add(const db::Statement& row) {
     rows_.push_back(row.integer(0));
     runs_.push_back({.info = read_run_info(row), .metrics = {}, .params = {}, .tags = {}});

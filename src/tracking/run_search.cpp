@@ -1,7 +1,6 @@
 #include "tracking/run_search.h"
 
 #include <algorithm>
-#include <span>
 
 #include "base/text.h"
 #include "tracking/page_token.h"
@@ -157,17 +156,6 @@ Result<> add_conditions(Query& query, db::Connection& connection, const RunSearc
                     [&](const Clause& clause) { return add_run_clause(query, connection, joined, clause); });
 }
 
-Result<RunRows> read_rows(db::Connection& connection, std::span<const int64_t> rows) {
-  RunRows runs;
-  const std::string sql = fmt::format("SELECT {} FROM runs r WHERE r.id = ?", kRunColumns);
-  for (int64_t id : rows) {
-    db::Statement row = TRY(connection.prepare(sql));
-    TRY(row.bind(id).step());
-    runs.add(row);
-  }
-  return runs;
-}
-
 // Looks at every run of the experiments that passes.
 Result<RunRows> look_at_all(db::Connection& connection, const RunSearch& search) {
   Query tables;
@@ -187,7 +175,7 @@ Result<RunRows> look_at_all(db::Connection& connection, const RunSearch& search)
     db::Statement row = TRY(query.prepare(connection));
     while (TRY(row.step())) sorts ? found.push_back(row.integer(0)) : runs.add(row);
   }
-  if (sorts) return read_rows(connection, found);
+  if (sorts) return RunRows::read(connection, std::move(found));
   return runs;
 }
 
@@ -254,7 +242,7 @@ Result<std::optional<RunRows>> walk_metric(db::Connection& connection, const Run
   });
   std::vector<int64_t> rows;
   for (auto i = static_cast<size_t>(search.offset); i < last; ++i) rows.push_back(found[i].row);
-  return read_rows(connection, rows);
+  return TRY(RunRows::read(connection, std::move(rows)));
 }
 
 }  // namespace

@@ -25,7 +25,7 @@ struct Place {
   int64_t row;
   size_t at;
 };
-using Span = std::span<const Place>;
+using Span = RunSpan<Place>;
 
 struct Wanted {
   size_t column;
@@ -119,12 +119,11 @@ class WindowReader {
   Result<std::vector<int64_t>> keys_of(Entity entity) {
     std::set<std::pair<std::string, int64_t>> keys;
     std::unordered_map<int64_t, bool> seen;
-    std::string sql =
-        fmt::format("SELECT run, key FROM {} WHERE run BETWEEN ? AND ? ORDER BY run", table_of(entity));
     TRY(for_spans(places_, [&](Span span) -> Result<> {
-      db::Statement rows = TRY(reader_.connection->prepare(sql));
-      rows.bind(span.front().row, span.back().row);
-      return for_rows(std::move(rows), span, [&](const Place&, const db::Statement& row) -> Result<> {
+      db::Statement rows = TRY(reader_.connection->prepare(
+          fmt::format("SELECT run, key FROM {} WHERE {} ORDER BY run", table_of(entity), span.where("run"))));
+      span.bind(rows);
+      return for_rows(std::move(rows), span.owners, [&](const Place&, const db::Statement& row) -> Result<> {
         if (!seen.emplace(row.integer(1), true).second) return {};
         keys.emplace(*TRY(reader_.names.name(*reader_.connection, row.integer(1))), row.integer(1));
         return {};
@@ -141,20 +140,22 @@ class WindowReader {
     bool listed = keys.size() <= kMaxListedKeys;
     std::string marks = "?";
     for (size_t i = 1; i < keys.size() && listed; ++i) marks += ", ?";
-    std::string sql = fmt::format("SELECT run, key, value{} FROM {} WHERE run BETWEEN ? AND ?{} ORDER BY run",
-                                  entity == Entity::kMetric ? ", is_nan, lowest, highest" : "",
-                                  table_of(entity), listed ? fmt::format(" AND key IN ({})", marks) : "");
+    std::string_view more = entity == Entity::kMetric ? ", is_nan, lowest, highest" : "";
+    std::string and_key = listed ? fmt::format(" AND key IN ({})", marks) : "";
     return for_spans(places_, [&](Span span) -> Result<> {
-      db::Statement rows = TRY(reader_.connection->prepare(sql));
-      rows.bind(span.front().row, span.back().row);
+      db::Statement rows = TRY(
+          reader_.connection->prepare(fmt::format("SELECT run, key, value{} FROM {} WHERE {}{} ORDER BY run",
+                                                  more, table_of(entity), span.where("run"), and_key)));
+      span.bind(rows);
       if (listed)
         for (const auto& [key, columns] : keys) rows.bind(key);
-      return for_rows(std::move(rows), span, [&](const Place& place, const db::Statement& row) -> Result<> {
-        auto found = keys.find(row.integer(1));
-        if (found == keys.end()) return {};
-        for (const Wanted& want : found->second) put(entity, want, place.at, row);
-        return {};
-      });
+      return for_rows(std::move(rows), span.owners,
+                      [&](const Place& place, const db::Statement& row) -> Result<> {
+                        auto found = keys.find(row.integer(1));
+                        if (found == keys.end()) return {};
+                        for (const Wanted& want : found->second) put(entity, want, place.at, row);
+                        return {};
+                      });
     });
   }
 
