@@ -417,7 +417,7 @@ class Reader {
     auto is_in = [&](const PythonExpression& part) { return mentions(part, function); };
     return std::any_of(expression.items.begin(), expression.items.end(), is_in) ||
            std::any_of(expression.keywords.begin(), expression.keywords.end(),
-                       [&](const auto& keyword) { return is_in(keyword.second); });
+                       [&](const auto& keyword) { return is_in(keyword.value); });
   }
 
   void note_left(const PythonExpression& call, const std::string& name) {

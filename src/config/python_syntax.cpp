@@ -245,7 +245,7 @@ class Parser {
 
   std::optional<PythonExpression> call(PythonExpression callee, size_t begin) {
     std::vector<PythonExpression> items = {std::move(callee)};
-    std::vector<std::pair<std::string, PythonExpression>> keywords;
+    std::vector<PythonKeyword> keywords;
     ++at_;
     while (!next_is(")")) {
       std::string keyword;
@@ -260,7 +260,7 @@ class Parser {
       if (keyword.empty())
         items.push_back(std::move(value));
       else
-        keywords.emplace_back(std::move(keyword), std::move(value));
+        keywords.push_back({std::move(keyword), std::move(value)});
       if (next_is(","))
         ++at_;
       else if (!next_is(")"))

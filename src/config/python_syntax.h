@@ -32,6 +32,7 @@ struct PythonLine {
 // 100 000 tokens.
 Result<std::vector<PythonLine>> python_lines(std::string_view text, const std::string& file_name);
 
+struct PythonKeyword;
 struct PythonExpression {
   enum class Kind {
     kText,       // text
@@ -49,9 +50,13 @@ struct PythonExpression {
   Kind kind = Kind::kOther;
   std::string text;
   std::vector<PythonExpression> items;
-  std::vector<std::pair<std::string, PythonExpression>> keywords;
+  std::vector<PythonKeyword> keywords;
   std::string source;  // as written, with single spaces
   Place place;
+};
+struct PythonKeyword {
+  std::string name;
+  PythonExpression value;
 };
 // The whole of tokens[begin, end).
 PythonExpression python_expression(const std::vector<PythonToken>& tokens, size_t begin, size_t end);
