@@ -265,6 +265,8 @@ Result<std::unique_ptr<Connection>> open_foreign_sqlite(const fs::path& file) {
   if (code != SQLITE_OK) return tl::unexpected<Error>(error_of(handle, file.string(), code));
   sqlite3_limit(handle, SQLITE_LIMIT_LENGTH, kMaxForeignBytes);
   sqlite3_db_config(handle, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0, nullptr);
+  // A view in place of a table may go on for ever.
+  sqlite3_db_config(handle, SQLITE_DBCONFIG_ENABLE_VIEW, 0, nullptr);
   sqlite3_busy_timeout(handle, SqliteOptions().busy_timeout_ms);
   TRY(connection->execute("PRAGMA cell_size_check = ON; PRAGMA mmap_size = 0; PRAGMA temp_store = MEMORY"));
   return connection;

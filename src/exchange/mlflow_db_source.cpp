@@ -234,6 +234,7 @@ Result<> MlflowDbSource::metrics(const tracking::TransferredRun& run, const Poin
   auto limit = static_cast<int64_t>(kMostPoints);
   std::optional<tracking::Metric> last;
   for (bool more = true; more;) {
+    const std::optional<tracking::Metric> before = last;
     std::vector<tracking::Series> page;
     int64_t rows = 0;
     {
@@ -251,6 +252,8 @@ Result<> MlflowDbSource::metrics(const tracking::TransferredRun& run, const Poin
       }
     }
     more = rows == limit;
+    if (more && last == before)  // never in MLflow's own, where points are unique and keys are text
+      return fail(Code::kInvalid, "more than {} points of '{}' cannot be told apart", limit, last->key);
     for (tracking::Series& series : page) TRY(sink(series.key, std::move(series.points)));
   }
   return {};

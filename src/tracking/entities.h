@@ -17,6 +17,7 @@ struct Metric {
   double value = 0;
   int64_t timestamp = 0;  // ms since 1970
   int64_t step = 0;
+  bool operator==(const Metric&) const = default;
 };
 
 enum class RunStatus { kRunning = 1, kScheduled = 2, kFinished = 3, kFailed = 4, kKilled = 5 };
