@@ -195,21 +195,8 @@ def main():
     print(f"seed {options.seed}", flush=True)
     with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as stack:
         if options.postgres:
-            options.store = stack.enter_context(postgres(options.postgres))
+            options.store = stack.enter_context(servers.postgres_database(options.postgres))
         run(options, pathlib.Path(folder))
-
-
-@contextlib.contextmanager
-def postgres(program):
-    """The URI of a database in a PostgreSQL that ends with this."""
-    host = subprocess.Popen([program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-    try:
-        uri = host.stdout.readline().strip()
-        if not uri:
-            sys.exit(host.wait(timeout=60))
-        yield uri
-    finally:
-        host.communicate()
 
 
 def run(options, folder):
@@ -233,4 +220,8 @@ def run(options, folder):
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except servers.NotHere as reason:
+        print(f"skipped: {reason}")
+        sys.exit(77)

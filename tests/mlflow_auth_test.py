@@ -1,6 +1,6 @@
 """The real mlflow client, and its AuthServiceClient, against `tidemill server --auth`.
 
-usage: mlflow_auth_test.py TIDEMILL
+usage: mlflow_auth_test.py TIDEMILL [POSTGRES_HOST_PROGRAM]
 Exits with 77 (skipped) when mlflow cannot be imported.
 """
 import contextlib
@@ -14,6 +14,7 @@ import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent / "conformance"))
 import client_settings  # noqa: E402,F401
+import servers  # noqa: E402
 
 try:
     import mlflow
@@ -25,6 +26,7 @@ except ImportError as error:
     sys.exit(77)
 
 TIDEMILL = os.path.abspath(sys.argv.pop(1))
+POSTGRES = os.path.abspath(sys.argv.pop(1)) if len(sys.argv) > 1 and not sys.argv[1].startswith("-") else None
 ADMIN = ("admin", "the first administrator")
 PASSWORD = "a long password"
 
@@ -61,7 +63,7 @@ class MlflowAuthTest(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
         folder = cls.enterClassContext(tempfile.TemporaryDirectory())
-        cls.store = f"{folder}/t.db"
+        cls.store = cls.enterClassContext(servers.postgres_database(POSTGRES)) if POSTGRES else f"{folder}/t.db"
         environment = {key: value for key, value in os.environ.items() if not key.startswith("MLFLOW_TRACKING")}
         environment.update(MLFLOW_AUTH_ADMIN_USERNAME=ADMIN[0], MLFLOW_AUTH_ADMIN_PASSWORD=ADMIN[1])
         cls.server = subprocess.Popen(

@@ -1,6 +1,6 @@
 """The real mlflow client against Tidemill's tracking endpoint.
 
-usage: mlflow_client_test.py TEST_SERVER_PROGRAM
+usage: mlflow_client_test.py TEST_SERVER_PROGRAM [--postgres]
 Exits with 77 (skipped) when mlflow cannot be imported.
 """
 import math
@@ -24,12 +24,13 @@ except ImportError as error:
     sys.exit(77)
 
 SERVER = sys.argv.pop(1)
+START = servers.tidemill_of(sys.argv)
 
 
 class MlflowClientTest(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
-        cls.url = cls.enterClassContext(servers.tidemill(SERVER))
+        cls.url = cls.enterClassContext(START(SERVER))
         mlflow.set_tracking_uri(cls.url)
         cls.client = MlflowClient(cls.url)
 

@@ -33,10 +33,7 @@ warnings.simplefilter("ignore")
 logging.getLogger("mlflow").setLevel(logging.ERROR)
 client_settings.without_inferred_requirements()
 SERVER = sys.argv.pop(1)
-START = servers.tidemill
-if sys.argv[1:2] == ["--postgres"]:
-    START = servers.tidemill_postgres
-    sys.argv.pop(1)
+START = servers.tidemill_of(sys.argv)
 X = numpy.array([[0.0], [1.0], [2.0], [3.0], [4.0], [5.0]])
 Y = numpy.array([0, 0, 0, 1, 1, 1])
 

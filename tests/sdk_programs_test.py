@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""C++ programs built with the installed SDK, on Tidemill's server and on MLflow's. What one does with the SDK's client,
-MLflow's own client then finds there. One records on servers that go away under it: Tidemill's is killed, the connections
-to MLflow's are cut (a second start would take it seconds).
+"""C++ programs built with the installed SDK, on Tidemill's server over both databases and on MLflow's. What one
+does with the SDK's client, MLflow's own client then finds there. One records on servers that go away under it:
+Tidemill's is killed, the connections to MLflow's are cut (a second start would take it seconds).
 
 usage: sdk_programs_test.py BUILD_FOLDER
 Exits with 77 (skipped) when mlflow cannot be imported.
@@ -211,6 +211,15 @@ class OnAServer:
 class TidemillServer(OnAServer, unittest.TestCase):
     def new_server(self):
         return servers.Restartable(BUILD / "bin" / "tidemill", self.folder)
+
+
+class TidemillOnPostgres(OnAServer, unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.store = cls.enterClassContext(servers.postgres_database(BUILD / "tests" / "postgres_host"))
+
+    def new_server(self):
+        return servers.Restartable(BUILD / "bin" / "tidemill", self.folder, "--store", self.store)
 
 
 class MlflowServer(OnAServer, unittest.TestCase):

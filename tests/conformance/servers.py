@@ -12,10 +12,11 @@ import subprocess
 import sys
 import tempfile
 import time
+import unittest
 import urllib.request
 
 
-class NotHere(Exception):
+class NotHere(unittest.SkipTest):
     """This server cannot be started on this machine."""
 
 
@@ -43,6 +44,27 @@ def tidemill(program, **environment):
 
 def tidemill_postgres(program):
     return tidemill(program, TIDEMILL_TEST_DATABASE="postgres")
+
+
+def tidemill_of(arguments):
+    """What starts the server that a test's arguments ask for, from which it takes --postgres away."""
+    if "--postgres" not in arguments:
+        return tidemill
+    arguments.remove("--postgres")
+    return tidemill_postgres
+
+
+@contextlib.contextmanager
+def postgres_database(host_program):
+    """The URI of a database in a PostgreSQL that ends with this."""
+    host = subprocess.Popen([host_program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    try:
+        uri = host.stdout.readline().strip()
+        if not uri and host.wait(timeout=60) == 77:
+            raise NotHere("there is no PostgreSQL")
+        yield uri
+    finally:
+        host.communicate()
 
 
 def free_port():
