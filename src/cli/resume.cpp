@@ -15,7 +15,8 @@ struct ResumeOptions {
   std::string run_id;
   std::vector<std::string> params;
   int max_parallel = 0;
-  bool plain = false;
+  bool plain = false, as_recorded = false;
+  pipeline::Continuation continuation;
 };
 
 // The parameters that were given then, with those that are given now in their place.
@@ -45,6 +46,8 @@ Result<int> resume(const Context& context, const ResumeOptions& options) {
   }
   request.options.params = TRY(merged(request.options.params, options.params));
   request.options.plain = options.plain;
+  request.options.continuation = options.continuation;
+  request.options.as_recorded = options.as_recorded;
   if (options.max_parallel > 0) request.options.max_parallel = options.max_parallel;
   return run(context, request.options, EarlierRun{run_id, request.port});
 }
@@ -65,6 +68,21 @@ void add_resume(CLI::App& app, Context& context) {
   command->add_option("RUN", options->run_id, "The run's id")->required();
   command->add_option("-P,--param-list", options->params, "Another value than before, NAME=VALUE; repeatable")
       ->allow_extra_args(false);
+  CLI::Option* from =
+      command->add_option("--from", options->continuation.from,
+                          "This step and all that come after it run anew, also when they are done");
+  CLI::Option* skip =
+      command
+          ->add_option("--skip", options->continuation.skip,
+                       "This step does not run; what others need of it is its latest result; repeatable")
+          ->allow_extra_args(false);
+  command
+      ->add_option("--only", options->continuation.only,
+                   "This step runs anew, and no other; what it needs is taken as it is")
+      ->excludes(from)
+      ->excludes(skip);
+  command->add_flag("--as-recorded", options->as_recorded,
+                    "What is done stands, even if code, parameters or inputs have changed since");
   command->add_option("--max-parallel", options->max_parallel, "Steps at a time")->check(CLI::Range(1, 1024));
   command->add_flag("--plain", options->plain, "Plain lines, also on a terminal");
   add_common_options(*command, context);
@@ -72,7 +90,11 @@ void add_resume(CLI::App& app, Context& context) {
       "What is done and has not changed since is kept, what still runs is taken over, the rest runs.\n"
       "Examples:\n"
       "  tidemill resume 0d9f2f5a7c5f4d1c9f5a8e7b6c5d4e3f\n"
-      "  tidemill resume 0d9f2f5a7c5f4d1c9f5a8e7b6c5d4e3f -P epochs=3");
+      "  tidemill resume 0d9f2f5a7c5f4d1c9f5a8e7b6c5d4e3f -P epochs=3\n"
+      "  tidemill resume 0d9f2f5a --from train         train and what comes after it anew, from no "
+      "checkpoint\n"
+      "  tidemill resume 0d9f2f5a --only report        nothing else\n"
+      "  tidemill resume 0d9f2f5a --skip notify");
   command->callback(
       [&context, options] { context.action = [&context, options] { return resume(context, *options); }; });
 }

@@ -104,6 +104,22 @@ Result<engine::CachePolicy> cache_policy(const Work& work, const RunOptions& opt
   return policy;
 }
 
+// What a run that goes on is to do beside what is left.
+Result<> continue_as_asked(const Work& work, const RunOptions& options, engine::Options& how) {
+  auto continued = TRY(pipeline::continue_with(work.plan, options.continuation));
+  const std::string& only = options.continuation.only;
+  const std::string reason =
+      only.empty() ? "asked for with --from " + options.continuation.from : "asked for with --only " + only;
+  for (const auto& name : continued.again) how.cache.forced.insert_or_assign(name, reason);
+  how.resume = {.done = options.as_recorded ? engine::ResumePolicy::Recorded::kAnyway
+                                            : engine::ResumePolicy::Recorded::kIfUnchanged,
+                .again = std::move(continued.again),
+                .stand = std::move(continued.stand),
+                .left = std::move(continued.left),
+                .is_whole = only.empty()};
+  return {};
+}
+
 // With --from, what comes before must be there already.
 Result<> check_before(const std::vector<engine::Foreseen>& foreseen, const Work& work,
                       const RunOptions& options) {
@@ -203,6 +219,7 @@ Result<engine::Outcome> execute(const RunOptions& options, const Work& work, eng
   if (options.keep_going) how.after_failure = config::AfterFailure::kKeepGoing;
   if (options.fail_fast) how.after_failure = config::AfterFailure::kStop;
   if (work.kind == Kind::kProject) return engine::execute_project(work.plan, store, how, listener);
+  if (earlier) TRY(continue_as_asked(work, options, how));
   how.request = to_request(options, endpoint ? endpoint->port() : 0);
   return earlier ? engine::resume(earlier->run_id, work.plan, store, how, listener)
                  : engine::execute(work.plan, store, how, listener);

@@ -38,6 +38,8 @@ struct RunOptions {
   std::string cache_from, cache_quota;
   std::vector<tracking::KeyValue> tags;  // of the pipeline's run
   pipeline::Selection selection;
+  pipeline::Continuation continuation;  // of a run that goes on; not kept, as what follows
+  bool as_recorded = false;
   // Where it is recorded as well: an MLflow server's URL; "": in the store alone.
   std::string tracking_uri = tracking_uri_of_environment();
 };

@@ -66,9 +66,10 @@ Result<> print_summary(tracking::Store& store, const pipeline::Plan& plan, const
   if (!outcome.steps.empty()) TRY(print_table(store, plan, outcome));
   std::string where = TRY(context.location()).name();
   std::string store_option = where == "tidemill.db" ? "" : " --store " + shell_quote(where);
-  std::string resume = outcome.status == tracking::RunStatus::kFinished || resumable == Resumable::kNo
-                           ? ""
-                           : fmt::format("  tidemill resume {}{}\n", outcome.run_id, store_option);
+  std::string resume =
+      (outcome.status == tracking::RunStatus::kFinished && outcome.is_whole) || resumable == Resumable::kNo
+          ? ""
+          : fmt::format("  tidemill resume {}{}\n", outcome.run_id, store_option);
   fmt::print(stderr,
              "\nNext:\n{}  tidemill runs show {}{}\n  tidemill artifacts list {} -r{}\n  tidemill server{}\n",
              resume, outcome.run_id, store_option, outcome.run_id, store_option, store_option);

@@ -19,6 +19,10 @@ fs::path log_file(const fs::path& artifacts, const std::string& step, int attemp
   return artifacts / "logs" / fmt::format("{}{}.log", step, number);
 }
 
+bool was_done(const tracking::StepRecord& record) {
+  return record.state == to_string(StepState::kFinished) || record.state == to_string(StepState::kReused);
+}
+
 Result<Earlier> Earlier::load(const pipeline::Plan& plan, tracking::Store& store, const std::string& run_id,
                               const fs::path& attempts) {
   Earlier earlier;

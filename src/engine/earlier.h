@@ -24,6 +24,8 @@ bool is_running(const fs::path& folder, const std::string& step_run);
 // In the artifacts of the pipeline's run, or of the project's.
 fs::path log_file(const fs::path& artifacts, const std::string& step, int attempt);
 
+bool was_done(const tracking::StepRecord& record);
+
 class Earlier {
  public:
   Earlier() = default;

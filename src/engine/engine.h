@@ -6,6 +6,7 @@
 #include <functional>
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -27,6 +28,16 @@ struct CachePolicy {
   Use read = Use::kYes;                       // reuse earlier results
   Use write = Use::kYes;                      // keep results for later runs
   std::map<std::string, std::string> forced;  // steps that run in any case, and who wants it
+};
+
+// What the user wants of a run that goes on, beside what is left to do; steps by name.
+struct ResumePolicy {
+  enum class Recorded { kIfUnchanged, kAnyway };
+  Recorded done = Recorded::kIfUnchanged;  // kAnyway: steps that are done stand, whatever has changed since
+  std::set<std::string> again;  // run also when they are done, without the checkpoints that they have left
+  std::set<std::string> stand;  // do not run: their latest result is used, and there must be one
+  std::set<std::string> left;   // do not run
+  bool is_whole = true;         // false: what is left out belongs to the run, which has not ended then
 };
 
 struct Options {
@@ -55,6 +66,7 @@ struct Options {
   std::string source_branch;                     // of git, when one was asked for
   std::map<std::string, std::string> extra_env;  // of every step
   CachePolicy cache;
+  ResumePolicy resume;
   FindArtifacts find_artifacts;  // for URIs other than http and https; null: refused
   std::string shared_cache;      // a folder or s3://bucket/prefix (shared_cache.h); "": nothing is shared
   std::string request;           // kept with a pipeline's run, for whoever resumes it
@@ -81,6 +93,7 @@ struct Outcome {
   RunOutcome outcome = RunOutcome::kSucceeded;
   double seconds = 0;
   std::vector<StepOutcome> steps;  // in the plan's order
+  bool is_whole = true;            // false: steps were left out, with which the run may go on
   // On the tracking server, when it is another one than the store's.
   std::string run_there, experiment_there;
   std::optional<Error> not_there;  // why not all of the run is

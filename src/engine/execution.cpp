@@ -54,7 +54,7 @@ Result<Outcome> Execution::run(const std::string& earlier_run) {
     TRY(check_step(plan_, step));
     TRY(check_here(plan_, step, options_));
   }
-  TRY(cache_.check_frozen());
+  TRY(cache_.check_standing());
   TRY(set_up());
   TRY(begin(earlier_run));
   auto done = run_phases();
@@ -216,6 +216,15 @@ RunOutcome Execution::outcome() const {
   return allowed ? RunOutcome::kSucceededWithFailures : RunOutcome::kSucceeded;
 }
 
+// Also those that were left out now.
+bool Execution::all_are_done() const {
+  for (size_t i = 0; i < plan_.steps.size(); ++i) {
+    const tracking::StepRecord* before = earlier_.find(i);
+    if (!succeeded(scheduler_.state(i)) && (before == nullptr || !was_done(*before))) return false;
+  }
+  return true;
+}
+
 Result<> Execution::end() {
   std::vector<std::string> states;
   for (size_t i = 0; i < plan_.steps.size(); ++i) {
@@ -231,12 +240,13 @@ Result<> Execution::end() {
     if (auto written = snapshot_->write(record_.artifacts(), states); !written)
       log_warning("what this run was made of is not kept: {}", written.error().message);
   if (publisher_) publisher_->finish();
-  TRY(record_.end(outcome_.outcome, outcome_.seconds));
+  outcome_.is_whole = options_.resume.is_whole || outcome_.status != RunStatus::kFinished || all_are_done();
+  TRY(record_.end(outcome_.is_whole ? outcome_.outcome : RunOutcome::kCancelled, outcome_.seconds));
   if (record_.mirror() != nullptr) see_it_there(*record_.mirror());
   if (reliances_ && outcome_.status == RunStatus::kFinished)
     if (auto kept = keep_footing(); !kept)
       log_warning("it is not kept what this run relied upon: {}", kept.error().message);
-  if (outcome_.status != RunStatus::kFinished || !can_go_on()) return {};
+  if (outcome_.status != RunStatus::kFinished || !outcome_.is_whole || !can_go_on()) return {};
   return tidemill::remove_all(checkpoints_folder(options_.state_dir, record_.run_id()));
 }
 

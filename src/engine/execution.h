@@ -63,6 +63,7 @@ class Execution {
   void stop_running(std::string reason);
   void stop_at_deadline();
   RunOutcome outcome() const;
+  bool all_are_done() const;
   Result<> end();
   void see_it_there(Mirror& mirror);
   void abandon();
@@ -166,10 +167,13 @@ class Execution {
   Result<> find_survivors();
   // Whether what an earlier runner has done of the step decides what becomes of it.
   Result<bool> take_over(size_t step, const Decision& decision);
+  Result<bool> begin_again(size_t step, const tracking::StepRecord& record);
+  // Whether what was done of it is what it would be now, or is to be taken for it.
+  bool counts_as_recorded(size_t step, const tracking::StepRecord& record, const Decision& decision) const;
   Result<bool> keep_done(size_t step, const tracking::StepRecord& record, const Decision& decision);
   Result<bool> take_over_attempt(size_t step, const tracking::StepRecord& record, const Decision& decision);
-  Result<std::string> why_not_taken_over(const tracking::StepRecord& record, const Decision& decision,
-                                         const Ended* ended);
+  Result<std::string> why_not_taken_over(size_t step, const tracking::StepRecord& record,
+                                         const Decision& decision, const Ended* ended);
   Result<> begin_taken_over(size_t step, Attempt attempt, const Ended* ended);
   Result<> ended_unattended(const Ended& ended);
   Result<StepRun> run_of(const tracking::StepRecord& record);
@@ -217,6 +221,7 @@ class Execution {
   std::map<size_t, PastAttempt> past_;  // the latest of each step that begins once more
   Earlier earlier_;
   std::map<size_t, Ended> ended_early_;  // processes of earlier runners whose steps are not ready yet
+  std::set<size_t> cleared_;             // steps that run anew, and whose checkpoints are gone
   std::set<size_t> replaced_;  // steps whose process is stopped, as it does what is no longer wanted
   bool ends_again_ = false;    // the run had ended: what it does at its end is done once more
   bool limits_noted_ = false;  // that they are not enforced here

@@ -10,6 +10,7 @@
 #include "engine/engine_fixture.h"
 #include "engine/provenance.h"
 #include "engine/record.h"
+#include "pipeline/selection.h"
 #include "sys/minded_process.h"
 #include "sys/signals.h"
 
@@ -331,6 +332,130 @@ TEST_F(Resume, SecretsAreMaskedInTheLogOfAStepThatOutlivesItsRunner) {
   EXPECT_EQ(times("a"), 1);
   EXPECT_EQ(read_file(end_of("a").log).value(), "it is ***\nstill ***\n");
   unsetenv("TIDEMILL_TEST_SECRET");
+}
+
+// a -> b -> c; b fails until it is mended, c counts alone.
+class Continued : public Resume {
+ protected:
+  static constexpr const char* kThree =
+      "name: p\nsteps:\n  a: {project: a}\n  b: {project: b, needs: [a]}\n  c: {project: c, needs: [b]}\n";
+  void SetUp() override {
+    Resume::SetUp();
+    add_counted("a", "echo 1 > $TIDEMILL_OUTPUT_DIR/out");
+    add_counted(
+        "b", "ls $TIDEMILL_CHECKPOINT_DIR > ../found; touch $TIDEMILL_CHECKPOINT_DIR/half; [ -e ../mended ]");
+    add_counted("c", "[ -e ../mended ]");
+  }
+  Result<Outcome> go_on_with(const std::string& id, const pipeline::Continuation& wanted) {
+    auto continued = TRY(pipeline::continue_with(plan(kThree), wanted));
+    for (const auto& step : continued.again) options_.cache.forced[step] = "asked for";
+    options_.resume = {.again = continued.again,
+                       .stand = continued.stand,
+                       .left = continued.left,
+                       .is_whole = wanted.only.empty()};
+    return go_on(id, kThree);
+  }
+};
+
+TEST_F(Continued, FromAStepItRunsAnewWithoutItsCheckpointsWhichARetryKeeps) {
+  const std::string id = run(kThree)->run_id;
+  EXPECT_EQ(go_on(id, kThree)->status, RunStatus::kFailed);
+  EXPECT_EQ(text_of("found"), "half\n") << "what is tried again goes on from where it was";
+  ASSERT_TRUE(go_on_with(id, {.from = "b", .only = "", .skip = {}}));
+  EXPECT_EQ(text_of("found"), "");
+  EXPECT_EQ(started("b"), "asked for");
+  EXPECT_EQ(record("b").attempt, 3);
+  write("mended", "");
+  EXPECT_EQ(go_on_with(id, {.from = "a", .only = "", .skip = {}})->status, RunStatus::kFinished);
+  EXPECT_EQ(times("a"), 2) << "also when it was done";
+  EXPECT_EQ(times("c"), 1);
+}
+
+TEST_F(Continued, TheRetriesOfAStepThatRunsAnewKeepItsCheckpoints) {
+  const std::string id = run(kThree)->run_id;
+  add_counted("b",
+              "ls $TIDEMILL_CHECKPOINT_DIR >> ../seen; echo - >> ../seen; touch "
+              "$TIDEMILL_CHECKPOINT_DIR/next; false");
+  auto yaml = std::string(kThree);
+  yaml.replace(yaml.find("project: b"), 10, "project: b, retry: {times: 1, delay: 0}");
+  options_.resume.again = {"b"};
+  ASSERT_TRUE(go_on(id, yaml));
+  EXPECT_EQ(text_of("seen"), "-\nnext\n-\n");
+}
+
+TEST_F(Continued, OnlyOneStepRunsAndTheRunMayGoOn) {
+  const std::string id = run(kThree)->run_id;
+  EXPECT_THAT(go_on_with(id, {.from = "", .only = "c", .skip = {}}).error().message,
+              HasSubstr("step 'b' cannot be left out: others need what it makes"));
+  EXPECT_EQ(status_of(id), RunStatus::kFailed);
+  write("mended", "");
+  auto only = go_on_with(id, {.from = "", .only = "b", .skip = {}});
+  ASSERT_TRUE(only) << only.error().message;
+  EXPECT_EQ(only->status, RunStatus::kFinished);
+  EXPECT_FALSE(only->is_whole);
+  EXPECT_NE(status_of(id), RunStatus::kFinished);
+  EXPECT_EQ(times("a"), 1);
+  EXPECT_EQ(times("b"), 2);
+  EXPECT_EQ(times("c"), 0);
+  EXPECT_EQ(end_of("c").reason, "it is left out");
+  options_.resume = {};
+  options_.cache = {};
+  EXPECT_EQ(go_on(id, kThree)->status, RunStatus::kFinished);
+  EXPECT_EQ(times("b"), 2);
+  EXPECT_EQ(times("c"), 1);
+}
+
+TEST_F(Continued, TheLastThatIsLeftEndsTheRun) {
+  write("mended", "");
+  add_counted("c", "[ -e ../really ]");
+  const std::string id = run(kThree)->run_id;
+  write("really", "");
+  auto only = go_on_with(id, {.from = "", .only = "c", .skip = {}});
+  EXPECT_TRUE(only->is_whole);
+  EXPECT_EQ(status_of(id), RunStatus::kFinished);
+}
+
+TEST_F(Continued, AStepThatIsSkippedStandsByItsLatestResult) {
+  write("mended", "");
+  ASSERT_EQ(run(kThree)->status, RunStatus::kFinished);
+  const std::string made = record("b").step_run;
+  fs::remove(dir_.path() / "mended");
+  write("b/code", "other");
+  const std::string id = run(kThree)->run_id;
+  EXPECT_EQ(status_of(id), RunStatus::kFailed);
+  write("mended", "");
+  auto outcome = go_on_with(id, {.from = "", .only = "", .skip = {"b"}});
+  ASSERT_TRUE(outcome) << outcome.error().message;
+  EXPECT_EQ(outcome->status, RunStatus::kFinished);
+  EXPECT_EQ(end_of("b").reason, "it is left out: the result of run " + made.substr(0, 8) + " stands");
+}
+
+TEST_F(Continued, WhatNobodyNeedsMayBeSkippedWithoutAResult) {
+  const std::string id = run(kThree)->run_id;
+  write("mended", "");
+  EXPECT_EQ(go_on_with(id, {.from = "", .only = "", .skip = {"c"}})->status, RunStatus::kFinished);
+  EXPECT_EQ(times("c"), 0);
+  EXPECT_EQ(end_of("c").state, StepState::kSkipped);
+}
+
+TEST_F(Continued, AsRecordedWhatIsDoneStandsWhateverHasChanged) {
+  const std::string id = run(kThree)->run_id;
+  write("mended", "");
+  write("a/code", "other");
+  options_.resume.done = ResumePolicy::Recorded::kAnyway;
+  EXPECT_EQ(go_on(id, kThree)->status, RunStatus::kFinished);
+  EXPECT_EQ(times("a"), 1);
+  EXPECT_EQ(end_of("a").reason, "it was done before the run was resumed, and stands as it was recorded");
+}
+
+TEST_F(Continued, AProcessThatStillRunsMakesWayForTheOneThatRunsAnew) {
+  add_counted("b", "echo $$ >> ../pids; [ -e ../mended ] || sleep 1000");
+  run_and_kill(kThree, "pids");
+  const pid_t before = std::atoi(text_of("pids").c_str());
+  write("mended", "");
+  EXPECT_EQ(go_on_with(pipeline_run(), {.from = "b", .only = "", .skip = {}})->status, RunStatus::kFinished);
+  EXPECT_FALSE(is_running(before));
+  EXPECT_EQ(times("b"), 2);
 }
 
 TEST_F(Resume, WhatARunDoesAtItsEndIsDoneAtEachOfItsEnds) {

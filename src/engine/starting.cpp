@@ -43,6 +43,10 @@ Result<std::vector<size_t>> Execution::take_wanted() {
   do {
     ready = scheduler_.take_ready();
     for (size_t step : ready) {
+      if (options_.resume.left.count(plan_.steps[step].name) > 0) {
+        skip(step, "it is left out");
+        continue;
+      }
       if (plan_.steps[step].settings->when) TRY(commit());  // it may ask for what has just been recorded
       auto condition = commands_.condition(step);
       if (!condition || !condition->holds) leave(step);
@@ -97,6 +101,8 @@ Result<bool> Execution::begin_attempt(size_t index, Decision decision, Grant gra
   outcome_.steps[index].attempts = number;
   attempt.log = log_of(index, number);
   attempt.progress_file = progress_file(attempts_folder_, attempt.run.id);
+  const bool is_cleared = options_.resume.again.count(step.name) == 0 || !cleared_.insert(index).second;
+  if (checkpoints_ && !is_cleared) TRY(checkpoints_->drop(step.name));
   if (checkpoints_) attempt.checkpoints = TRY(checkpoints_->make(step.name));
   TRY(make_dirs(attempt.log.parent_path()));
   if (record_.mirror() != nullptr) TRY(commit());  // the run there is made of the one here

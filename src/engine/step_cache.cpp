@@ -39,8 +39,6 @@ std::string first_word(const std::string& command) {
   return word.find_first_of("={}'\"$`\\*?[!#") == std::string::npos ? word : "";
 }
 
-bool is_frozen(const PlannedStep& step) { return step.settings->cache == config::Caching::kFrozen; }
-
 // "7 days"
 std::string in_words(std::chrono::milliseconds time) {
   constexpr std::pair<int64_t, std::string_view> kUnits[] = {
@@ -118,38 +116,49 @@ Result<std::vector<Decision>> StepCache::decide(const std::vector<size_t>& steps
   auto found = TRY(store_.step_results(keys));
   for (size_t i = 0; i < steps.size(); ++i) {
     if (!keys[i].empty()) TRY(weigh(steps[i], found[i], decisions[i]));
-    if (is_frozen(plan_.steps[steps[i]])) decisions[i] = TRY(frozen(steps[i]));
+    if (stands(steps[i])) decisions[i] = TRY(standing(steps[i]));
   }
   return decisions;
 }
 
-Result<> StepCache::check_frozen() {
+bool StepCache::stands(size_t index) const {
+  const PlannedStep& step = plan_.steps[index];
+  return step.settings->cache == config::Caching::kFrozen || options_.resume.stand.count(step.name) > 0;
+}
+
+Result<> StepCache::check_standing() {
   for (size_t i = 0; i < plan_.steps.size(); ++i)
-    if (is_frozen(plan_.steps[i])) TRY(frozen(i).map([](const Decision&) {}));
+    if (stands(i)) TRY(standing(i).map([](const Decision&) {}));
   return {};
 }
 
 // It has no key: what the step is made of now has nothing to do with its result.
-Result<Decision> StepCache::frozen(size_t index) {
+Result<Decision> StepCache::standing(size_t index) {
   const auto& step = plan_.steps[index];
-  auto known = frozen_.find(index);
-  if (known == frozen_.end()) {
+  const bool is_frozen = step.settings->cache == config::Caching::kFrozen;
+  auto known = standing_.find(index);
+  if (known == standing_.end()) {
     auto found = TRY(latest_result(plan_, step.name, store_, hashes_, options_));
-    if (!found)
+    if (!found && is_frozen)
       return config::fail_at(
           step.settings->cache_place,
           "step '{}' is frozen, and pipeline '{}' has no result of it whose files are there; let "
           "it run once without `frozen`",
           step.name, plan_.name);
-    known = frozen_.emplace(index, std::move(*found)).first;
+    if (!found)
+      return fail(Code::kInvalid,
+                  "step '{}' cannot be left out: others need what it makes, and pipeline '{}' has no "
+                  "result of it whose files are there",
+                  step.name, plan_.name);
+    known = standing_.emplace(index, std::move(*found)).first;
   }
-  return Decision{
-      .what = Decision::What::kReuse,
-      .reason = fmt::format("it is frozen: the result of run {} stands", short_id(known->second.run_id)),
-      .key = {},
-      .identity = {},
-      .ingredients = {},
-      .result = known->second};
+  return Decision{.what = Decision::What::kReuse,
+                  .reason = fmt::format("it is {}: the result of run {} stands",
+                                        is_frozen ? "frozen" : "left out", short_id(known->second.run_id)),
+                  .key = {},
+                  .identity = {},
+                  .ingredients = {},
+                  .result = known->second};
 }
 
 Decision StepCache::key_now(size_t step) {
@@ -158,6 +167,7 @@ Decision StepCache::key_now(size_t step) {
 }
 
 Result<> StepCache::decide(size_t step, Decision& decision) {
+  if (stands(step)) decision = TRY(standing(step));
   if (decision.key.empty()) return {};
   return weigh(step, TRY(store_.step_results({decision.key}))[0], decision);
 }
@@ -170,7 +180,7 @@ void StepCache::forget_files() {
 Decision StepCache::make_key(size_t index) {
   const auto& step = plan_.steps[index];
   Decision decision;
-  if (is_frozen(step)) return decision;
+  if (stands(index)) return decision;
   auto found = ingredients(step);
   if (found) {
     decision.ingredients = std::move(*found);

@@ -52,7 +52,9 @@ class StepCache {
 
   // That steps which are not to be run again have a result: kInvalid at the place otherwise. To be asked
   // before anything is recorded.
-  Result<> check_frozen();
+  Result<> check_standing();
+  // Whether its latest result is used, whatever has changed since.
+  bool stands(size_t step) const;
 
   // The results of all that these steps need must be known.
   Result<std::vector<Decision>> decide(const std::vector<size_t>& steps);
@@ -70,7 +72,7 @@ class StepCache {
 
   Result<FileTree> look(const fs::path& path, FileHashes::Skip skip = nullptr) const;
   Decision make_key(size_t step);
-  Result<Decision> frozen(size_t step);
+  Result<Decision> standing(size_t step);
   void forget_files();
   Result<> weigh(size_t step, const std::optional<tracking::StepResult>& found, Decision& decision);
   Result<std::string> why_run(size_t step, const Decision& decision) const;
@@ -94,7 +96,7 @@ class StepCache {
   const Options& options_;
   RelianceLog* log_ = nullptr;
   std::vector<std::optional<KnownResult>> known_;
-  std::map<size_t, KnownResult> frozen_;  // what stands for such steps
+  std::map<size_t, KnownResult> standing_;  // what stands for such steps
   // Of one call of decide() or key_now(): many steps share a project.
   std::map<std::pair<fs::path, std::vector<std::string>>, pipeline::Ingredients> code_;
   std::map<std::string, std::string> programs_;

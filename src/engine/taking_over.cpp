@@ -18,9 +18,6 @@ using tracking::StepRecord;
 
 namespace {
 
-bool was_done(const StepRecord& record) {
-  return record.state == to_string(StepState::kFinished) || record.state == to_string(StepState::kReused);
-}
 bool was_running(const StepRecord& record) { return record.state == to_string(StepState::kRunning); }
 
 // When the minder wrote down how its step ended. nullopt: it did not.
@@ -58,6 +55,7 @@ Result<bool> Execution::take_over(size_t index, const Decision& decision) {
   auto record = earlier_.take(index);
   if (!record || record->step_run.empty()) return false;
   outcome_.steps[index].attempts = record->attempt;
+  if (options_.resume.again.count(plan_.steps[index].name) > 0) return begin_again(index, *record);
   if (was_done(*record)) {
     // If it does not stand, the decision says why it runs, or is reused from elsewhere.
     past_.insert_or_assign(index, PastAttempt{{record->step_run, {}, record->attempt}, {}, ""});
@@ -72,8 +70,20 @@ Result<bool> Execution::take_over(size_t index, const Decision& decision) {
   return false;
 }
 
+// As if it had not run before, but for the number of its attempt.
+Result<bool> Execution::begin_again(size_t index, const StepRecord& record) {
+  if (was_running(record)) return put_aside(index, TRY(run_of(record)), "it runs anew");
+  past_.insert_or_assign(index, PastAttempt{{record.step_run, {}, record.attempt}, {}, ""});
+  return false;
+}
+
+bool Execution::counts_as_recorded(size_t index, const StepRecord& record, const Decision& decision) const {
+  if (options_.resume.done == ResumePolicy::Recorded::kAnyway || cache_.stands(index)) return true;
+  return !decision.identity.empty() && decision.identity == record.key;
+}
+
 Result<bool> Execution::keep_done(size_t index, const StepRecord& record, const Decision& decision) {
-  if (decision.identity.empty() || decision.identity != record.key) return false;
+  if (!counts_as_recorded(index, record, decision)) return false;
   auto run = store_.run(record.step_run);
   auto made = run_of(record);
   if (!run || !made) return false;
@@ -90,7 +100,10 @@ Result<bool> Execution::keep_done(size_t index, const StepRecord& record, const 
                             .run_id = record.step_run,
                             .state = StepState::kReused,
                             .attempt = record.attempt,
-                            .reason = "it was done before the run was resumed, and nothing has changed since",
+                            .reason = fmt::format("it was done before the run was resumed, and {}",
+                                                  decision.identity == record.key && !record.key.empty()
+                                                      ? "nothing has changed since"
+                                                      : "stands as it was recorded"),
                             .reused_run = maker,
                             .command = {},
                             .log = {},
@@ -105,7 +118,7 @@ Result<bool> Execution::take_over_attempt(size_t index, const StepRecord& record
   std::optional<Ended> ended;
   if (early != ended_early_.end()) ended = early->second;
   attempt.decision.reason = record.reason;  // why it was started, not what would be told of it by now
-  std::string reason = TRY(why_not_taken_over(record, decision, ended ? &*ended : nullptr));
+  std::string reason = TRY(why_not_taken_over(index, record, decision, ended ? &*ended : nullptr));
   if (!reason.empty()) return put_aside(index, attempt.run, reason);
   ended_early_.erase(index);
   TRY(begin_taken_over(index, std::move(attempt), ended ? &*ended : nullptr));
@@ -137,14 +150,14 @@ void Execution::leave(size_t index) {
 }
 
 // ended: nullptr while it runs. "" when it is to be taken over.
-Result<std::string> Execution::why_not_taken_over(const StepRecord& record, const Decision& decision,
-                                                  const Ended* ended) {
+Result<std::string> Execution::why_not_taken_over(size_t index, const StepRecord& record,
+                                                  const Decision& decision, const Ended* ended) {
   // After the machine went down, what is not on the disk proves nothing.
   if (ended != nullptr && !was_minded(process_record(attempts_folder_, record.step_run)) &&
       runner_is_of_this_boot(TRY(store_.run(record.step_run)).tag(kRunnerTag)))
     return "its runner ended before it could start it";
   if (ended != nullptr && ended->end && ended->end->stopped == StopCause::kAsked) return "it was stopped";
-  if (decision.identity.empty() || decision.identity != record.key)
+  if (!counts_as_recorded(index, record, decision))
     return "it was stopped, as it did what is no longer wanted: " + decision.reason;
   return "";
 }

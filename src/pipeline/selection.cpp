@@ -76,4 +76,32 @@ Result<Selected> select(Plan plan, const Selection& selection) {
   return selected;
 }
 
+Result<Continued> continue_with(const Plan& plan, const Continuation& wanted) {
+  Marks again(plan.steps.size(), false), skipped = again, needed = again;
+  for (const auto& name : wanted.skip)
+    for (size_t step : TRY(find_steps(plan, name, "--skip"))) skipped[step] = true;
+  if (!wanted.only.empty()) {
+    for (size_t step : TRY(find_steps(plan, wanted.only, "--only"))) again[step] = true;
+    needed = again;
+    add_needs(plan, needed);
+    for (size_t i = 0; i < skipped.size(); ++i) skipped[i] = !again[i];
+  } else {
+    if (!wanted.from.empty()) {
+      for (size_t step : TRY(find_steps(plan, wanted.from, "--from"))) again[step] = true;
+      add_dependents(plan, again);
+    }
+    for (size_t i = 0; i < plan.steps.size(); ++i)
+      for (size_t need : plan.steps[i].needs)
+        if (!skipped[i] && !plan.steps[i].tolerates(need)) needed[need] = true;
+  }
+  Continued continued;
+  for (size_t i = 0; i < plan.steps.size(); ++i) {
+    const bool runs =
+        !skipped[i] && again[i] && (plan.steps[i].phase == config::Phase::kMain || !wanted.only.empty());
+    if (runs) continued.again.insert(plan.steps[i].name);
+    if (skipped[i]) (needed[i] ? continued.stand : continued.left).insert(plan.steps[i].name);
+  }
+  return continued;
+}
+
 }  // namespace tidemill::pipeline

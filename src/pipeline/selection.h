@@ -27,4 +27,21 @@ struct Selected {
 // kInvalid names the nearest step, or says that nothing lies between.
 Result<Selected> select(Plan plan, const Selection& selection);
 
+// What the user wants of a run that goes on, beside what is left to do.
+struct Continuation {
+  std::string from;               // this one and what comes after it run in any case; "": none
+  std::string only;               // nothing but this one runs, in any case; "": all that is left
+  std::vector<std::string> skip;  // these do not run
+};
+
+// By name.
+struct Continued {
+  std::set<std::string> again;  // run in any case
+  std::set<std::string> stand;  // do not run, and others need what they have left
+  std::set<std::string> left;   // do not run, and nobody needs anything of them
+};
+
+// kInvalid names the nearest step.
+Result<Continued> continue_with(const Plan& plan, const Continuation& wanted);
+
 }  // namespace tidemill::pipeline

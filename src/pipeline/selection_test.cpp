@@ -53,6 +53,25 @@ TEST(Selection, FromAndStepLeaveWhatLiesBetween) {
               HasSubstr("nothing lies between"));
 }
 
+TEST(Selection, ARunGoesOnFromAStepWithOneAloneOrWithoutSome) {
+  Continued from = continue_with(plan(), {.from = "b", .only = "", .skip = {}}).value();
+  EXPECT_THAT(from.again, ElementsAre("b", "d"));
+  EXPECT_TRUE(from.stand.empty() && from.left.empty());
+  Continued only = continue_with(plan(), {.from = "", .only = "b", .skip = {}}).value();
+  EXPECT_THAT(only.again, ElementsAre("b"));
+  EXPECT_THAT(only.stand, ElementsAre("a"));
+  EXPECT_THAT(only.left, ElementsAre("c", "d", "e"));
+  Continued skip = continue_with(plan(), {.from = "a", .only = "", .skip = {"b", "e"}}).value();
+  EXPECT_THAT(skip.again, ElementsAre("a", "c", "d"));
+  EXPECT_THAT(skip.stand, ElementsAre("b"));
+  EXPECT_THAT(skip.left, ElementsAre("e"));
+  EXPECT_THAT(continue_with(plan(), {.from = "", .only = "", .skip = {"b", "d"}})->left,
+              ElementsAre("b", "d"))
+      << "what nobody needs has to have left nothing";
+  EXPECT_THAT(continue_with(plan(), {.from = "", .only = "", .skip = {"x"}}).error().message,
+              HasSubstr("--skip: there is no step 'x'"));
+}
+
 TEST(Selection, NamesTheNearestStep) {
   Plan some = plan();
   some.steps[3].name = "deploy";
