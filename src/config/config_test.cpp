@@ -333,6 +333,24 @@ TEST_F(PipelineFile, SaysHowLongAResultIsOfUse) {
               HasSubstr("step 'b' cannot be frozen: those of finally run at every end"));
 }
 
+TEST_F(PipelineFile, WhatIsInheritedIsAWordOrAListOfVariables) {
+  auto pipeline = load(
+      "inherit: [A, B_*]\nsteps:\n  a: {command: x}\n  b: {command: x, inherit: true}\n"
+      "  c: {command: x, inherit: false}\nfinally: {d: {command: x}}\n");
+  ASSERT_TRUE(pipeline) << pipeline.error().message;
+  using Names = std::vector<std::string>;
+  EXPECT_EQ(pipeline->steps[0].settings->inherit, (Names{"A", "B_*"}));
+  EXPECT_EQ(pipeline->steps[1].settings->inherit, std::nullopt);
+  EXPECT_EQ(pipeline->steps[2].settings->inherit, Names{});
+  EXPECT_EQ(pipeline->steps[3].settings->inherit, (Names{"A", "B_*"}));
+  EXPECT_THAT(error_of("steps: {a: {command: x, inherit: some}}\n"),
+              HasSubstr("pipeline.yaml:1:34: inherit"));
+  EXPECT_THAT(error_of("inherit: {A: 1}\nsteps: {a: {command: x}}\n"),
+              HasSubstr("pipeline.yaml:1:10: inherit must be"));
+  EXPECT_THAT(error_of("inherit: [A=1]\nsteps: {a: {command: x}}\n"), HasSubstr("'A=1' in inherit"));
+  EXPECT_THAT(error_of("inherit: ['*A']\nsteps: {a: {command: x}}\n"), HasSubstr("'*A' in inherit"));
+}
+
 TEST_F(PipelineFile, TellsAllThatIsWrongWithResources) {
   fs::path file = dir_.path() / "pipeline.yaml";
   ASSERT_TRUE(write_file_atomic(

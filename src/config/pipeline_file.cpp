@@ -278,6 +278,21 @@ Result<AfterFailure> read_after_failure(const Node& node) {
                  did_you_mean(text, words));
 }
 
+// For steps that say nothing of it themselves. Those of pipelines within are told by their own files.
+void pass_on_inherit(const Node& root, Pipeline& pipeline, Problems& problems) {
+  const Node* inherit = root.find("inherit");
+  const auto names = inherit != nullptr ? read_inherit(*inherit, problems) : std::nullopt;
+  if (!names) return;
+  size_t at = 0;
+  for (Phase phase : {Phase::kMain, Phase::kOnSuccess, Phase::kOnFailure, Phase::kFinally})
+    if (const Node* section = root.find(to_string(phase)))
+      for (const auto& entry : section->entries) {
+        Step& step = pipeline.steps[at++];
+        if (step.inner == nullptr && entry.value.find("inherit") == nullptr)
+          step.settings.edit().inherit = names;
+      }
+}
+
 void read_outputs(const Node& map, Pipeline& pipeline, Problems& problems) {
   if (map.kind != Node::Kind::kNull && !map.is_map())
     problems.keep(fail_at(map.place, "outputs must be a map of names"));
@@ -341,6 +356,7 @@ std::optional<Pipeline> load(const fs::path& file, Files& files, Problems& probl
       read_steps(*section, phase, pipeline, files, problems);
   files.open.pop_back();
   pass_on_types(pipeline);
+  pass_on_inherit(*root, pipeline, problems);
   return pipeline;
 }
 
@@ -396,9 +412,10 @@ std::vector<Template*> templates_of(Step& step) {
 }
 
 const std::vector<std::string>& pipeline_keys() {
-  static const std::vector<std::string> keys = {
-      "name",       "experiment", "params",  "steps",  "max_parallel", "description", "on_success",
-      "on_failure", "finally",    "secrets", "inputs", "outputs",      "timeout",     "after_failure"};
+  static const std::vector<std::string> keys = {"name",         "experiment",    "params",     "steps",
+                                                "max_parallel", "description",   "on_success", "on_failure",
+                                                "finally",      "secrets",       "inputs",     "outputs",
+                                                "timeout",      "after_failure", "inherit"};
   return keys;
 }
 

@@ -146,7 +146,25 @@ Result<Timeouts::Time> read_timeout(const Node* node, std::string_view what) {
   return Timeouts::Time(TRY(as_duration(*node, what, 1, kLongestTimeout)));
 }
 
+Result<std::vector<std::string>> read_variable_names(const Node& node) {
+  if (node.kind != Node::Kind::kList)
+    return fail_at(node.place, "inherit must be true, false, or a list of the caller's variables");
+  auto names = TRY(read_names(&node, "inherit"));
+  for (const auto& name : names)
+    if (name.find('=') != std::string::npos || name.substr(0, name.size() - 1).find('*') != std::string::npos)
+      return fail_at(node.place,
+                     "'{}' in inherit is neither the name of a variable nor the beginning of some, as AWS_*",
+                     name);
+  return names;
+}
+
 }  // namespace
+
+std::optional<std::vector<std::string>> read_inherit(const Node& node, Problems& problems) {
+  if (node.kind != Node::Kind::kScalar) return problems.keep(read_variable_names(node));
+  auto all = problems.keep(as_bool(node, "inherit (or a list of variables)"));
+  return all.value_or(true) ? std::nullopt : std::optional(std::vector<std::string>{});
+}
 
 bool is_plain_name(std::string_view name) {
   return !name.empty() && name.size() <= 100 && std::all_of(name.begin(), name.end(), [](unsigned char c) {
@@ -169,9 +187,9 @@ Result<Timeouts> read_timeouts(const Node& node) {
 
 const std::vector<std::string>& setting_names() {
   static const std::vector<std::string> names = {
-      "cache",   "inputs",   "code",      "programs",  "environment", "when",
-      "timeout", "figures",  "retry",     "resources", "secrets",     "allow_failure",
-      "gate",    "validate", "log_limit", "outputs",   "frozen",      "probe"};
+      "cache",     "inputs",  "code",      "programs", "environment",   "when", "timeout",
+      "figures",   "retry",   "resources", "secrets",  "allow_failure", "gate", "validate",
+      "log_limit", "outputs", "frozen",    "probe",    "inherit"};
   return names;
 }
 
@@ -191,6 +209,7 @@ Shared<StepSettings> read_settings(const Node& step, Problems& problems) {
   settings.programs = keep(read_names(step.find("programs"), "programs"), settings.programs);
   settings.environment = keep(read_environment(step.find("environment")), settings.environment);
   if (const Node* outputs = step.find("outputs")) settings.outputs = read_outputs(*outputs, problems);
+  if (const Node* inherit = step.find("inherit")) settings.inherit = read_inherit(*inherit, problems);
   if (const Node* when = step.find("when")) settings.when = problems.keep(read_condition(*when));
   if (const Node* allow = step.find("allow_failure"))
     settings.allow_failure = keep(as_bool(*allow, "allow_failure"), false);

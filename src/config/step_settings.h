@@ -65,6 +65,10 @@ struct StepSettings {
   std::vector<Variable> environment;
   std::vector<DeclaredOutput> outputs;  // without them it has failed
 
+  // Which of the caller's variables it sees, beside those that every program needs; nullopt: all of them. An
+  // ending "*" stands for any.
+  std::optional<std::vector<std::string>> inherit;
+
   std::optional<Condition> when;  // else it is skipped
   bool allow_failure = false;     // its failure is not the run's
   Timeouts timeout;
@@ -80,6 +84,9 @@ struct StepSettings {
 
 // Letters, digits, '_' and '-': a name of steps and outputs, which references hold.
 bool is_plain_name(std::string_view name);
+
+// `inherit` of a step or a pipeline: true, false, or names of variables.
+std::optional<std::vector<std::string>> read_inherit(const Node& node, Problems& problems);
 
 // The keys of a step that are settings.
 const std::vector<std::string>& setting_names();

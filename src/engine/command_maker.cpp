@@ -5,6 +5,7 @@
 #include <set>
 
 #include "base/text.h"
+#include "engine/inheritance.h"
 #include "engine/secrets.h"
 
 namespace tidemill::engine {
@@ -157,9 +158,9 @@ ProcessOptions CommandMaker::process_of(size_t index, const Attempt& attempt) co
     for (const auto& [name, value] : environment.variables) env[name] = value;
   }
   env["PATH"] = programs;
-  for (const auto& secret : plan_.secrets)
-    if (!secret.variable.empty() && env.count(secret.variable) == 0)
-      process.unset_env.push_back(secret.variable);
+  // A container gets nothing but what is named; what starts it needs its own.
+  process.unset_env =
+      container_of(index) != nullptr ? secret_variables(plan_, env) : hidden_variables(plan_, step, env);
   return process;
 }
 

@@ -5,6 +5,7 @@
 
 #include "base/hash.h"
 #include "base/text.h"
+#include "engine/inheritance.h"
 #include "engine/secrets.h"
 #include "engine/step_check.h"
 #include "pipeline/key.h"
@@ -70,9 +71,7 @@ Result<Run> prepare(const pipeline::Plan& plan, const PlannedStep& step, const O
     run.secrets.push_back(TRY(read_secret(secret, plan.folder)));
     env[secret.name] = run.secrets.back();
   }
-  for (const auto& secret : plan.secrets)
-    if (!secret.variable.empty() && env.count(secret.variable) == 0)
-      run.process.unset_env.push_back(secret.variable);
+  run.process.unset_env = hidden_variables(plan, step, env);
   return run;
 }
 
