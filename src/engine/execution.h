@@ -19,6 +19,7 @@
 #include "engine/engine.h"
 #include "engine/file_tree.h"
 #include "engine/gates.h"
+#include "engine/given_files.h"
 #include "engine/key_locks.h"
 #include "engine/machine.h"
 #include "engine/publisher.h"
@@ -73,6 +74,7 @@ class Execution {
   Result<> watch_reliances();
   void rely_on_no_file(const fs::path& path);
   Result<> keep_footing();
+  fs::path progress_file_for(const std::string& step_run) const;  // that the step writes
   void report_progress();
   Result<> commit();
 
@@ -129,7 +131,10 @@ class Execution {
   Result<> fail_unstarted(size_t step, StepState state, const Error& error);
   void settle_unstarted(size_t step, const Attempt& attempt, StepState state, const Error& error,
                         const Failure& failure);
-  void keep_result(size_t step, const Attempt& attempt, std::string outputs);
+  // Files that others have made, and that were changed while it ran, make the event one of a failure.
+  static Result<> judge_given(const Attempt& attempt, Result<GivenFiles> given, StepFinished& event);
+  // Returns what has changed while the step ran; its result is not kept for later runs then.
+  std::string keep_result(size_t step, const Attempt& attempt, std::string outputs);
   // Returns the digest of what it has written.
   Result<std::string> record_outputs(const Attempt& attempt, Looked looked, StepFinished& event);
   Validation::Where validation_place() const { return {record_.experiment_id(), record_.artifacts()}; }

@@ -68,8 +68,9 @@ bool is_at_or_above(const fs::path& above, const fs::path& path) {
 class Lister {
  public:
   // stamps: gets those of the folders and of links that lead nowhere, when not null.
-  Lister(const fs::path& root, FileHashes::Skip skip, std::vector<KnownFile>* stamps)
-      : root_(root), skip_(skip), stamps_(stamps) {}
+  Lister(const fs::path& root, FileHashes::Skip skip, const std::vector<fs::path>& own,
+         std::vector<KnownFile>* stamps)
+      : root_(root), skip_(skip), own_(own), stamps_(stamps) {}
 
   Result<std::vector<KnownFile>> list() {
     TRY(read_folder({}, files_, waiting_));
@@ -112,7 +113,7 @@ class Lister {
     note_folder(folder.path, dirfd(open));
     while (dirent* entry = readdir(open)) {
       std::string_view name = entry->d_name;
-      if (name == "." || name == ".." || (skip_ != nullptr && skip_(name))) continue;
+      if (name == "." || name == ".." || is_left_out(place, name)) continue;
       std::string path = folder.path.empty() ? std::string(name) : fmt::format("{}/{}", folder.path, name);
       struct stat info{};
       // Gone in the meantime: as if it had not been there.
@@ -129,6 +130,14 @@ class Lister {
     }
     closedir(open);
     return {};
+  }
+
+  bool is_left_out(const fs::path& folder, std::string_view name) const {
+    if (skip_ == nullptr) return false;
+    std::error_code ignored;
+    return skip_(name) || std::any_of(own_.begin(), own_.end(), [&](const fs::path& own) {
+             return own.filename() == name && fs::equivalent(folder / name, own, ignored);
+           });
   }
 
   // What was crossed once this link is followed; null when it leads back to where one came from.
@@ -158,6 +167,7 @@ class Lister {
 
   const fs::path& root_;
   FileHashes::Skip skip_;
+  const std::vector<fs::path>& own_;
   std::vector<KnownFile>* stamps_;
   std::mutex mutex_, stamps_mutex_;
   std::condition_variable wake_;
@@ -373,7 +383,7 @@ Result<FileTree> FileHashes::tree(const fs::path& path, Skip skip, TreeStamps* s
   const int64_t looked_at = now_ns();
   std::vector<KnownFile> files;
   if (S_ISDIR(info.st_mode)) {
-    files = TRY(Lister(root, skip, stamps != nullptr ? &stamps->entries : nullptr).list());
+    files = TRY(Lister(root, skip, own_, stamps != nullptr ? &stamps->entries : nullptr).list());
   } else {
     files.push_back(stamp_of("", info));
   }
@@ -400,6 +410,37 @@ Result<std::string> FileHashes::file(const fs::path& path) const {
   if (found.files.size() != 1 || !found.files[0].path.empty())
     return fail(Code::kNotFound, "there is no file {}", path.string());
   return found.files[0].sha256;
+}
+
+std::string_view to_string(Difference::What what) {
+  switch (what) {
+    case Difference::What::kMissing:
+      return "missing";
+    case Difference::What::kAdded:
+      return "was not made by the step";
+    case Difference::What::kChanged:
+      return "changed or damaged";
+  }
+  return "";
+}
+
+std::vector<Difference> differences(std::vector<ArtifactEntry> recorded,
+                                    const std::vector<ArtifactEntry>& found) {
+  std::sort(recorded.begin(), recorded.end(), [](const auto& a, const auto& b) { return a.path < b.path; });
+  std::vector<Difference> all;
+  auto a = recorded.begin();
+  auto b = found.begin();
+  while (a != recorded.end() || b != found.end()) {
+    if (b == found.end() || (a != recorded.end() && a->path < b->path)) {
+      all.push_back({(a++)->path, Difference::What::kMissing});
+    } else if (a == recorded.end() || b->path < a->path) {
+      all.push_back({(b++)->path, Difference::What::kAdded});
+    } else {
+      if (a->sha256 != b->sha256) all.push_back({a->path, Difference::What::kChanged});
+      ++a, ++b;
+    }
+  }
+  return all;
 }
 
 }  // namespace tidemill::engine

@@ -21,6 +21,17 @@ struct FileTree {
   std::optional<std::string> digest_of(std::string_view path) const;
 };
 
+struct Difference {
+  enum class What { kMissing, kAdded, kChanged };
+  std::string path;
+  What what;
+};
+std::string_view to_string(
+    Difference::What what);  // "missing", "was not made by the step", "changed or damaged"
+// Of the files that are there from those that were recorded, by path.
+std::vector<Difference> differences(std::vector<tracking::ArtifactEntry> recorded,
+                                    const std::vector<tracking::ArtifactEntry>& found);
+
 struct TreeStamps;
 
 // Remembers hashes by (path, size, mtime, ctime, inode), so that what has not been touched is not read again:
@@ -29,7 +40,9 @@ struct TreeStamps;
 // are read once more.
 class FileHashes {
  public:
-  explicit FileHashes(fs::path folder = {}) : folder_(std::move(folder)) {}
+  // own: files and folders that belong to Tidemill, and are left out wherever names are.
+  explicit FileHashes(fs::path folder = {}, std::vector<fs::path> own = {})
+      : folder_(std::move(folder)), own_(std::move(own)) {}
 
   // Names of files and folders (not paths) that are left out, with what is below them.
   using Skip = bool (*)(std::string_view name);
@@ -42,6 +55,7 @@ class FileHashes {
 
  private:
   fs::path folder_;
+  std::vector<fs::path> own_;
 };
 
 // What is remembered of a tree, as bytes.

@@ -1,7 +1,5 @@
 #include "engine/latest_result.h"
 
-#include <algorithm>
-
 #include "artifacts/folder_repository.h"
 #include "engine/record.h"
 
@@ -65,13 +63,8 @@ std::optional<FileTree> whole_outputs(const std::string& run_id, const fs::path&
   auto recorded = store.artifacts(run_id);
   auto now = hashes.tree(folder);
   if (!recorded || !now) return std::nullopt;
-  auto by_path = [](const auto& x, const auto& y) { return x.path < y.path; };
-  std::sort(recorded->begin(), recorded->end(), by_path);
-  const bool same = std::equal(recorded->begin(), recorded->end(), now->files.begin(), now->files.end(),
-                               [](const auto& x, const auto& y) {
-                                 return x.path == y.path && x.size == y.size && x.sha256 == y.sha256;
-                               });
-  return same ? std::optional(std::move(*now)) : std::nullopt;
+  return differences(std::move(*recorded), now->files).empty() ? std::optional(std::move(*now))
+                                                               : std::nullopt;
 }
 
 }  // namespace tidemill::engine

@@ -13,6 +13,7 @@ struct Execution::Looked {
   Result<Validation::Found> found;
   Result<FileTree> tree;
   TreeStamps stamps;
+  Result<GivenFiles> given = {};  // to it
 };
 
 Result<> Execution::finish_step(const Ended& ended) {
@@ -63,12 +64,14 @@ Execution::Looked Execution::look_at_outputs(size_t index, const StepRun& run, b
     looked.found =
         validation_.examine(step, {run.id, run.artifacts.string(), "", ""}, Outputs::kFresh, where, stop);
   looked.tree = hashes_.tree(run.artifacts, nullptr, reliances_ ? &looked.stamps : nullptr);
+  if (made) looked.given = look_at_given(plan_, index, cache_, store_, hashes_);
   return looked;
 }
 
 Result<> Execution::settle_looked_at(const Ended& ended, StepFinished event, const Failure& failure,
                                      Looked looked) {
   const Attempt& attempt = attempts_.at(ended.step);
+  TRY(judge_given(attempt, std::move(looked.given), event));
   bool made = event.state == StepState::kFinished;
   if (made) TRY(accept(event.run_id, std::move(looked.found), event));
   // Where the look was ended early, a part of what is bad may have been taken out.
@@ -77,13 +80,36 @@ Result<> Execution::settle_looked_at(const Ended& ended, StepFinished event, con
   if (ended.end)
     record_.add(
         tracking::LogBatch{event.run_id, {.metrics = usage_metrics(*ended.end), .params = {}, .tags = {}}});
-  if (made) keep_result(ended.step, attempt, std::move(outputs));
+  if (made)
+    if (std::string change = keep_result(ended.step, attempt, std::move(outputs)); !change.empty())
+      event.notes.push_back("its result is not kept: while it ran, something has changed: " + change);
   return pass_gate(ended.step, std::move(event),
                    [this, step = ended.step, failure](StepFinished judged) -> Result<> {
                      const Attempt judged_attempt = std::move(attempts_.extract(step).mapped());
                      settle(step, judged_attempt, std::move(judged), failure);
                      return {};
                    });
+}
+
+// Who has read what was changed meanwhile has read nobody knows what.
+Result<> Execution::judge_given(const Attempt& attempt, Result<GivenFiles> looked, StepFinished& event) {
+  constexpr size_t kMostShown = 5;
+  const GivenFiles given = TRY(std::move(looked));
+  auto shown = [](std::vector<std::string> names) {
+    const size_t count = names.size();
+    if (count > kMostShown) names.resize(kMostShown);
+    return join(names, ", ") + (count > kMostShown ? fmt::format(" and {} more", count - kMostShown) : "");
+  };
+  if (!given.added.empty())
+    event.notes.push_back(fmt::format(
+        "beside what it was given there is now {}: that result is not used again", shown(given.added)));
+  if (given.changed.empty()) return {};
+  event.state = StepState::kFailed;
+  event.reason =
+      "what it was given is to be read only, and was changed while it ran: " + shown(given.changed);
+  event.command = attempt.command;
+  event.last_lines = last_lines(attempt.log, 20);
+  return {};
 }
 
 Result<> Execution::fail_unstarted(size_t index, StepState state, const Error& error) {
@@ -109,18 +135,24 @@ void Execution::settle_unstarted(size_t index, const Attempt& attempt, StepState
          failure);
 }
 
-void Execution::keep_result(size_t index, const Attempt& attempt, std::string outputs) {
+std::string Execution::keep_result(size_t index, const Attempt& attempt, std::string outputs) {
   // What was changed while the step ran may have been read before or after: its result belongs to no key.
   const std::string& key = attempt.decision.key;
+  std::string change;
   const bool is_known = !key.empty() && options_.cache.write == CachePolicy::Use::kYes;
-  if (is_known && cache_.key_now(index).key == key) {
+  const Decision now = is_known ? cache_.key_now(index) : Decision{};
+  if (is_known && now.key == key) {
     record_.add(tracking::StepResult{key, attempt.run.id, outputs, {}});
     share_later(index, attempt, outputs);
   } else if (reliances_) {
     reliances_->spoil();
   }
+  if (is_known && now.key != key)
+    change = now.key.empty() ? now.reason
+                             : pipeline::describe_change(attempt.decision.ingredients, now.ingredients);
   learn(index, {attempt.run.id, attempt.run.artifacts.string(), "", std::move(outputs)});
   if (checkpoints_) settled_checkpoints_.push_back(index);
+  return change;
 }
 
 Result<std::string> Execution::record_outputs(const Attempt& attempt, Looked looked, StepFinished& event) {

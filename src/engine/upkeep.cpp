@@ -14,7 +14,6 @@
 namespace tidemill::engine {
 namespace {
 
-using tracking::ArtifactEntry;
 using tracking::KeptResult;
 
 std::optional<fs::path> folder_of(const KeptResult& result, const Options& options) {
@@ -32,30 +31,12 @@ std::optional<fs::path> own_folder_of(const KeptResult& result, const Options& o
   return names_it && is_inside ? std::optional(path) : std::nullopt;
 }
 
-std::vector<std::string> differences(const std::vector<ArtifactEntry>& recorded,
-                                     const std::vector<ArtifactEntry>& found) {
-  std::vector<std::string> texts;
-  auto a = recorded.begin();
-  auto b = found.begin();
-  while (a != recorded.end() || b != found.end()) {
-    if (b == found.end() || (a != recorded.end() && a->path < b->path)) {
-      texts.push_back((a++)->path + ": missing");
-    } else if (a == recorded.end() || b->path < a->path) {
-      texts.push_back((b++)->path + ": was not made by the step");
-    } else {
-      if (a->sha256 != b->sha256) texts.push_back(a->path + ": changed or damaged");
-      ++a, ++b;
-    }
-  }
-  return texts;
-}
-
 Result<std::vector<std::string>> problems_of(const KeptResult& result, tracking::Store& store,
                                              const fs::path& folder) {
-  auto recorded = TRY(store.artifacts(result.run_id));
-  std::sort(recorded.begin(), recorded.end(), [](const auto& a, const auto& b) { return a.path < b.path; });
   FileTree now = TRY(FileHashes().tree(folder));  // knows nothing: every byte is read
-  auto problems = differences(recorded, now.files);
+  std::vector<std::string> problems;
+  for (const auto& [path, what] : differences(TRY(store.artifacts(result.run_id)), now.files))
+    problems.push_back(fmt::format("{}: {}", path, to_string(what)));
   if (problems.empty() && now.digest != result.outputs)
     problems.emplace_back("a file is executable, or no longer so");
   return problems;
