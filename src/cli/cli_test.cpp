@@ -217,6 +217,16 @@ TEST_F(Cli, ReadingAndKeepingResultsAreSwitchedOffOneByOne) {
   EXPECT_THAT(in_store({"run", folder, "--force-step", "a"}).errors, HasSubstr("step 'a' is frozen"));
 }
 
+TEST_F(Cli, AStoreOfAnyNameInTheProjectsFolderIsNotItsCode) {
+  write_project("a", "true");
+  write("pipeline.yaml", "name: p\nsteps:\n  a: {project: a, params: {}}\n");
+  const std::string folder = dir_.path().string(), store = path("a/other.db").string();
+  ASSERT_EQ(tidemill({"run", folder, "--store", store}).exit.status, 0);
+  EXPECT_THAT(tidemill({"run", folder, "--store", store}).errors, HasSubstr("reused"));
+  write("a/other.db.txt", "this is code");
+  EXPECT_THAT(tidemill({"run", folder, "--store", store}).errors, HasSubstr("code other.db.txt is new"));
+}
+
 TEST_F(Cli, AStepForEachOfManyValuesGoesByOneName) {
   write_project("t", "echo {rate} >> " + path("ran").string(), "{rate: float}");
   write("pipeline.yaml",

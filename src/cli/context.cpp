@@ -56,6 +56,10 @@ Result<engine::Options> Context::engine_options() const {
   options.program_dir = program.parent_path();
   options.find_artifacts = [context = *this](const std::string& uri) { return context.find_artifacts(uri); };
   options.machine_file = machine_file();
+  options.own_places = {options.artifact_root};
+  if (const db::Location where = TRY(location()); where.kind == db::Location::Kind::kSqlite)
+    for (const char* ending : {"", "-wal", "-shm", "-journal"})
+      options.own_places.push_back(fs::path(where.file) += ending);
   return options;
 }
 

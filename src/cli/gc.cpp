@@ -3,6 +3,7 @@
 #include "base/json.h"
 #include "base/text.h"
 #include "cli/commands.h"
+#include "cli/run_id.h"
 #include "tracking/garbage.h"
 
 #include <CLI/CLI.hpp>
@@ -98,6 +99,8 @@ Result<int> collect_garbage(const Context& context, Options options) {
   if (options.destination.empty()) options.destination = TRY(context.artifact_root()).string();
   FileRemover files(options.destination);
   auto store = TRY(context.open_store());
+  if (picks)
+    for (std::string& id : *selection.run_ids) id = TRY(full_run_id(store, id));
   tracking::GarbageCollection collection(store);
   Garbage garbage = TRY(collection.find(selection));
   TRY(collect(context, options, files, "run", garbage.runs,

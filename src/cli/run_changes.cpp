@@ -49,8 +49,9 @@ Result<std::string> experiment_of(Records& records, const NewRun& wanted) {
   return records.create_experiment(wanted.experiment_name, "");
 }
 
-Result<int> create(const Context& context, const NewRun& wanted) {
+Result<int> create(const Context& context, NewRun wanted) {
   tracking::CreateRun run{.name = wanted.name, .user = engine::user_name()};
+  wanted.parent = TRY(full_run_id(context, wanted.parent));
   run.tags = TRY(tags_of(wanted));
   auto records = TRY(open_records(context, Create::yes));
   run.experiment_id = TRY(experiment_of(*records, wanted));

@@ -8,6 +8,7 @@
 #include "cli/records.h"
 #include "cli/run_id.h"
 #include "engine/record.h"
+#include "engine/snapshot.h"
 #include "sys/terminal.h"
 
 #include <CLI/CLI.hpp>
@@ -106,6 +107,9 @@ std::string describe(const tracking::Run& run, const std::vector<tracking::StepR
   out += fmt::format("experiment {}, started {}{}\n", run.info.experiment_id,
                      format_local(run.info.start_time), time.empty() ? "" : ", took " + time);
   out += fmt::format("artifacts  {}\n", run.info.artifact_uri);
+  if (const auto other = run.tag(tracking::kStepsOfTag); !other.empty())
+    out += fmt::format("steps      those of run {}, whose artifacts hold its graph: {}\n", other,
+                       engine::kDiagramFile);
   out += describe_steps(steps);
   std::vector<std::vector<std::string>> metrics, tags;
   for (const auto& metric : run.metrics) metrics.push_back({metric.key, number(metric.value)});

@@ -60,7 +60,8 @@ Result<Parameter> read_parameter(const Node::Entry& entry, Extras extras) {
   if (!node.is_map()) {
     // In an MLproject a bare word is the type; in a pipeline it is the default value.
     if (extras == Extras::kMlproject) {
-      if (node.kind != Node::Kind::kNull) parameter.type = TRY(read_type(node));
+      parameter.has_type = node.kind != Node::Kind::kNull;
+      if (parameter.has_type) parameter.type = TRY(read_type(node));
     } else {
       parameter.default_value = TRY(as_text(node, entry.key));
     }
@@ -70,6 +71,7 @@ Result<Parameter> read_parameter(const Node::Entry& entry, Extras extras) {
   if (extras == Extras::kPipeline) known.insert(known.end(), {"choices", "min", "max", "description"});
   TRY(check_keys(node, known, fmt::format("parameter '{}'", entry.key)));
   if (const Node* type = node.find("type")) parameter.type = TRY(read_type(*type));
+  parameter.has_type = node.find("type") != nullptr;
   if (const Node* value = node.find("default");
       value != nullptr && (value->kind != Node::Kind::kNull || value->quoted))
     parameter.default_value = TRY(as_text(*value, "default"));

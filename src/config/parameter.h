@@ -16,6 +16,7 @@ enum class ParameterType { kString, kInt, kFloat, kBool, kPath, kUri };
 struct Parameter {
   std::string name;
   ParameterType type = ParameterType::kString;
+  bool has_type = false;                     // that is written
   std::optional<std::string> default_value;  // nullopt: must be given
   std::vector<std::string> choices;          // empty: any value
   std::optional<double> min, max;            // of int and float

@@ -250,20 +250,22 @@ void read_steps(const Node& section, Phase phase, Pipeline& pipeline, Files& fil
   }
 }
 
-// What a command is given of the pipeline's parameters of type path is of that type there too.
+// What a command is given of the pipeline's parameters is of their types there too.
 void pass_on_types(Pipeline& pipeline) {
-  auto is_path = [&](const Template& value) {
+  auto parameter_of = [&](const Template& value) -> const Parameter* {
     const auto* reference = value.parts.size() == 1 ? std::get_if<Reference>(&value.parts[0]) : nullptr;
-    if (reference == nullptr || (*reference)[0] != "params") return false;
-    const Parameter* parameter = find_parameter(pipeline.parameters, (*reference)[1]);
-    return parameter != nullptr && parameter->type == ParameterType::kPath;
+    if (reference == nullptr || (*reference)[0] != "params") return nullptr;
+    return find_parameter(pipeline.parameters, (*reference)[1]);
   };
   for (Step& step : pipeline.steps)
     if (step.inner == nullptr && step.project->file.empty())
       for (const auto& argument : step.arguments)
-        if (is_path(argument.value))
+        if (const Parameter* given = parameter_of(argument.value); given != nullptr && given->has_type)
           for (auto& parameter : step.entry.edit().parameters)
-            if (parameter.name == argument.name) parameter.type = ParameterType::kPath;
+            if (parameter.name == argument.name) {
+              parameter.type = given->type;
+              parameter.has_type = true;
+            }
 }
 
 Result<AfterFailure> read_after_failure(const Node& node) {

@@ -121,6 +121,18 @@ TEST_F(Cache, FilesThatACommandIsGivenByNameCountByTheirContent) {
   EXPECT_EQ(ran({{"f", "elsewhere"}}, yaml), "") << "places do not count";
 }
 
+TEST_F(Cache, AValueOfAnotherTypeThanPathIsNoFile) {
+  const std::string yaml =
+      "name: c\nparams: {n: {type: int, default: 7}, s: {type: string, default: '7'}, t: '7'}\nsteps:\n"
+      "  int: {command: 'echo {v}', params: {v: '${params.n}'}}\n"
+      "  text: {command: 'echo it is {v}', params: {v: '${params.s}'}}\n"
+      "  any: {command: 'echo any {v}', params: {v: '${params.t}'}}\n";
+  write("7", "a file of this name");
+  ran({}, yaml);
+  write("7", "changed");
+  EXPECT_EQ(ran({}, yaml), "any");
+}
+
 TEST_F(Cache, TheSameOutputAgainStopsTheChange) {
   ran();
   write("raw", "a\nb\n");  // sorted, it is the same

@@ -10,6 +10,10 @@ fs::path progress_file(const fs::path& folder, const std::string& step_run) {
   return folder / (step_run + ".progress");
 }
 
+fs::path raw_progress_file(const fs::path& folder, const std::string& step_run) {
+  return folder / (step_run + ".progress.raw");
+}
+
 bool is_running(const fs::path& folder, const std::string& step_run) {
   return is_minded(process_record(folder, step_run));
 }

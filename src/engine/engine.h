@@ -78,6 +78,9 @@ struct Options {
   size_t many_steps = 100;
   std::function<double()> random;  // in [0, 1), for what is waited before a retry; null: the system's
 
+  // The store's files and the artifacts: no code, also when they lie in a project's folder.
+  std::vector<fs::path> own_places;
+
   fs::path hash_folder() const { return state_dir.empty() ? fs::path() : state_dir / "hashes"; }
 };
 

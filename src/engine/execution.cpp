@@ -40,7 +40,7 @@ Execution::Execution(const pipeline::Plan& plan, tracking::Store& store, const O
       listener_(listener),
       scheduler_(plan, most_parallel(plan, options)),
       record_(plan, store, options, listener, shape),
-      hashes_(options.hash_folder()),
+      hashes_(options.hash_folder(), options.own_places),
       cache_(plan, store, hashes_, options),
       commands_(plan, options, record_, cache_),
       validation_(plan, store, options),
@@ -262,7 +262,7 @@ Result<> Execution::watch_reliances() {
   forget_footing(options_.start_file, options_);
   if (!can_be_recognised(plan_, options_)) return {};
   result_changes_ = TRY(store_.result_changes());
-  cache_.tell(reliances_.emplace());
+  cache_.tell(reliances_.emplace(options_.own_places));
   return {};
 }
 
@@ -330,13 +330,21 @@ std::optional<ProgressState> Execution::progress_of_attempt(size_t step, Attempt
   return run ? progress_of(*run, plan_.steps[step].settings->figures) : std::nullopt;
 }
 
+fs::path Execution::progress_file_for(const std::string& step_run) const {
+  return plan_.secrets.empty() ? progress_file(attempts_folder_, step_run)
+                               : raw_progress_file(attempts_folder_, step_run);
+}
+
 void Execution::report_progress() {
   for (auto& [step, attempt] : attempts_) {
     auto progress = progress_of_attempt(step, attempt);
     if (!progress || progress->seconds == attempt.shown_seconds) continue;
     attempt.shown_seconds = progress->seconds;
-    listener_(StepProgress{plan_.steps[step].name, masked(progress->label, attempt.secrets),
-                           masked(progress->unit, attempt.secrets), masked(progress->note, attempt.secrets),
+    for (std::string* text : {&progress->label, &progress->unit, &progress->note})
+      *text = masked(*text, attempt.secrets);
+    if (!plan_.secrets.empty())
+      (void)write_progress(progress_file(attempts_folder_, attempt.run.id), *progress);
+    listener_(StepProgress{plan_.steps[step].name, progress->label, progress->unit, progress->note,
                            progress->done, progress->total, progress->seconds});
   }
 }
@@ -350,6 +358,7 @@ Result<> Execution::commit() {
     std::error_code ignored;
     fs::remove(process_record(attempts_folder_, run), ignored);
     fs::remove(progress_file(attempts_folder_, run), ignored);
+    if (!plan_.secrets.empty()) fs::remove(raw_progress_file(attempts_folder_, run), ignored);
   }
   for (size_t step : std::exchange(settled_checkpoints_, {})) TRY(checkpoints_->drop(plan_.steps[step].name));
   return {};

@@ -4,6 +4,7 @@
 #include "engine/file_tree.h"
 #include "engine/gates.h"
 #include "engine/step_cache.h"
+#include "engine/validation.h"
 #include "pipeline/condition.h"
 #include "pipeline/resolve.h"
 
@@ -12,13 +13,16 @@ namespace {
 
 using What = Foreseen::What;
 
+constexpr const char* kDataCheck = "; its data would be checked";
+
 class Foresight {
  public:
   Foresight(const pipeline::Plan& plan, tracking::Store* store, const Options& options)
       : plan_(plan),
         store_(store),
+        options_(options),
         is_recorded_elsewhere_(options.tracking_server.has_value()),
-        hashes_(options.hash_folder()),
+        hashes_(options.hash_folder(), options.own_places),
         results_(plan.steps.size()) {
     if (store != nullptr) cache_.emplace(plan, *store, hashes_, options);
   }
@@ -58,13 +62,17 @@ class Foresight {
     if (!cache_ && is_frozen) return Fate{What::kFail, "it is frozen, and there is no result of it"};
     if (!cache_) return Fate{What::kRun, "for the first time"};
     Decision decision = TRY(cache_->decide({index}))[0];
-    if (decision.what != Decision::What::kReuse) return Fate{What::kRun, decision.reason};
+    if (decision.what != Decision::What::kReuse)
+      return Fate{What::kRun, decision.reason + (step.settings->validate.empty() ? "" : kDataCheck)};
     results_[index] = {"succeeded", decision.result.run_id, decision.result.artifacts,
                        [this, index](const std::string& key) { return cache_->metric(index, key); }};
     cache_->learn(index, decision.result);
     if (std::string closed = TRY(why_closed(step, decision.result)); !closed.empty())
       return Fate{What::kFail, closed};
-    return Fate{What::kReuse, decision.reason};
+    const bool is_looked_at =
+        !step.settings->validate.empty() &&
+        !Validation(plan_, *store_, options_).have_accepted(step, decision.result.run_id);
+    return Fate{What::kReuse, decision.reason + (is_looked_at ? kDataCheck : "")};
   }
 
   // What its gate has against a known result; "" when it passes, and when that cannot be told yet.
@@ -117,6 +125,7 @@ class Foresight {
 
   const pipeline::Plan& plan_;
   tracking::Store* store_;  // nullptr: there is none
+  const Options& options_;
   const bool is_recorded_elsewhere_;
   FileHashes hashes_;
   std::optional<StepCache> cache_;

@@ -179,7 +179,7 @@ std::optional<Reliances> RelianceLog::take() {
     entries += content.stamps.entries.size();
     if (spoilt_ || content.stamps.settled || content.stamps.bytes() > kSmall) continue;
     TreeStamps now;
-    auto tree = FileHashes().tree(path, is_code ? is_not_code : nullptr, &now);
+    auto tree = FileHashes({}, own_).tree(path, is_code ? is_not_code : nullptr, &now);
     if (!tree || tree->digest != content.digest) spoil();
     content.stamps = std::move(now);
   }

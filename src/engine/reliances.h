@@ -39,6 +39,9 @@ Result<bool> hold(Reliances& reliances, const FileHashes& hashes, const Options&
 // Collects them. Nothing can be relied upon when a thing was met with two contents, or after spoil().
 class RelianceLog {
  public:
+  // own: as of FileHashes.
+  explicit RelianceLog(std::vector<fs::path> own) : own_(std::move(own)) {}
+
   void add(const fs::path& path, bool is_code, const std::string& digest, TreeStamps stamps);
   // A file that was read already. Spoils when it does not hold this content any more.
   void add_file(const fs::path& path, const std::string& sha256);
@@ -53,6 +56,7 @@ class RelianceLog {
   std::optional<Reliances> take();
 
  private:
+  std::vector<fs::path> own_;
   bool spoilt_ = false;
   struct Content {
     std::string digest;

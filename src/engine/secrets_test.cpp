@@ -2,6 +2,7 @@
 #include <cstdlib>
 
 #include "engine/engine_fixture.h"
+#include "sys/terminal.h"
 
 namespace tidemill::engine {
 namespace {
@@ -69,6 +70,14 @@ TEST_F(Secrets, ProgressDoesNotTellThem) {
       labels.push_back(progress->label + progress->note);
   EXPECT_THAT(labels, testing::Contains("with ******"));
   EXPECT_THAT(labels, testing::Each(Not(HasSubstr("hunter22"))));
+}
+
+TEST_F(Secrets, WhatOthersSeeOfAStepsProgressDoesNotTellThem) {
+  write("tell.json", R"({"label": "with hunter22", "done": 1, "total": 2, "seconds": 1})");
+  ASSERT_TRUE(run(std::string(kHead) + "  a: {command: 'cp tell.json $TIDEMILL_PROGRESS_FILE; sleep 0.7; cp "
+                                       "${{TIDEMILL_PROGRESS_FILE%.raw}} shown.json', secrets: [TOKEN]}\n"));
+  EXPECT_EQ(read_progress(dir_.path() / "shown.json")->label, "with ***");
+  EXPECT_TRUE(fs::is_empty(dir_.path() / "state/attempts")) << "nothing of it is left";
 }
 
 TEST_F(Secrets, AFailedStepDoesNotTellThem) {

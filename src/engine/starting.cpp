@@ -100,7 +100,7 @@ Result<bool> Execution::begin_attempt(size_t index, Decision decision, Grant gra
   outcome_.steps[index].run_id = attempt.run.id;
   outcome_.steps[index].attempts = number;
   attempt.log = log_of(index, number);
-  attempt.progress_file = progress_file(attempts_folder_, attempt.run.id);
+  attempt.progress_file = progress_file_for(attempt.run.id);
   const bool is_cleared = options_.resume.again.count(step.name) == 0 || !cleared_.insert(index).second;
   if (checkpoints_ && !is_cleared) TRY(checkpoints_->drop(step.name));
   if (checkpoints_) attempt.checkpoints = TRY(checkpoints_->make(step.name));

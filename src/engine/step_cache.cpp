@@ -281,8 +281,9 @@ Result<> StepCache::add_arguments(const PlannedStep& step, Ingredients& to) {
     const auto* declared = config::find_parameter(step.entry->parameters, argument.name);
     const ParameterType type = declared != nullptr ? declared->type : ParameterType::kString;
     Ingredient own = TRY(ingredient_of(argument.name, argument.value, type, *step.folder));
-    // What a command without a project is told has no type, and may be what it reads.
-    if (step.project->file.empty() && own.kind == IngredientKind::kParameter)
+    // What a command without a project is told without a type may be what it reads.
+    const bool has_type = declared != nullptr && declared->has_type;
+    if (step.project->file.empty() && !has_type && own.kind == IngredientKind::kParameter)
       TRY(add_named_file(argument.name, *step.folder / own.value, to));
     to.push_back(std::move(own));
   }

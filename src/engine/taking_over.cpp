@@ -164,7 +164,7 @@ Result<std::string> Execution::why_not_taken_over(size_t index, const StepRecord
 
 Result<> Execution::begin_taken_over(size_t index, Attempt attempt, const Ended* ended) {
   attempt.log = log_of(index, attempt.run.attempt);
-  attempt.progress_file = progress_file(attempts_folder_, attempt.run.id);
+  attempt.progress_file = progress_file_for(attempt.run.id);
   if (checkpoints_) attempt.checkpoints = checkpoints_->of(plan_.steps[index].name);
   TRY(record_.adopt(attempt.run));
   TRY(commands_.prepare(index, attempt));

@@ -144,7 +144,7 @@ Result<std::optional<Outcome>> execute_unchanged(tracking::Store& store, const O
       before ? artifacts::local_folder(before->info.artifact_uri, options.artifact_root) : std::nullopt;
   bool renewed = false;
   if (!folder || before->info.lifecycle != tracking::Lifecycle::kActive ||
-      !TRY(hold(footing->reliances, FileHashes(options.hash_folder()), options, renewed)))
+      !TRY(hold(footing->reliances, FileHashes(options.hash_folder(), options.own_places), options, renewed)))
     return std::nullopt;
   const pipeline::Plan plan{.name = footing->pipeline,
                             .experiment = footing->experiment,

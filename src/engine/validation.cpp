@@ -40,15 +40,22 @@ Result<Examined> examine_one(const DataCheck& check, const fs::path& folder, Out
   return examined;
 }
 
+std::string accepted_tag_of(const pipeline::PlannedStep& step) {
+  return "accepted " + sha256_hex(config::identity_of(step.settings->validate)).substr(0, 16);
+}
+
 }  // namespace
+
+bool Validation::have_accepted(const pipeline::PlannedStep& step, const std::string& run_id) const {
+  auto run = store_.run(run_id);
+  return run && run->tag(kValidationTag) == accepted_tag_of(step);
+}
 
 Result<Validation::Found> Validation::examine(const pipeline::PlannedStep& step, const KnownResult& result,
                                               Outputs outputs, const Where& where,
                                               const std::stop_token& stop) const {
   const auto& all = step.settings->validate;
-  const std::string accepted_tag = "accepted " + sha256_hex(config::identity_of(all)).substr(0, 16);
-  if (outputs == Outputs::kKept)
-    if (auto run = store_.run(result.run_id); run && run->tag(kValidationTag) == accepted_tag) return Found{};
+  if (outputs == Outputs::kKept && have_accepted(step, result.run_id)) return Found{};
   auto before = TRY(accepted_before(step, where));
   Found found;
   Json report = {{"step", step.name}, {"checks", Json::array()}};
@@ -74,7 +81,7 @@ Result<Validation::Found> Validation::examine(const pipeline::PlannedStep& step,
   }
   found.accepted = reasons.empty();
   found.reason = join(reasons, "; ");
-  found.tag = found.accepted ? accepted_tag : "refused: " + found.reason.substr(0, 4'000);
+  found.tag = found.accepted ? accepted_tag_of(step) : "refused: " + found.reason.substr(0, 4'000);
   report["accepted"] = found.accepted;
   const fs::path folder = where.artifacts / "validation";
   TRY(make_dirs(folder));

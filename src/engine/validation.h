@@ -34,6 +34,8 @@ class Validation {
     fs::path
         artifacts;  // of the pipeline's run: validation/STEP.json and validation/STEP.excluded.txt go there
   };
+  // Whether the same checks have accepted what this run has made.
+  bool have_accepted(const pipeline::PlannedStep& step, const std::string& run_id) const;
   // What the same checks have accepted already is not looked at again. May be called on several threads.
   // kCancelled: `stop` has asked for it.
   Result<Found> examine(const pipeline::PlannedStep& step, const KnownResult& result, Outputs outputs,

@@ -48,6 +48,24 @@ TEST_F(Validate, BadDataStopThePipelineUntilTheyAreAccepted) {
   EXPECT_EQ(text_of("used"), "a\n1\n-1\n");
 }
 
+TEST_F(Validate, ThatDataWouldBeCheckedIsForeseen) {
+  auto reason_with = [&](int least) {
+    return foresee(plan(fmt::format(
+                       "name: v\nsteps:\n  make: {{project: make, params: {{table: '{}'}}, validate: "
+                       "[{{table: t.csv, rows: {{min: {}}}}}]}}\n",
+                       (dir_.path() / "t.csv").string(), least)),
+                   &*store_, options_)
+        .value()[0]
+        .reason;
+  };
+  write("t.csv", "a\n1\n");
+  EXPECT_EQ(reason_with(1), "for the first time; its data would be checked");
+  run_with("a\n1\n", "{table: t.csv, rows: {min: 1}}");
+  EXPECT_THAT(reason_with(1), testing::Not(HasSubstr("checked"))) << "these checks have accepted it";
+  EXPECT_THAT(reason_with(2),
+              testing::AllOf(HasSubstr("nothing has changed"), HasSubstr("; its data would be checked")));
+}
+
 TEST_F(Validate, AWarningIsToldAndNothingElse) {
   Outcome outcome = run_with("a\n1\n", "{table: t.csv, rows: {min: 5}, otherwise: warn}");
   EXPECT_EQ(outcome.status, tracking::RunStatus::kFinished);

@@ -87,6 +87,10 @@ std::optional<ProgressState> read_progress(const fs::path& file) {
   return state;
 }
 
+Result<> write_progress(const fs::path& file, const ProgressState& state) {
+  return write_file_atomic(file, to_json(state), Durable::no);
+}
+
 struct Progress::State {
   std::mutex mutex;
   ProgressState progress;
@@ -102,7 +106,7 @@ struct Progress::State {
   void draw() {
     progress.seconds = since_start.seconds();
     // A reader that never comes is no reason to fail the work.
-    if (!file.empty()) (void)write_file_atomic(file, to_json(progress), Durable::no);
+    if (!file.empty()) (void)write_progress(file, progress);
     if (terminal) {
       print("\r" + progress.bar(terminal_width(STDERR_FILENO) - 1) + "\x1b[K");
     } else if (since_line.seconds() >= kPlainLineSeconds) {

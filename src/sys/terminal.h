@@ -57,6 +57,7 @@ struct ProgressState {
 };
 // The file that TIDEMILL_PROGRESS_FILE named for a child; nullopt when there is nothing to read (yet).
 std::optional<ProgressState> read_progress(const fs::path& file);
+Result<> write_progress(const fs::path& file, const ProgressState& state);
 
 // Progress of one piece of work on stderr. Thread-safe. When TIDEMILL_PROGRESS_FILE names a file, the state
 // is also written there as one JSON object {"label","unit","note","done","total","seconds"}, replaced in one
