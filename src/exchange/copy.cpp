@@ -20,7 +20,7 @@ class Copier {
       }));
     }
     note_missing_folders();
-    return {};
+    return sink_.finish(report_);
   }
 
  private:

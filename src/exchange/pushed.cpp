@@ -51,15 +51,21 @@ Result<PushedExperiment> push_experiment(MlflowApi& api, const std::string& name
 }
 
 Result<std::optional<PushedRun>> find_pushed_run(MlflowApi& api, const std::string& experiment,
-                                                 const std::string& run_id) {
-  Json reply =
-      TRY(api.post("runs/search", Json{{"experiment_ids", {experiment}},
-                                       {"filter", fmt::format("tags.`{}` = '{}'", kPushedFromTag, run_id)},
-                                       {"max_results", 1}}));
-  auto runs = reply.find("runs");
-  if (runs == reply.end() || !runs->is_array() || runs->empty()) return std::nullopt;
-  Json info = runs->front().value("info", Json::object());
-  return PushedRun{json_string(info, "run_id"), json_string(info, "artifact_uri")};
+                                                 const std::string& run_id, tracking::ViewType view) {
+  constexpr int kMost = 100;  // pushed again each time that the one there was deleted
+  Json reply = TRY(api.post("runs/search",
+                            Json{{"experiment_ids", {experiment}},
+                                 {"filter", fmt::format("tags.`{}` = '{}'", kPushedFromTag, run_id)},
+                                 {"run_view_type", view == tracking::ViewType::kAll ? "ALL" : "ACTIVE_ONLY"},
+                                 {"max_results", kMost}}));
+  std::optional<PushedRun> found;
+  for (const Json& run : reply.value("runs", Json::array())) {
+    Json info = run.value("info", Json::object());
+    found = {json_string(info, "run_id"), json_string(info, "artifact_uri"),
+             json_string(info, "lifecycle_stage") == "deleted"};
+    if (!found->is_deleted) break;
+  }
+  return found;
 }
 
 Result<PushedRun> create_pushed_run(MlflowApi& api, const std::string& experiment, const tracking::Run& run,

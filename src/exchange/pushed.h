@@ -17,6 +17,7 @@ inline constexpr std::string_view kPushedFromTag = "tidemill.pushed_from";
 struct PushedRun {
   std::string id;  // there
   std::string artifact_uri;
+  bool is_deleted = false;
 };
 
 // The experiment's id there; made when it is missing. kConflict when it is deleted there.
@@ -26,8 +27,10 @@ struct PushedExperiment {
 };
 Result<PushedExperiment> push_experiment(MlflowApi& api, const std::string& name,
                                          const std::vector<tracking::KeyValue>& tags);
+// With kAll, a deleted one where there is no other.
 Result<std::optional<PushedRun>> find_pushed_run(MlflowApi& api, const std::string& experiment,
-                                                 const std::string& run_id);
+                                                 const std::string& run_id,
+                                                 tracking::ViewType view = tracking::ViewType::kActiveOnly);
 // With these tags, its name, user and start time.
 Result<PushedRun> create_pushed_run(MlflowApi& api, const std::string& experiment, const tracking::Run& run,
                                     std::vector<tracking::KeyValue> tags);

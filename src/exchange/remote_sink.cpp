@@ -40,20 +40,48 @@ Result<std::string> RemoteSink::there(const std::string& experiment) const {
 }
 
 Result<> RemoteSink::put_experiment(const tracking::Experiment& experiment, Report& report) {
-  if (experiment.lifecycle == Lifecycle::kDeleted) {
-    report.notes.push_back(fmt::format("experiment {} is deleted and not pushed", experiment.name));
-    return {};
-  }
+  if (experiment.lifecycle == Lifecycle::kDeleted) return put_deleted_experiment(experiment, report);
   PushedExperiment pushed = TRY(push_experiment(api_, experiment.name, experiment.tags));
   report.experiments.add(outcome(pushed.is_new));
   experiments_[experiment.id] = std::move(pushed.id);
   return {};
 }
 
-Result<RemoteSink::Pushed> RemoteSink::find_or_create_run(const tracking::Run& run,
-                                                          const std::string& experiment) {
-  if (auto found = TRY(find_pushed_run(api_, experiment, run.info.id)))
-    return Pushed{std::move(found->id), std::move(found->artifact_uri), false};
+Result<> RemoteSink::put_deleted_experiment(const tracking::Experiment& experiment, Report& report) {
+  // Its id tells an experiment that this export has made, and did not come to delete, from another of that
+  // name.
+  const KeyValue mark(kFrom, experiment.id);
+  auto found = api_.get("experiments/get-by-name", {{"experiment_name", experiment.name}});
+  if (!found && found.error().code != Code::kNotFound) return tl::unexpected<Error>(std::move(found).error());
+  if (found) {
+    tracking::Experiment there = TRY(experiment_from(found->value("experiment", Json::object())));
+    bool is_ours = std::find(there.tags.begin(), there.tags.end(), mark) != there.tags.end();
+    bool is_active = there.lifecycle == Lifecycle::kActive;
+    if (is_active && !is_ours)
+      report.problem("experiment " + experiment.name,
+                     "is deleted here, and one of that name is active there");
+    if (!is_active || !is_ours) {
+      left_out_.insert(experiment.id);
+      return {};
+    }
+  }
+  std::vector<KeyValue> tags = experiment.tags;
+  tags.push_back(mark);
+  PushedExperiment pushed = TRY(push_experiment(api_, experiment.name, tags));
+  report.experiments.add(outcome(pushed.is_new));
+  experiments_to_delete_.push_back(pushed.id);
+  experiments_[experiment.id] = std::move(pushed.id);
+  return {};
+}
+
+Result<std::optional<RemoteSink::Pushed>> RemoteSink::find_or_create_run(const tracking::Run& run,
+                                                                         const std::string& experiment) {
+  const bool is_deleted = run.info.lifecycle == Lifecycle::kDeleted;
+  using tracking::ViewType;
+  auto found = TRY(
+      find_pushed_run(api_, experiment, run.info.id, is_deleted ? ViewType::kAll : ViewType::kActiveOnly));
+  if (found && found->is_deleted) return std::nullopt;
+  if (found) return Pushed{std::move(found->id), std::move(found->artifact_uri), false};
   PushedRun made = TRY(create_pushed_run(api_, experiment, run, {}));
   return Pushed{std::move(made.id), std::move(made.artifact_uri), true};
 }
@@ -61,9 +89,12 @@ Result<RemoteSink::Pushed> RemoteSink::find_or_create_run(const tracking::Run& r
 Result<> RemoteSink::put_run(tracking::TransferredRun transferred, const Files& files, Report& report) {
   TRY(end_run());
   tracking::Run& run = transferred.run;
-  if (run.info.lifecycle == Lifecycle::kDeleted) return {};
-  Pushed pushed = TRY(find_or_create_run(run, TRY(there(run.info.experiment_id))));
+  if (left_out_.contains(run.info.experiment_id)) return {};
+  std::optional<Pushed> found = TRY(find_or_create_run(run, TRY(there(run.info.experiment_id))));
+  if (!found) return {};
+  Pushed pushed = std::move(*found);
   runs_[run.info.id] = pushed.id;
+  if (run.info.lifecycle == Lifecycle::kDeleted) to_delete_.push_back(pushed.id);
   open_run_is_new_ = pushed.is_new;
   for (auto& [key, value] : run.tags) {
     if (key != kParent) continue;
@@ -146,6 +177,14 @@ Result<> RemoteSink::flush(Report&) {
   return {};
 }
 
+// Not before: nothing can be added to what is deleted.
+Result<> RemoteSink::finish(Report&) {
+  for (const std::string& run : to_delete_) TRY(api_.post("runs/delete", Json{{"run_id", run}}));
+  for (const std::string& experiment : experiments_to_delete_)
+    TRY(api_.post("experiments/delete", Json{{"experiment_id", experiment}}));
+  return {};
+}
+
 Result<RemoteSink::Pushed> RemoteSink::find_or_create_model(const tracking::LoggedModel& model,
                                                             const std::string& experiment) {
   Json search{{"experiment_ids", {experiment}},
@@ -170,6 +209,7 @@ Result<RemoteSink::Pushed> RemoteSink::find_or_create_model(const tracking::Logg
 }
 
 Result<> RemoteSink::put_logged_model(tracking::LoggedModel model, const Files& files, Report& report) {
+  if (left_out_.contains(model.experiment_id)) return {};
   Pushed pushed = TRY(find_or_create_model(model, TRY(there(model.experiment_id))));
   models_[model.id] = pushed.id;
   TRY(put_files(files, model.artifact_uri, pushed.artifact_uri, report));

@@ -1,6 +1,6 @@
 // Pushes into an MLflow (or Tidemill) server over REST. A server gives ids of its own; what was pushed
 // carries its id here in the tag tidemill.pushed_from, by which a repetition finds it again. What is deleted
-// here is not pushed.
+// here is deleted there when everything has come over.
 #pragma once
 
 #include <map>
@@ -24,6 +24,7 @@ class RemoteSink final : public Sink {
   Result<> put_logged_model(tracking::LoggedModel model, const Files& files, Report& report) override;
   Result<> put_registered_model(tracking::TransferredModel model, Report& report) override;
   Result<> flush(Report& report) override;
+  Result<> finish(Report& report) override;
 
  private:
   struct Pushed {
@@ -42,7 +43,9 @@ class RemoteSink final : public Sink {
   // What the server has of a metric of a run that was there before.
   Result<> ask_for_points(const std::string& run, std::string_view key);
   Result<std::string> there(const std::string& experiment) const;
-  Result<Pushed> find_or_create_run(const tracking::Run& run, const std::string& experiment);
+  Result<> put_deleted_experiment(const tracking::Experiment& experiment, Report& report);
+  // Nothing when it is deleted on both sides.
+  Result<std::optional<Pushed>> find_or_create_run(const tracking::Run& run, const std::string& experiment);
   Result<> log_lineage(const tracking::Run& run, const Pushed& pushed);
   Result<> end_run();  // gives the run that is being pushed its status
   Result<Pushed> find_or_create_model(const tracking::LoggedModel& model, const std::string& experiment);
@@ -55,6 +58,8 @@ class RemoteSink final : public Sink {
   Upload upload_;
   std::map<std::string, std::string> experiments_;
   std::unordered_map<std::string, std::string> runs_, models_;  // ids here -> there
+  std::vector<std::string> to_delete_, experiments_to_delete_;  // there: runs, experiments
+  std::set<std::string> left_out_;                              // experiments that are deleted on both sides
   Moves moves_;
   struct Output {
     std::string run, model;  // there, here

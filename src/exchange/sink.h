@@ -24,6 +24,8 @@ class Sink {
   virtual Result<> put_registered_model(tracking::TransferredModel model, Report& report) = 0;
   // After it returns, everything that was put is kept.
   virtual Result<> flush(Report& report) = 0;
+  // Everything has been put.
+  virtual Result<> finish(Report&) { return {}; }
   // Whether the target had each of the run's metrics with its latest point before this transfer, in which
   // points come in the order of time.
   virtual Result<bool> has_newest_points(const tracking::Run&) { return false; }

@@ -154,15 +154,14 @@ def without_ids(thing):
 
 
 def by_name(uri):
-    """What lives in the store, by the names of things, so that stores with other ids compare equal."""
+    """What is in the store, by the names of things, so that stores with other ids compare equal."""
     seen = everything(uri, places=False)
     names = {key: e["name"] for key, e in seen["experiments"].items()}
     return {
-        "experiments": sorted(e["name"] for e in seen["experiments"].values() if e["stage"] == "active"),
+        "experiments": {e["name"]: e["stage"] for e in seen["experiments"].values()},
         "runs": {
-            f"{names[r['experiment']]}/{r['name']}": without_ids(r)
+            f"{names[r['experiment']]}/{r['name']}": without_ids(r) | {"stage": r["stage"]}
             for r in seen["runs"].values()
-            if r["stage"] == "active"
         },
         "models": {m["name"]: without_ids(m) for m in seen["models"].values()},
         "registry": {
