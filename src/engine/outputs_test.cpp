@@ -32,6 +32,14 @@ TEST_F(Outputs, OthersDependOnTheOneThatTheyReferToAlone) {
   EXPECT_THAT(started("use"), HasSubstr("input x: "));
 }
 
+TEST_F(Outputs, TheFolderThatOneIsToLieInIsThere) {
+  auto outcome =
+      run("name: p\nsteps:\n"
+          "  a: {command: 'echo 1 > {o}', params: {o: '${self.outputs.o}'}, outputs: {o: deep/down/o}}\n");
+  ASSERT_TRUE(outcome) << outcome.error().message;
+  EXPECT_EQ(finished("a")->state, StepState::kFinished) << finished("a")->reason;
+}
+
 TEST_F(Outputs, WhatIsDeclaredIsPartOfTheKeyAndItsNameIsNot) {
   ASSERT_TRUE(run(steps("1", "2", "{b: sub/b}")));
   ASSERT_TRUE(run(steps("1", "2", "{b: sub/b, a: a}")));

@@ -438,6 +438,15 @@ TEST_F(Continued, WhatNobodyNeedsMayBeSkippedWithoutAResult) {
   EXPECT_EQ(end_of("c").state, StepState::kSkipped);
 }
 
+TEST_F(Continued, AFailureThatIsSkippedIsNoneAnyMore) {
+  write("mended", "");
+  add_counted("c", "false");
+  const std::string id = run(kThree)->run_id;
+  EXPECT_EQ(record("c").state, "failed");
+  EXPECT_EQ(go_on_with(id, {.from = "", .only = "", .skip = {"c"}})->status, RunStatus::kFinished);
+  EXPECT_EQ(record("c").state, "skipped");
+}
+
 TEST_F(Continued, AsRecordedWhatIsDoneStandsWhateverHasChanged) {
   const std::string id = run(kThree)->run_id;
   write("mended", "");

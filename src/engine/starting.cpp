@@ -44,6 +44,7 @@ Result<std::vector<size_t>> Execution::take_wanted() {
     ready = scheduler_.take_ready();
     for (size_t step : ready) {
       if (options_.resume.left.count(plan_.steps[step].name) > 0) {
+        if (options_.resume.is_whole) leave(step);  // else what was done of it is of use later
         skip(step, "it is left out");
         continue;
       }
@@ -105,6 +106,9 @@ Result<bool> Execution::begin_attempt(size_t index, Decision decision, Grant gra
   if (checkpoints_ && !is_cleared) TRY(checkpoints_->drop(step.name));
   if (checkpoints_) attempt.checkpoints = TRY(checkpoints_->make(step.name));
   TRY(make_dirs(attempt.log.parent_path()));
+  for (const auto& output : step.settings->outputs)
+    if (output.path.find('/') != std::string::npos)
+      TRY(make_dirs((attempt.run.artifacts / output.path).parent_path()));
   if (record_.mirror() != nullptr) TRY(commit());  // the run there is made of the one here
   if (auto prepared = commands_.prepare(index, attempt); !prepared) {
     const bool is_away = prepared.error().code == Code::kUnavailable;

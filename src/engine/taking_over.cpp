@@ -3,8 +3,6 @@
 // and one that has ended meanwhile is settled by what its minder wrote down.
 #include <sys/stat.h>
 
-#include <algorithm>
-
 #include "artifacts/folder_repository.h"
 #include "engine/execution.h"
 #include "engine/latest_result.h"
