@@ -54,7 +54,7 @@ Result<Repository> files_of_model(Records& records, std::string_view reference, 
                 reference);
   auto models = records.models();
   int64_t version = by_alias ? TRY(models->version_by_alias(name, which)).version
-                             : TRY(named_version(*models, name, which));
+                             : TRY(exchange::named_version(*models, name, which));
   std::string location = TRY(models->location(name, version));
   auto files_of_version = [&]() -> Result<Repository> {
     if (!location.starts_with("runs:/")) return records.files_at(location);

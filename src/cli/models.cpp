@@ -142,7 +142,7 @@ Result<int> list_versions(const Context& context, const Options& options) {
   auto models = records->models();
   RegisteredModel model = TRY(models->model(options.name));
   const std::string& name = model.name;
-  auto page = TRY(models->search_versions({.filter = name_filter(name),
+  auto page = TRY(models->search_versions({.filter = exchange::name_filter(name),
                                            .max_results = options.limit,
                                            .order_by = {"version_number DESC"},
                                            .page_token = ""}));

@@ -66,7 +66,7 @@ class StoreRecords final : public Records {
   Result<std::vector<tracking::StepRecord>> step_records(const std::string& run) override {
     return store_.step_records(run);
   }
-  std::unique_ptr<ModelRecords> models() override { return models_in(store_); }
+  std::unique_ptr<exchange::ModelRecords> models() override { return exchange::models_in(store_); }
   Result<std::unique_ptr<ArtifactRepository>> files_at(const std::string& uri) override {
     return context_.artifacts_at(uri);
   }
@@ -157,7 +157,7 @@ class ServerRecords final : public Records {
   Result<std::vector<tracking::StepRecord>> step_records(const std::string&) override {
     return std::vector<tracking::StepRecord>{};
   }
-  std::unique_ptr<ModelRecords> models() override { return models_at(api_); }
+  std::unique_ptr<exchange::ModelRecords> models() override { return exchange::models_at(api_); }
   Result<std::unique_ptr<ArtifactRepository>> files_at(const std::string& uri) override {
     auto proxied = artifacts::proxied_path(uri);
     return proxied ? exchange::ServerRepository::open(api_, *proxied) : artifacts::open_repository(uri);

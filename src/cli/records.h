@@ -7,7 +7,7 @@
 
 #include "artifacts/artifact_repository.h"
 #include "cli/commands.h"
-#include "cli/model_records.h"
+#include "exchange/model_records.h"
 #include "tracking/store.h"
 
 namespace tidemill::cli {
@@ -39,7 +39,7 @@ class Records {
   // The steps of a pipeline's run. Servers tell of those with runs of their own only: of none here.
   virtual Result<std::vector<tracking::StepRecord>> step_records(const std::string& run) = 0;
 
-  virtual std::unique_ptr<ModelRecords> models() = 0;  // these records must outlive it
+  virtual std::unique_ptr<exchange::ModelRecords> models() = 0;  // these records must outlive it
   // The files behind an artifact URI of a run or a model.
   virtual Result<std::unique_ptr<artifacts::ArtifactRepository>> files_at(const std::string& uri) = 0;
 };

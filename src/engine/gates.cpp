@@ -2,9 +2,11 @@
 
 #include <charconv>
 
-#include "tracking/registry.h"
-
 namespace tidemill::engine {
+
+using exchange::ModelRecords;
+using tracking::ModelVersion;
+
 namespace {
 
 Result<std::optional<double>> number(const std::optional<config::Template>& limit, const ValueOf& value_of) {
@@ -68,48 +70,61 @@ Result<pipeline::GateVerdict> pass(const config::Gate& gate, const Candidate& ca
   return verdict;
 }
 
-Result<std::optional<Champion>> StoreRegistry::champion(const config::Gate& gate,
-                                                        const Candidate& candidate) {
-  auto found = tracking::Registry(store_).version_by_alias(candidate.model, gate.alias);
+Result<std::optional<ModelVersion>> version_of_champion(ModelRecords& models, const config::Gate& gate,
+                                                        const std::string& model) {
+  auto found = models.version_by_alias(model, gate.alias);
   if (!found && (found.error().code == Code::kNotFound || found.error().code == Code::kInvalid))
     return std::nullopt;
-  const tracking::ModelVersion version = TRY(std::move(found));
-  Champion champion{.version = std::to_string(version.version),
-                    .is_candidate = version.run_id == candidate.result().maker};
-  if (!version.run_id.empty())
-    if (auto run = store_.run(version.run_id)) champion.value = run->metric(gate.metric);
+  return TRY(std::move(found));
+}
+
+Result<std::string> register_once(ModelRecords& models, const tracking::CreateVersion& create,
+                                  const std::string& alias, const IsVersion& is_it) {
+  if (auto model = models.model(create.name); !model) {
+    if (model.error().code != Code::kNotFound) return tl::unexpected<Error>(model.error());
+    TRY(models.create({.name = create.name, .description = "", .tags = {}}));
+  }
+  int64_t number = 0;
+  tracking::SearchRegistry search{.filter = fmt::format("run_id = '{}'", create.run_id),
+                                  .max_results = 1000,
+                                  .order_by = {},
+                                  .page_token = {}};
+  do {
+    auto page = TRY(models.search_versions(search));
+    for (const auto& version : page.items)
+      if (version.name == create.name && is_it(version)) number = version.version;
+    search.page_token = page.next_page_token;
+  } while (number == 0 && !search.page_token.empty());
+  if (number == 0) number = TRY(models.create_version(create)).version;
+  TRY(models.set_alias(create.name, alias, number));
+  return std::to_string(number);
+}
+
+Result<std::optional<Champion>> StoreRegistry::champion(const config::Gate& gate,
+                                                        const Candidate& candidate) {
+  const auto version = TRY(version_of_champion(*exchange::models_in(store_), gate, candidate.model));
+  if (!version) return std::nullopt;
+  Champion champion{.version = std::to_string(version->version),
+                    .is_candidate = version->run_id == candidate.result().maker};
+  if (!version->run_id.empty())
+    if (auto run = store_.run(version->run_id)) champion.value = run->metric(gate.metric);
   return champion;
 }
 
 Result<std::string> StoreRegistry::promote(const config::Gate& gate, const Candidate& candidate,
                                            const std::string& why) {
-  tracking::Registry registry(store_);
-  const std::string& name = candidate.model;
-  if (auto model = registry.model(name); !model) {
-    if (model.error().code != Code::kNotFound) return tl::unexpected<Error>(model.error());
-    TRY(registry.create_model({.name = name, .description = "", .tags = {}}));
-  }
   const tracking::Run run = TRY(store_.run(candidate.result().maker));
   const std::string source = candidate.source.empty() ? run.info.artifact_uri : candidate.source;
-  auto known = TRY(registry.search_versions({.filter = fmt::format("run_id = '{}'", run.info.id),
-                                             .max_results = 1000,
-                                             .order_by = {},
-                                             .page_token = {}}));
-  int64_t number = 0;
-  for (const auto& version : known.items)
-    if (version.name == name && version.source == source) number = version.version;
-  if (number == 0)
-    number = TRY(registry.create_version({.name = name,
-                                          .source = source,
-                                          .storage_location = "",
-                                          .run_id = run.info.id,
-                                          .run_link = "",
-                                          .model_id = "",
-                                          .description = "",
-                                          .tags = {{"tidemill.gate", why}}}))
-                 .version;
-  TRY(registry.set_alias(name, gate.alias, number));
-  return std::to_string(number);
+  return register_once(*exchange::models_in(store_),
+                       {.name = candidate.model,
+                        .source = source,
+                        .storage_location = "",
+                        .run_id = run.info.id,
+                        .run_link = "",
+                        .model_id = "",
+                        .description = "",
+                        .tags = {{"tidemill.gate", why}}},
+                       gate.alias, [&](const ModelVersion& version) { return version.source == source; });
 }
 
 }  // namespace tidemill::engine

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "exchange/model_records.h"
 #include "pipeline/gate.h"
 #include "pipeline/plan.h"
 #include "tracking/store.h"
@@ -47,6 +48,16 @@ class ModelRegistry {
   virtual Result<std::string> promote(const config::Gate& gate, const Candidate& candidate,
                                       const std::string& why) = 0;
 };
+
+// What registries have in common. The version that has the gate's alias; nullopt: none has.
+Result<std::optional<tracking::ModelVersion>> version_of_champion(exchange::ModelRecords& models,
+                                                                  const config::Gate& gate,
+                                                                  const std::string& model);
+// Registers the version, unless is_it says that one of the model and of its run is it already, and moves the
+// alias. Returns its number.
+using IsVersion = std::function<bool(const tracking::ModelVersion&)>;
+Result<std::string> register_once(exchange::ModelRecords& models, const tracking::CreateVersion& create,
+                                  const std::string& alias, const IsVersion& is_it);
 
 // That of the store in which the run is recorded.
 class StoreRegistry final : public ModelRegistry {

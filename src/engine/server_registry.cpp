@@ -5,8 +5,6 @@
 namespace tidemill::engine {
 namespace {
 
-using exchange::model_version_from;
-
 // Of a version: the run that was judged. Servers want a version's own run to be the one that has its files.
 constexpr std::string_view kJudgedTag = "tidemill.gate_run";
 
@@ -19,19 +17,18 @@ std::string judged_run(const tracking::ModelVersion& version) {
 }  // namespace
 
 Result<ServerRegistry> ServerRegistry::connect(Mirror& mirror, tracking::Store& store) {
-  return ServerRegistry(mirror, store, TRY(exchange::MlflowApi::connect(mirror.address())));
+  auto api = std::make_shared<exchange::MlflowApi>(TRY(exchange::MlflowApi::connect(mirror.address())));
+  return ServerRegistry(mirror, store, std::move(api));
 }
 
 Result<std::optional<Champion>> ServerRegistry::champion(const config::Gate& gate,
                                                          const Candidate& candidate) {
-  auto found = api_.get("registered-models/alias", {{"name", candidate.model}, {"alias", gate.alias}});
-  if (!found && (found.error().code == Code::kNotFound || found.error().code == Code::kInvalid))
-    return std::nullopt;
-  const auto version = TRY(model_version_from(TRY(std::move(found)).value("model_version", Json::object())));
-  Champion champion{.version = std::to_string(version.version)};
-  const std::string judged = judged_run(version);
+  const auto version = TRY(version_of_champion(*models_, gate, candidate.model));
+  if (!version) return std::nullopt;
+  Champion champion{.version = std::to_string(version->version)};
+  const std::string judged = judged_run(*version);
   if (judged.empty()) return champion;
-  auto reply = api_.get("runs/get", {{"run_id", judged}});
+  auto reply = api_->get("runs/get", {{"run_id", judged}});
   if (!reply && reply.error().code == Code::kNotFound) return champion;
   const auto run = TRY(exchange::run_from(TRY(std::move(reply)).value("run", Json::object())));
   champion.value = run.metric(gate.metric);
@@ -48,29 +45,24 @@ bool ServerRegistry::is_result(const tracking::Run& there, const Origin& result)
 
 Result<std::string> ServerRegistry::promote(const config::Gate& gate, const Candidate& candidate,
                                             const std::string& why) {
-  const std::string& name = candidate.model;
   const Origin& result = candidate.result();
   // What it has refused was told of already.
   if (auto sent = mirror_.finish(); !sent && sent.error().code != Code::kInvalid)
     return tl::unexpected<Error>(sent.error());
   const std::string judged = TRY(mirror_.holder_of(result.maker, result.own)).id;
   const Source source = TRY(source_there(candidate));
-  if (auto model = api_.get("registered-models/get", {{"name", name}}); !model) {
-    if (model.error().code != Code::kNotFound) return tl::unexpected<Error>(model.error());
-    TRY(api_.post("registered-models/create", Json{{"name", name}}));
-  }
-  std::string version = TRY(known_version(name, source, judged));
-  if (version.empty()) {
-    const std::vector<tracking::KeyValue> tags{{"tidemill.gate", why}, {std::string(kJudgedTag), judged}};
-    const Json created = TRY(api_.post("model-versions/create", Json{{"name", name},
-                                                                     {"source", source.uri},
-                                                                     {"run_id", source.run},
-                                                                     {"tags", exchange::json_of(tags)}}));
-    version = json_string(created.value("model_version", Json::object()), "version");
-  }
-  TRY(api_.post("registered-models/alias",
-                Json{{"name", name}, {"alias", gate.alias}, {"version", version}}));
-  return version;
+  return register_once(*models_,
+                       {.name = candidate.model,
+                        .source = source.uri,
+                        .storage_location = "",
+                        .run_id = source.run,
+                        .run_link = "",
+                        .model_id = "",
+                        .description = "",
+                        .tags = {{"tidemill.gate", why}, {std::string(kJudgedTag), judged}}},
+                       gate.alias, [&](const tracking::ModelVersion& version) {
+                         return version.source == source.uri && judged_run(version) == judged;
+                       });
 }
 
 Result<ServerRegistry::Source> ServerRegistry::source_there(const Candidate& candidate) {
@@ -84,24 +76,6 @@ Result<ServerRegistry::Source> ServerRegistry::source_there(const Candidate& can
     return Source{holder.id, holder.artifact_uri + std::string(below)};
   }
   return fail(Code::kInvalid, "{} is among the files of no step that the gate's step needs", source);
-}
-
-Result<std::string> ServerRegistry::known_version(const std::string& model, const Source& source,
-                                                  const std::string& judged) {
-  std::string known;
-  TRY(exchange::each_page(
-      "model_versions",
-      [&](const std::string& token) {
-        return api_.get("model-versions/search",
-                        {{"filter", fmt::format("run_id = '{}'", source.run)}, {"page_token", token}});
-      },
-      [&](const Json& json) -> Result<> {
-        const auto version = TRY(model_version_from(json));
-        if (version.name == model && version.source == source.uri && judged_run(version) == judged)
-          known = std::to_string(version.version);
-        return {};
-      }));
-  return known;
 }
 
 Result<pipeline::GateVerdict> pass_there(const config::Gate& gate, const Candidate& candidate, Mirror& mirror,

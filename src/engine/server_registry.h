@@ -17,20 +17,18 @@ class ServerRegistry final : public ModelRegistry {
                               const std::string& why) override;
 
  private:
-  ServerRegistry(Mirror& mirror, tracking::Store& store, exchange::MlflowApi api)
-      : mirror_(mirror), store_(store), api_(std::move(api)) {}
+  ServerRegistry(Mirror& mirror, tracking::Store& store, std::shared_ptr<exchange::MlflowApi> api)
+      : mirror_(mirror), store_(store), api_(std::move(api)), models_(exchange::models_at(api_)) {}
   struct Source {
     std::string run, uri;  // both there
   };
   bool is_result(const tracking::Run& there, const Origin& result) const;
   Result<Source> source_there(const Candidate& candidate);
-  // "" when it is not registered yet.
-  Result<std::string> known_version(const std::string& model, const Source& source,
-                                    const std::string& judged);
 
   Mirror& mirror_;
   tracking::Store& store_;
-  exchange::MlflowApi api_;
+  std::shared_ptr<exchange::MlflowApi> api_;
+  std::unique_ptr<exchange::ModelRecords> models_;
 };
 
 // The same as pass(), with that registry. Whatever keeps the server from answering keeps the gate closed:

@@ -1,13 +1,12 @@
-#include "cli/model_records.h"
+#include "exchange/model_records.h"
 
 #include "base/text.h"
 #include "exchange/mlflow_json.h"
 #include "tracking/validate.h"
 
-namespace tidemill::cli {
+namespace tidemill::exchange {
 namespace {
 
-using exchange::MlflowApi;
 using tracking::CreateModel;
 using tracking::CreateVersion;
 using tracking::ModelVersion;
@@ -72,9 +71,9 @@ class ServerModels final : public ModelRecords {
   explicit ServerModels(std::shared_ptr<MlflowApi> api) : api_(std::move(api)) {}
 
   Result<RegisteredModel> create(const CreateModel& create) override {
-    return model_in(api_->post("registered-models/create", {{"name", create.name},
-                                                            {"description", create.description},
-                                                            {"tags", exchange::json_of(create.tags)}}));
+    return model_in(api_->post(
+        "registered-models/create",
+        {{"name", create.name}, {"description", create.description}, {"tags", json_of(create.tags)}}));
   }
   Result<RegisteredModel> model(const std::string& name) override {
     return model_in(api_->get("registered-models/get", {{"name", name}}));
@@ -86,15 +85,15 @@ class ServerModels final : public ModelRecords {
     return done(api_->remove("registered-models/delete", {{"name", name}}));
   }
   Result<Page<RegisteredModel>> search(const SearchRegistry& search) override {
-    return exchange::page_from(TRY(api_->get("registered-models/search", query_of(search))),
-                               "registered_models", exchange::registered_model_from);
+    return page_from(TRY(api_->get("registered-models/search", query_of(search))), "registered_models",
+                     registered_model_from);
   }
   Result<ModelVersion> create_version(const CreateVersion& create) override {
     Json body{{"name", create.name},
               {"source", create.source},
               {"run_id", create.run_id},
               {"description", create.description},
-              {"tags", exchange::json_of(create.tags)}};
+              {"tags", json_of(create.tags)}};
     return version_in(api_->post("model-versions/create", body));
   }
   Result<ModelVersion> transition(const std::string& name, int64_t version, Stage stage,
@@ -110,8 +109,8 @@ class ServerModels final : public ModelRecords {
         api_->remove("model-versions/delete", {{"name", name}, {"version", std::to_string(version)}}));
   }
   Result<Page<ModelVersion>> search_versions(const SearchRegistry& search) override {
-    return exchange::page_from(TRY(api_->get("model-versions/search", query_of(search))), "model_versions",
-                               exchange::model_version_from);
+    return page_from(TRY(api_->get("model-versions/search", query_of(search))), "model_versions",
+                     model_version_from);
   }
   Result<std::vector<ModelVersion>> latest_versions(const std::string& name,
                                                     const std::vector<Stage>& stages) override {
@@ -119,7 +118,7 @@ class ServerModels final : public ModelRecords {
     for (Stage stage : stages) names.push_back(tracking::to_string(stage));
     Json reply = TRY(
         api_->post("registered-models/get-latest-versions", {{"name", name}, {"stages", std::move(names)}}));
-    return TRY(exchange::page_from(reply, "model_versions", exchange::model_version_from)).items;
+    return TRY(page_from(reply, "model_versions", model_version_from)).items;
   }
   Result<std::string> location(const std::string& name, int64_t version) override {
     Json reply = TRY(
@@ -146,10 +145,10 @@ class ServerModels final : public ModelRecords {
     return query;
   }
   static Result<RegisteredModel> model_in(Result<Json> reply) {
-    return exchange::registered_model_from(TRY(std::move(reply)).value("registered_model", Json::object()));
+    return registered_model_from(TRY(std::move(reply)).value("registered_model", Json::object()));
   }
   static Result<ModelVersion> version_in(Result<Json> reply) {
-    return exchange::model_version_from(TRY(std::move(reply)).value("model_version", Json::object()));
+    return model_version_from(TRY(std::move(reply)).value("model_version", Json::object()));
   }
   static Result<> done(Result<Json> reply) {
     return reply.map([](const Json&) {});
@@ -200,4 +199,4 @@ Result<int64_t> named_version(ModelRecords& models, const std::string& name, con
   return fail(Code::kNotFound, "there is no version '{}' of the model '{}'", which, name);
 }
 
-}  // namespace tidemill::cli
+}  // namespace tidemill::exchange

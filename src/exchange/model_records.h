@@ -1,4 +1,4 @@
-// The registered models that a command is about, those of a store or of a server; see records.h.
+// The registered models of a store, or of a server.
 #pragma once
 
 #include <memory>
@@ -8,7 +8,7 @@
 #include "exchange/mlflow_api.h"
 #include "tracking/registry.h"
 
-namespace tidemill::cli {
+namespace tidemill::exchange {
 
 class ModelRecords {
  public:
@@ -40,11 +40,11 @@ class ModelRecords {
 
 // The store must outlive it.
 std::unique_ptr<ModelRecords> models_in(tracking::Store& store);
-std::unique_ptr<ModelRecords> models_at(std::shared_ptr<exchange::MlflowApi> api);
+std::unique_ptr<ModelRecords> models_at(std::shared_ptr<MlflowApi> api);
 
 // All of its versions that a search finds, for a filter: name = 'it''s'.
 std::string name_filter(std::string_view model);
 // What stands for one in models:/NAME/WHICH: its number, "latest", or a stage.
 Result<int64_t> named_version(ModelRecords& models, const std::string& name, const std::string& which);
 
-}  // namespace tidemill::cli
+}  // namespace tidemill::exchange
