@@ -13,6 +13,7 @@
 #include "engine/earlier.h"
 #include "engine/provenance.h"
 #include "engine/record.h"
+#include "sys/left_out.h"
 #include "sys/signals.h"
 
 #include <CLI/CLI.hpp>
@@ -130,16 +131,18 @@ class Logs {
   Result<> show_new(const Log& log) {
     auto file = open_file(log.file, O_RDONLY);
     if (!file) return {};  // a step that was reused, or has not begun to print
-    off_t& shown = shown_.try_emplace(log.file, 0).first->second;
+    Shown& shown = shown_[log.file];
     const off_t size = lseek(file->get(), 0, SEEK_END);
-    if (size < shown) {
-      fmt::print(stderr, "{}: the log has grown beyond its log_limit: what is in the middle was left out\n",
-                 log.step);
-      shown = size;
-    }
+    // Its middle may have been taken out, and more of it since.
+    if (shown.left_out)
+      shown.left_out = left_out_at(*file, shown.left_out->at);
+    else if (size < shown.size)
+      shown.left_out = find_left_out(*file);
+    shown.size = size;
+    int64_t place = shown.left_out ? shown.left_out->place_of(shown.offset) : shown.offset;
     std::vector<char> buffer(1 << 16);
     for (;;) {
-      ssize_t got = pread(file->get(), buffer.data(), buffer.size(), shown);
+      ssize_t got = pread(file->get(), buffer.data(), buffer.size(), place);
       if (got <= 0) return {};
       if (headed_ && last_ != log.file)
         TRY(print(fmt::format("{}==> {}{} <==\n", last_.empty() ? "" : "\n", log.step,
@@ -148,7 +151,9 @@ class Logs {
         fmt::print(stderr, "step {} was reused; this was printed in run {}\n", log.step, log.of_run);
       last_ = log.file;
       TRY(print({buffer.data(), static_cast<size_t>(got)}));
-      shown += got;
+      place += got;
+      shown.offset = shown.left_out ? shown.left_out->offset_of(place) : place;
+      shown.size = std::max<off_t>(shown.size, place);
     }
   }
 
@@ -156,7 +161,12 @@ class Logs {
   const LogsOptions& options_;
   tracking::Store& store_;
   engine::Options engine_;
-  std::map<fs::path, off_t> shown_;  // how much of each
+  struct Shown {
+    int64_t offset = 0;  // of all that was printed, so much has been shown
+    off_t size = 0;      // of the file
+    std::optional<LeftOut> left_out;
+  };
+  std::map<fs::path, Shown> shown_;
   fs::path last_;
   bool headed_ = false;  // by the name of the step
 };

@@ -85,6 +85,38 @@ std::string RunFacts::value(const Fact& like) const {
   return "";
 }
 
+std::vector<std::string> planned_steps(const Result<std::unique_ptr<artifacts::ArtifactRepository>>& files) {
+  const Json record = artifact_json(files, engine::kRecordFile);
+  if (!record.is_object() || !record.contains("pipeline") || !record["pipeline"].contains("steps")) return {};
+  std::vector<std::string> names;
+  for (const auto& step : record["pipeline"]["steps"]) names.push_back(json_string(step, "step"));
+  return names;
+}
+
+std::vector<tracking::StepRecord> in_order(std::vector<tracking::StepRecord> recorded,
+                                           const std::vector<std::string>& planned) {
+  std::map<std::string, size_t> known;
+  for (size_t i = 0; i < recorded.size(); ++i) known.emplace(recorded[i].step, i);
+  std::vector<tracking::StepRecord> steps;
+  for (const auto& name : planned) {
+    auto found = known.find(name);
+    if (found != known.end()) {
+      steps.push_back(std::move(recorded[found->second]));
+      known.erase(found);
+    } else {
+      steps.push_back({.run_id = {},
+                       .step = name,
+                       .state = std::string(to_string(engine::StepState::kWaiting)),
+                       .attempt = 0,
+                       .step_run = {},
+                       .key = {},
+                       .reason = {}});
+    }
+  }
+  for (const auto& [name, index] : known) steps.push_back(std::move(recorded[index]));
+  return steps;
+}
+
 Json artifact_json(const Result<std::unique_ptr<artifacts::ArtifactRepository>>& files,
                    std::string_view path) {
   auto folder = TempDir::create();

@@ -35,6 +35,12 @@ Result<std::vector<tracking::Run>> step_runs(Records& records, const tracking::R
 Json artifact_json(const Result<std::unique_ptr<artifacts::ArtifactRepository>>& files,
                    std::string_view path);
 
+// The steps of a run's plan, as far as it has been written down among its artifacts.
+std::vector<std::string> planned_steps(const Result<std::unique_ptr<artifacts::ArtifactRepository>>& files);
+// What is recorded of the steps in the order of that plan, with those that have not had their turn yet.
+std::vector<tracking::StepRecord> in_order(std::vector<tracking::StepRecord> recorded,
+                                           const std::vector<std::string>& planned);
+
 // Kind and name of everything that any of them knows, in the order of the first that does.
 std::vector<Fact> all_things(const std::vector<RunFacts>& runs);
 // Those whose values are not all the same; a thing that one of them lacks differs.

@@ -20,6 +20,28 @@ void write_stderr(std::string_view text) {
   [[maybe_unused]] ssize_t written = ::write(STDERR_FILENO, text.data(), text.size());
 }
 
+// Of a log: what a terminal would obey to is taken out, and what nobody reads.
+std::string excerpt(const std::vector<std::string>& lines) {
+  constexpr int kMostColumns = 400;
+  std::string text;
+  for (const auto& line : lines) text += "    | " + cut_to_width(plain_line(line), kMostColumns) + "\n";
+  return text;
+}
+
+// What the status of a run leaves open; "" when that is nothing.
+std::string_view more_of(engine::RunOutcome outcome) {
+  switch (outcome) {
+    case engine::RunOutcome::kSucceededWithFailures:
+      return " (with failures that are allowed)";
+    case engine::RunOutcome::kCrashed:
+      return " (crashed)";
+    case engine::RunOutcome::kTimedOut:
+      return " (timed out)";
+    default:
+      return "";
+  }
+}
+
 Json json_of(const engine::RunStarted& e) {
   return {{"event", "run_started"},
           {"run_id", e.run_id},
@@ -66,7 +88,7 @@ Json json_of(const engine::StepFinished& e) {
   if (!e.reason.empty()) json["reason"] = e.reason;
   if (!e.reused_run.empty()) json["reused_run"] = e.reused_run;
   if (!e.notes.empty()) json["notes"] = e.notes;
-  if (engine::has_failed(e.state)) {
+  if (!e.command.empty()) {
     json["command"] = e.command;
     json["log"] = e.log.string();
     json["last_lines"] = e.last_lines;
@@ -196,7 +218,7 @@ void RunPrinter::show(const engine::AttemptFailed& failed) {
   std::string text = fmt::format("{} {}  {}  attempt {} failed: {}; again{}\n",
                                  styled("↻", Style::kYellow, colour_), padded(failed.step, name_width_),
                                  human_duration(failed.seconds), failed.attempt, failed.reason, wait);
-  for (const auto& line : failed.last_lines) text += "    | " + line + "\n";
+  text += excerpt(failed.last_lines);
   text += fmt::format("    log: {}\n", failed.log.string());
   print(text);
 }
@@ -219,9 +241,9 @@ void RunPrinter::show(const engine::StepFinished& finished) {
                     finished.artifact_count == 1 ? "file" : "files", human_bytes(finished.artifact_bytes));
   text += "\n";
   for (const auto& note : finished.notes) text += "    " + note + "\n";
-  if (engine::has_failed(finished.state) && !finished.command.empty()) {
+  if (!finished.command.empty()) {
     text += fmt::format("    command: {}\n", finished.command);
-    for (const auto& line : finished.last_lines) text += "    | " + line + "\n";
+    text += excerpt(finished.last_lines);
     text += fmt::format("    log: {}\n", finished.log.string());
   }
   print(text);
@@ -237,10 +259,10 @@ void RunPrinter::show(const engine::AllReused& reused) {
 void RunPrinter::show(const engine::RunFinished& finished) {
   if (folded_) print(counts_.text() + "\n");
   print(fmt::format(
-      "{} in {}\n",
+      "{}{} in {}\n",
       styled(tracking::to_string(finished.status),
              finished.status == tracking::RunStatus::kFinished ? Style::kGreen : Style::kRed, colour_),
-      human_duration(finished.seconds)));
+      more_of(finished.outcome), human_duration(finished.seconds)));
 }
 
 void RunPrinter::print(const std::string& text) {

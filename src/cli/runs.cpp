@@ -6,6 +6,7 @@
 #include "cli/csv.h"
 #include "cli/format.h"
 #include "cli/records.h"
+#include "cli/run_facts.h"
 #include "cli/run_id.h"
 #include "engine/record.h"
 #include "engine/snapshot.h"
@@ -136,6 +137,8 @@ Result<int> show_run(const Context& context, const std::string& given) {
   auto run = TRY(records->run(TRY(full_run_id(*records, given))));
   std::vector<tracking::StepRecord> steps;
   if (!run.tag("tidemill.pipeline").empty()) steps = TRY(records->steps(run));
+  if (!steps.empty())
+    steps = in_order(std::move(steps), planned_steps(records->files_at(run.info.artifact_uri)));
   Json json = to_json(run);
   if (!steps.empty()) json["steps"] = steps_json(steps);
   TRY(print(context.json ? dump_json(json, 2) + "\n" : describe(run, steps)));

@@ -41,40 +41,6 @@ struct StepRow {
   std::string time, reason;
 };
 
-// The steps of the run's plan, as far as it has been written down.
-std::vector<std::string> planned_steps(const Context& context, const tracking::Run& run) {
-  const Json record = artifact_json(context.artifacts_of(run.info), engine::kRecordFile);
-  if (!record.is_object() || !record.contains("pipeline") || !record["pipeline"].contains("steps")) return {};
-  std::vector<std::string> names;
-  for (const auto& step : record["pipeline"]["steps"]) names.push_back(json_string(step, "step"));
-  return names;
-}
-
-// What is recorded of the run's steps, in the order of its plan, with those that have not had their turn yet.
-Result<std::vector<tracking::StepRecord>> steps_of(tracking::Store& store, const std::string& run_id,
-                                                   const std::vector<std::string>& planned) {
-  std::vector<tracking::StepRecord> recorded = TRY(store.step_records(run_id)), steps;
-  std::map<std::string, size_t> known;
-  for (size_t i = 0; i < recorded.size(); ++i) known.emplace(recorded[i].step, i);
-  for (const auto& name : planned) {
-    auto found = known.find(name);
-    if (found != known.end()) {
-      steps.push_back(recorded[found->second]);
-      known.erase(found);
-    } else {
-      steps.push_back({.run_id = run_id,
-                       .step = name,
-                       .state = std::string(to_string(engine::StepState::kWaiting)),
-                       .attempt = 0,
-                       .step_run = {},
-                       .key = {},
-                       .reason = {}});
-    }
-  }
-  for (const auto& [name, index] : known) steps.push_back(recorded[index]);
-  return steps;
-}
-
 Result<StepRow> row_of(tracking::Store& store, tracking::StepRecord record, const fs::path& attempts) {
   StepRow row{.record = std::move(record), .time = {}, .reason = {}};
   row.reason = row.record.reason;
@@ -109,13 +75,14 @@ Result<int> show_status(const Context& context, const std::string& given) {
   auto run = TRY(pipeline_run(store, id));
   const fs::path attempts = engine::attempts_folder(TRY(context.engine_options()).state_dir);
   std::vector<StepRow> rows;
-  for (auto& record : TRY(steps_of(store, id, planned_steps(context, run))))
+  for (auto& record : in_order(TRY(store.step_records(id)), planned_steps(context.artifacts_of(run.info))))
     rows.push_back(TRY(row_of(store, std::move(record), attempts)));
   if (context.json) {
     Json steps = Json::array();
     for (const auto& row : rows) steps.push_back(to_json(row));
     TRY(print(dump_json({{"run_id", id},
                          {"status", tracking::to_string(run.info.status)},
+                         {"outcome", run.tag(engine::kOutcomeTag)},
                          {"runner", runner_of(run)},
                          {"steps", steps}},
                         2) +
@@ -156,8 +123,8 @@ class Following {
     constexpr int kTickMs = 300;
     for (;;) {
       const bool goes_on = is_running();  // asked before its steps are read
-      if (planned_.empty()) planned_ = planned_steps(context_, run_);
-      auto steps = TRY(steps_of(store_, run_.info.id, planned_));
+      if (planned_.empty()) planned_ = planned_steps(context_.artifacts_of(run_.info));
+      auto steps = in_order(TRY(store_.step_records(run_.info.id)), planned_);
       TRY(live_ ? draw(steps) : print_changes(steps));
       if (goes_on) {
         pollfd interrupt{interrupt_fd(), POLLIN, 0};

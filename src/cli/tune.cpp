@@ -77,9 +77,12 @@ Result<> learn(const Context& context, const std::string& tune_id, const std::st
   for (const auto& step : TRY(step_runs(*records_of(context, store), found.items[0]))) {
     std::string gate(step.tag("tidemill.gate"));
     if (!gate.empty()) trial.gates.push_back(fmt::format("{}: {}", step.tag("tidemill.step"), gate));
-    if (step.info.status != tracking::RunStatus::kFinished && !gate.starts_with("closed: "))
-      trial.failures.push_back(
-          fmt::format("{}: {}", step.tag("tidemill.step"), step.tag("tidemill.failure")));
+    if (step.info.status == tracking::RunStatus::kFinished || gate.starts_with("closed: ")) continue;
+    const std::string failure =
+        fmt::format("{}: {}", step.tag("tidemill.step"), step.tag("tidemill.failure"));
+    // How long it takes, and how much it needs, other parameters may change.
+    const auto kind = step.tag("tidemill.failure_kind");
+    (kind == "timeout" || kind == "memory" ? trial.gates : trial.failures).push_back(failure);
   }
   return {};
 }

@@ -89,7 +89,8 @@ Answer answer_of(tracking::Store& store, const tracking::StepRecord& record) {
   if (!engine::has_failed(state) && state != engine::StepState::kKilled) return answer;
   auto run = store.run(record.step_run);
   const bool was_reused = run && !run->tag("tidemill.reused_run").empty();
-  answer.what = was_reused ? "reused" : "ran";
+  if (run) answer.reason = run->tag("tidemill.reason");
+  answer.what = was_reused ? "reused" : answer.reason.empty() ? "did not run" : "ran";
   answer.failure = engine::has_failed(state) ? "it failed" : "it was stopped";
   if (run && !run->tag("tidemill.failure").empty())
     answer.failure += fmt::format(": {}", run->tag("tidemill.failure"));

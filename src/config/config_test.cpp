@@ -229,6 +229,20 @@ TEST_F(PipelineFile, ReadsAfterWhichFailuresAStepIsTriedAgain) {
               HasSubstr("'a(' is not a regular expression"));
   EXPECT_THAT(error_of("steps:\n  train: {project: train, retry: {times: 1, more_memory: 2}}\n"),
               HasSubstr("add resources: {memory: 4G}"));
+  auto refusal = [&](const std::string& retry) {
+    return error_of("steps:\n  train: {project: train, resources: {memory: 4G}, retry: " + retry + "}\n");
+  };
+  EXPECT_THAT(refusal("{}"), HasSubstr("retry needs times"));
+  EXPECT_THAT(refusal("{after: [4]}"), HasSubstr("retry.after means nothing without times"));
+  EXPECT_THAT(refusal("{times: 2, after: []}"), HasSubstr("as in [timeout, 75]"));
+  EXPECT_THAT(refusal("{times: 2, after: timeout}"), HasSubstr("as in [timeout, 75]"));
+  EXPECT_THAT(refusal("{times: 2, after: [infrastructure]}"),
+              HasSubstr("retry.infrastructure says how often"));
+  EXPECT_THAT(refusal("{times: 2, after: [oom]}"), HasSubstr("did you mean 'memory'?"));
+  EXPECT_THAT(refusal("{times: 2, after: [{log: ''}]}"), HasSubstr("{log: PATTERN}"));
+  EXPECT_THAT(refusal("{times: 2, not_after: [memory], more_memory: 2}"),
+              HasSubstr("is not tried again when"));
+  EXPECT_THAT(refusal("{times: 2, delay: 2m, max_delay: 1m}"), HasSubstr("longer than retry.max_delay"));
   EXPECT_THAT(error_of("steps:\n  train: {project: train, retry: {times: 1, after: [256]}}\n"),
               HasSubstr("neither an exit status"));
 }
@@ -245,7 +259,14 @@ TEST_F(PipelineFile, ReadsHowLongStepsAndRunsMayTake) {
   EXPECT_EQ(settings.timeout.total, std::chrono::hours(2));
   EXPECT_EQ(settings.timeout.waiting, std::chrono::seconds(30));
   EXPECT_EQ(settings.log_limit, 1'000'000u);
-  EXPECT_THAT(error_of("steps:\n  train: {project: train, timeout: 31d}\n"), HasSubstr("not 31d"));
+  EXPECT_THAT(error_of("steps:\n  train: {project: train, timeout: 31d}\n"),
+              HasSubstr("timeout must be between 1s and 30d, not 31d"));
+  EXPECT_THAT(error_of("steps:\n  train:\n    timeout:\n    project: train\n"),
+              HasSubstr("pipeline.yaml:3:5: timeout has no value"));
+  EXPECT_THAT(error_of("timeout: {total: 1h}\nsteps:\n  train: {project: train}\n"),
+              HasSubstr("attempt, total and waiting are those of steps"));
+  EXPECT_THAT(error_of("retry: 3\nsteps:\n  train: {project: train}\n"),
+              HasSubstr("pipeline.yaml:1:1: 'retry' belongs to a step"));
   EXPECT_THAT(error_of("steps:\n  train: {project: train, timeout: {attemt: 1}}\n"),
               HasSubstr("did you mean 'attempt'?"));
   EXPECT_THAT(error_of("after_failure: keepgoing\nsteps:\n  train: {project: train}\n"),

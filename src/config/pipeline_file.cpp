@@ -308,6 +308,18 @@ void read_outputs(const Node& map, Pipeline& pipeline, Problems& problems) {
   }
 }
 
+void check_pipeline_keys(const Node& root, Problems& problems) {
+  auto is_one_of = [](const std::vector<std::string>& keys, const std::string& key) {
+    return std::find(keys.begin(), keys.end(), key) != keys.end();
+  };
+  for (const auto& entry : root.entries)
+    if (!is_one_of(pipeline_keys(), entry.key) && is_one_of(step_keys(), entry.key))
+      problems.keep(fail_at(entry.place, "'{}' belongs to a step, not to the pipeline", entry.key));
+  std::vector<std::string> known = pipeline_keys();
+  known.insert(known.end(), step_keys().begin(), step_keys().end());
+  check_keys(root, known, "the pipeline", problems);
+}
+
 std::optional<Pipeline> load(const fs::path& file, Files& files, Problems& problems) {
   auto text = problems.keep(read_file(file, kMaxYamlBytes + 1));
   auto root = text ? problems.keep(parse_yaml(*text, file.string())) : std::nullopt;
@@ -316,7 +328,7 @@ std::optional<Pipeline> load(const fs::path& file, Files& files, Problems& probl
     problems.keep(fail_at({file.string(), 1, 1}, "a pipeline is a map with name and steps"));
     return std::nullopt;
   }
-  check_keys(*root, pipeline_keys(), "the pipeline", problems);
+  check_pipeline_keys(*root, problems);
   Pipeline pipeline;
   pipeline.file = file.string();
   pipeline.sha256 = sha256_hex(*text);
@@ -338,7 +350,12 @@ std::optional<Pipeline> load(const fs::path& file, Files& files, Problems& probl
   if (const Node* after = root->find("after_failure"))
     pipeline.after_failure = problems.keep(read_after_failure(*after)).value_or(pipeline.after_failure);
   if (const Node* timeout = root->find("timeout"))
-    pipeline.timeout = problems.keep(as_duration(*timeout, "timeout", 1, kLongestTimeout));
+    pipeline.timeout = problems.keep(
+        timeout->is_map()
+            ? fail_at(timeout->place,
+                      "the timeout of a pipeline is one time, as in 6h; attempt, total and waiting "
+                      "are those of steps")
+            : as_duration(*timeout, "timeout", 1, kLongestTimeout));
 
   if (const Node* secrets = root->find("secrets")) pipeline.secrets = read_secrets(*secrets, problems);
 

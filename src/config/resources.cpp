@@ -20,7 +20,9 @@ Result<uint64_t> parse_size(const std::string& text) {
   size_t power = unit.empty() ? 0 : kUnits.find(unit) + 1;
   bool known = unit.empty() ? !binary : unit.size() == 1 && power > 0;
   double bytes = number * std::pow(binary ? 1024 : 1000, static_cast<double>(power));
-  if (error != std::errc() || !known || !(bytes >= 1 || number == 0) || bytes > 1e18)
+  if (error == std::errc() && known && bytes > 1e18)
+    return fail(Code::kInvalid, "'{}' is more than there can be", text);
+  if (error != std::errc() || !known || !(bytes >= 1 || number == 0))
     return fail(Code::kInvalid, "'{}' is not a size; write it as 512M, 4G or 4GiB", text);
   return static_cast<uint64_t>(bytes);
 }

@@ -16,13 +16,19 @@ constexpr int kLongestDelay = 24 * 3600;
 Result<FailureRule> read_log_rule(const Node& node, std::string_view what) {
   TRY(check_keys(node, {"log"}, what));
   const Node* log = node.find("log");
-  if (log == nullptr) return fail_at(node.place, "a map in {} is {{log: PATTERN}}", what);
+  if (log == nullptr || log->text.empty())
+    return fail_at(node.place, "a map in {} is {{log: PATTERN}}", what);
   return FailureRule{.in_log = TRY_IN(log->place.to_string(), Pattern::compile(TRY(as_text(*log, "log"))))};
 }
 
 Result<FailureRule> read_rule(const Node& node, std::string_view what) {
   if (node.is_map()) return read_log_rule(node, what);
   std::string text = TRY(as_text(node, what));
+  if (text == to_string(FailureKind::kInfrastructure))
+    return fail_at(node.place,
+                   "{}: failures of the infrastructure are counted apart: retry.infrastructure says "
+                   "how often they are tried again",
+                   what);
   static const std::vector<std::string> kinds = {"exit", "signal", "timeout", "memory"};
   auto found = std::find(kinds.begin(), kinds.end(), text);
   if (found != kinds.end()) return FailureRule{.kind = static_cast<FailureKind>(found - kinds.begin())};
@@ -31,15 +37,17 @@ Result<FailureRule> read_rule(const Node& node, std::string_view what) {
   bool is_number = error == std::errc() && end == text.data() + text.size() && !text.empty();
   if (is_number && status >= 1 && status <= 255)
     return FailureRule{.kind = FailureKind::kExit, .exit_status = status};
-  return fail_at(node.place,
-                 "'{}' in {} is neither an exit status (1 to 255), nor {{log: PATTERN}}, nor one of {}{}",
-                 text, what, join(kinds, ", "), did_you_mean(text, kinds));
+  return fail_at(
+      node.place, "'{}' in {} is neither an exit status (1 to 255), nor {{log: PATTERN}}, nor one of {}{}",
+      text, what, join(kinds, ", "),
+      text == "oom" || text == "out_of_memory" ? " (did you mean 'memory'?)" : did_you_mean(text, kinds));
 }
 
 Result<std::vector<FailureRule>> read_rules(const Node* node, std::string_view what) {
   std::vector<FailureRule> rules;
   if (node == nullptr || node->kind == Node::Kind::kNull) return rules;
-  if (node->kind != Node::Kind::kList) return fail_at(node->place, "{} must be a list", what);
+  if (node->kind != Node::Kind::kList || node->items.empty())
+    return fail_at(node->place, "{} must be a list of what it is about, as in [timeout, 75]", what);
   for (const auto& item : node->items) rules.push_back(TRY(read_rule(item, what)));
   return rules;
 }
@@ -56,6 +64,23 @@ Result<double> read_more_memory(const Node& node) {
     return fail_at(node.place,
                    "retry.more_memory must be a number above 1, at most 10, such as 1.5, not '{}'", text);
   return times;
+}
+
+// Whether what is said of the step's own failures can ever matter.
+Result<> check_sense(const Node& node, const RetryPolicy& policy) {
+  if (node.entries.empty())
+    return fail_at(node.place, "retry needs times: how often the step is tried again");
+  for (const char* key : {"after", "not_after", "more_memory"})
+    if (node.find(key) != nullptr && policy.times == 0)
+      return fail_at(node.place, "retry.{} means nothing without times: how often the step is tried again",
+                     key);
+  if (policy.more_memory > 1 && policy.budget({FailureKind::kMemory}) == 0)
+    return fail_at(node.place,
+                   "retry.more_memory: the step is not tried again when memory has run out (after, "
+                   "not_after)");
+  if (policy.delay > policy.max_delay && node.find("delay") != nullptr && node.find("max_delay") != nullptr)
+    return fail_at(node.place, "retry.delay is longer than retry.max_delay");
+  return {};
 }
 
 Result<std::chrono::milliseconds> read_delay(const Node& node, std::string_view what) {
@@ -138,6 +163,7 @@ Result<RetryPolicy> read_retry(const Node* node) {
   if (const Node* most = node->find("max_delay"))
     policy.max_delay = TRY(read_delay(*most, "retry.max_delay"));
   if (const Node* more = node->find("more_memory")) policy.more_memory = TRY(read_more_memory(*more));
+  TRY(check_sense(*node, policy));
   return policy;
 }
 

@@ -137,7 +137,7 @@ Result<Condition> read_condition(const Node& node) {
 Result<uint64_t> read_log_limit(const Node& node) {
   constexpr uint64_t kLeast = 64 << 10;
   uint64_t bytes = TRY_IN(node.place.to_string(), parse_size(TRY(as_text(node, "log_limit"))));
-  if (bytes < kLeast) return fail_at(node.place, "log_limit must be {} or more", human_bytes(kLeast));
+  if (bytes < kLeast) return fail_at(node.place, "log_limit must be 64KiB or more");
   return bytes;
 }
 

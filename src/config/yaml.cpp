@@ -111,6 +111,10 @@ class TreeBuilder : public YAML::EventHandler {
     }
     node->kind = kind;
     node->place = place_of(mark);
+    // Where nothing stands, the reader is at what comes next.
+    if (kind == Node::Kind::kNull && !open_.empty() && open_.back().node->is_map())
+      if (const Place& key = open_.back().node->entries.back().place; key.line != node->place.line)
+        node->place = key;
     return node;
   }
 
@@ -180,15 +184,30 @@ Result<std::string> as_text(const Node& node, std::string_view what) {
   return node.text;
 }
 
+static Result<> check_not_empty(const Node& node, std::string_view what) {
+  if (node.kind == Node::Kind::kNull || node.text.empty())
+    return fail_at(node.place, "{} has no value", what);
+  return {};
+}
+
+// "30d" of seconds.
+static std::string as_written(int64_t seconds) {
+  for (const auto& [unit, size] : {std::pair('d', 86'400), std::pair('h', 3'600), std::pair('m', 60)})
+    if (seconds >= size && seconds % size == 0) return fmt::format("{}{}", seconds / size, unit);
+  return fmt::format("{}s", seconds);
+}
+
 Result<bool> as_bool(const Node& node, std::string_view what) {
   std::string text = TRY(as_text(node, what));
   if (text == "true" || text == "True" || text == "TRUE") return true;
   if (text == "false" || text == "False" || text == "FALSE") return false;
+  TRY(check_not_empty(node, what));
   return fail_at(node.place, "{} must be true or false, not '{}'", what, text);
 }
 
 Result<int64_t> as_int(const Node& node, std::string_view what, int64_t least, int64_t most) {
   std::string text = TRY(as_text(node, what));
+  TRY(check_not_empty(node, what));
   int64_t value = 0;
   auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
   if (error != std::errc() || end != text.data() + text.size() || text.empty())
@@ -201,13 +220,13 @@ Result<int64_t> as_int(const Node& node, std::string_view what, int64_t least, i
 Result<std::chrono::milliseconds> as_duration(const Node& node, std::string_view what, int64_t least,
                                               int64_t most) {
   const std::string text = TRY(as_text(node, what));
+  TRY(check_not_empty(node, what));
   auto ms = parse_duration(text);
   if (!ms) ms = parse_duration(text + "s");
   if (!ms) return fail_at(node.place, "{} must be a time such as 90s, 15m, 2h or 1d, not '{}'", what, text);
   if (*ms < least * 1000 || *ms > most * 1000)
-    return fail_at(node.place, "{} must be between {} and {}, not {}", what,
-                   human_duration(static_cast<double>(least)), human_duration(static_cast<double>(most)),
-                   text);
+    return fail_at(node.place, "{} must be between {} and {}, not {}", what, as_written(least),
+                   as_written(most), text);
   return std::chrono::milliseconds(*ms);
 }
 

@@ -36,21 +36,28 @@ Result<std::string> cancel(tracking::Store& store, const std::string& run_id, co
   if (run.info.status == RunStatus::kRunning && runner_is_alive(run.tag(kRunnerTag)))
     return end_runner(store, run);
   std::vector<std::string> stopped;
-  for (const auto& step : TRY(store.step_records(run_id))) {
+  std::vector<tracking::Change> changes;
+  for (auto& step : TRY(store.step_records(run_id))) {
     if (step.state != to_string(StepState::kRunning)) continue;
     auto process =
         TRY(MindedProcess::find(process_record(attempts_folder(options.state_dir), step.step_run)));
-    if (!process) continue;
-    process->stop();
-    process->wait();
-    stopped.push_back(step.step);
-    TRY(mark_killed(store, step.step_run));
+    if (process) {
+      process->stop();
+      process->wait();
+      stopped.push_back(step.step);
+      TRY(mark_killed(store, step.step_run));
+    }
+    step.state = to_string(StepState::kKilled);
+    step.reason = process ? "cancelled" : "its process is no more, and the run was cancelled";
+    changes.emplace_back(std::move(step));
   }
   if (stopped.empty() && run.info.status != RunStatus::kRunning)
     return fail(Code::kConflict, "run {} is not running: it is {}", run_id,
                 tracking::to_string(run.info.status));
   for (const auto& nest : TRY(nest_runs(store, run)))
     if (nest.info.status != RunStatus::kFinished) TRY(mark_killed(store, nest.info.id));
+  TRY(store.apply(changes));
+  TRY(store.set_tag(run_id, std::string(kOutcomeTag), std::string(to_string(RunOutcome::kCancelled))));
   TRY(mark_killed(store, run_id));
   std::string what = stopped.empty() ? "no process of it was left" : "stopped " + join(stopped, ", ");
   return fmt::format("run {}, whose runner is no more: {}", run_id, what);

@@ -118,9 +118,11 @@ Result<bool> Execution::take_run(const std::string& run_id) {
 
 Result<> Execution::run_phases() {
   TRY(loop(Phase::kMain));
+  interrupted_ = stopping_;
   std::vector<std::string> failed;
   for (size_t i = 0; i < plan_.steps.size(); ++i)
-    if (fails_the_run(i)) failed.push_back(plan_.steps[i].name);
+    if (fails_the_run(i) || (timed_out_ && scheduler_.state(i) == StepState::kKilled))
+      failed.push_back(plan_.steps[i].name);
   const bool is_good = failed.empty() && !timed_out_;
   std::string state = stopping_ ? "interrupted" : is_good ? "succeeded" : "failed";
   commands_.note_run(state, join(failed, ", "));
@@ -174,10 +176,12 @@ bool Execution::fails_the_run(size_t step) const {
   return has_failed(scheduler_.state(step)) && !plan_.steps[step].settings->allow_failure;
 }
 
-void Execution::stop_running(std::string reason) {
+void Execution::stop_running(std::string reason, Spared spared) {
   stop_reason_ = std::move(reason);
   for (size_t step : std::exchange(asking_, {})) scheduler_.put_back(step);
-  for (const auto& [step, attempt] : attempts_) supervisor_.stop(step);
+  for (const auto& [step, attempt] : attempts_)
+    if (spared == Spared::kNobody || plan_.steps[step].tolerated.empty()) supervisor_.stop(step);
+  background_.stop();
 }
 
 void Execution::stop_at_deadline() {
@@ -187,12 +191,15 @@ void Execution::stop_at_deadline() {
   timed_out_ = true;
   scheduler_.halt();
   end_reason_ = fmt::format("the run has taken longer than its timeout of {}", human_duration(most));
-  stop_running(end_reason_);
+  stop_running(end_reason_, Spared::kNobody);
 }
 
 void Execution::stop_all() {
   stopping_ = true;
-  stop_reason_ = end_reason_ = "interrupted";
+  if (!timed_out_) stop_reason_ = "interrupted";
+  end_reason_ = "interrupted";
+  // Should the user not wait for the end, it is known how the run has ended.
+  if (record_.is_pipeline()) record_.note_outcome(RunOutcome::kCancelled);
   scheduler_.halt();
   waiting_.clear();
   for (size_t step : std::exchange(asking_, {})) scheduler_.put_back(step);
@@ -209,6 +216,7 @@ RunOutcome Execution::outcome() const {
     allowed = allowed || (has_failed(state) && !fails_the_run(i));
     (state == StepState::kCrashed ? crashed : failed) |= fails_the_run(i);
   }
+  if (interrupted_) return RunOutcome::kCancelled;
   if (timed_out_) return RunOutcome::kTimedOut;
   if (failed) return RunOutcome::kFailed;
   if (crashed) return RunOutcome::kCrashed;

@@ -61,7 +61,8 @@ class Execution {
   bool fails_the_run(size_t step) const;
   void stop_all();
   // The steps that run are stopped; what then may start still is the scheduler's business.
-  void stop_running(std::string reason);
+  enum class Spared { kNobody, kWhoAsksHowOthersEnd };
+  void stop_running(std::string reason, Spared spared);
   void stop_at_deadline();
   RunOutcome outcome() const;
   bool all_are_done() const;
@@ -99,8 +100,9 @@ class Execution {
     bool is_told;
     Stopwatch since = {};
   };
-  // False, or the error of recording that it has waited too long.
-  Result<bool> wait_for(size_t step, Wait::For what);
+  bool wait_for(size_t step, Wait::For what);
+  std::string awaited(size_t step, Wait::For what) const;
+  Result<> fail_what_has_waited_too_long();
   bool let_wait(size_t step);
   Result<> reuse_step(size_t step, const Decision& decision);
   // Once its data are seen to be as the step wants them. record: that it is reused; returns the run's id.
@@ -128,7 +130,7 @@ class Execution {
   Looked look_at_outputs(size_t step, const StepRun& run, bool made, const Validation::Where& where,
                          const std::stop_token& stop) const;
   Result<> settle_looked_at(const Ended& ended, StepFinished event, const Failure& failure, Looked looked);
-  Result<> fail_unstarted(size_t step, StepState state, const Error& error);
+  Result<> fail_unstarted(size_t step, const Error& error, const Failure& failure);
   void settle_unstarted(size_t step, const Attempt& attempt, StepState state, const Error& error,
                         const Failure& failure);
   // Files that others have made, and that were changed while it ran, make the event one of a failure.
@@ -149,9 +151,11 @@ class Execution {
   void settle(size_t step, const Attempt& attempt, StepFinished event, const Failure& failure);
   // What becomes of the others.
   void conclude(size_t step, StepFinished event);
+  void record_end(size_t step, const StepFinished& event, const StepRun& run, Decision decision);
   void end_attempt(const StepRun& run, tracking::RunStatus status, const std::string& reason,
                    const Failure& failure);
-  bool try_again(size_t step, const Attempt& attempt, const StepFinished& event, const Failure& failure);
+  // Or says in the event why not.
+  bool try_again(size_t step, const Attempt& attempt, StepFinished& event, const Failure& failure);
   // After a failure of the kind: false when more of it would help, and there is no more.
   bool ask_for_more(size_t step, const Attempt& attempt, config::FailureKind kind);
   void give_up_retries();
@@ -230,7 +234,9 @@ class Execution {
   std::set<size_t> replaced_;  // steps whose process is stopped, as it does what is no longer wanted
   bool ends_again_ = false;    // the run had ended: what it does at its end is done once more
   bool limits_noted_ = false;  // that they are not enforced here
-  bool stopping_ = false, timed_out_ = false;
+  bool stopping_ = false, timed_out_ = false, failed_fast_ = false;
+  bool interrupted_ =
+      false;  // before its end: whatever else has happened, the run is the one of somebody who has ended it
   // Why steps are stopped, and why the others do not start any more.
   std::string stop_reason_ = "interrupted", end_reason_ = "another step failed";
   std::map<size_t, Stopwatch> since_first_attempt_;

@@ -1,6 +1,12 @@
 // How long steps and runs may take, and what becomes of the others when a step fails.
+#include <csignal>
+
 #include "base/text.h"
+#include "engine/cancel.h"
+#include "engine/earlier.h"
 #include "engine/engine_fixture.h"
+#include "sys/minded_process.h"
+#include "sys/signals.h"
 
 namespace tidemill::engine {
 namespace {
@@ -52,6 +58,113 @@ TEST_F(Limits, WithFailFastTheOthersAreStopped) {
   EXPECT_EQ(finished("c")->state, StepState::kSkipped);
 }
 
+TEST_F(Limits, FailFastLeavesAloneWhoTellsOfTheFailure) {
+  auto outcome =
+      run("after_failure: stop\nsteps:\n  first: {command: exit 1}\n"
+          "  mail: {command: 'touch told; until [ -e done ]; do sleep 0.01; done', when: "
+          "'${steps.first.state} == "
+          "failed'}\n  second: {command: 'until [ -e told ]; do sleep 0.01; done; touch done; exit 1', when: "
+          "'${steps.first.state} != skipped'}\n",
+          3);
+  ASSERT_TRUE(outcome) << outcome.error().message;
+  EXPECT_EQ(finished("mail")->state, StepState::kFinished);
+  EXPECT_EQ(finished("second")->state, StepState::kFailed);
+}
+
+TEST_F(Limits, AtTheEndAllIsDoneThatDoesNotNeedWhatHasFailed) {
+  const std::string yaml =
+      "max_parallel: 1\nsteps: {a: {command: 'true'}}\n"
+      "finally:\n  c1: {command: exit 1}\n  c2: {command: touch cleaned}\n  c3: {command: 'true', needs: "
+      "[c1]}\n";
+  auto outcome = run(yaml);
+  EXPECT_EQ(outcome->status, RunStatus::kFailed);
+  EXPECT_EQ(finished("c2")->state, StepState::kFinished);
+  EXPECT_EQ(finished("c3")->reason, "needs c1, which failed");
+}
+
+TEST_F(Limits, WhoeverEndsARunHasEndedItWhateverHasFailedBefore) {
+  add_step("a", "exit 1");
+  for (const char* settings : {"retry: {times: 9, delay: 1h}", "allow_failure: true"}) {
+    options_.random = [] { return 0.9; };
+    std::error_code ignored;
+    fs::remove(dir_.path() / "ready", ignored);
+    pid_t runner = run_in_child([&] {
+      catch_interrupts();
+      open_store();
+      auto outcome =
+          run(fmt::format("steps:\n  a: {{project: a, {}}}\n  c: {{command: 'touch ready; sleep 100'}}\n",
+                          settings),
+              2);
+      return outcome && outcome->status == RunStatus::kKilled && outcome->outcome == RunOutcome::kCancelled
+                 ? 130
+                 : 1;
+    });
+    EXPECT_TRUE(eventually([&] { return fs::exists(dir_.path() / "ready"); }));
+    kill(runner, SIGINT);
+    int status = 0;
+    waitpid(runner, &status, 0);
+    EXPECT_EQ(WEXITSTATUS(status), 130) << settings;
+  }
+}
+
+TEST_F(Limits, ARunThatWasInterruptedTwiceIsCancelledToo) {
+  pid_t runner = run_in_child([&] {
+    catch_interrupts();
+    open_store();
+    run("steps: {a: {command: \"trap '' TERM; touch ready; while :; do sleep 1; done\"}}\n");
+    return 1;
+  });
+  EXPECT_TRUE(eventually([&] { return fs::exists(dir_.path() / "ready"); }));
+  kill(runner, SIGINT);
+  open_store();
+  const std::string id = store_
+                             ->search_runs({.experiment_ids = {"1"},
+                                            .filter = "tags.`tidemill.pipeline` LIKE '%'",
+                                            .order_by = {},
+                                            .page_token = {}})
+                             ->items.at(0)
+                             .info.id;
+  EXPECT_TRUE(eventually([&] { return tag_of(id, kOutcomeTag) == "cancelled"; }));
+  kill(runner, SIGINT);
+  int status = 0;
+  waitpid(runner, &status, 0);
+  set_up_options();
+  for (const auto& step : store_->step_records(id).value())
+    if (auto minded =
+            MindedProcess::find(process_record(attempts_folder(options_.state_dir), step.step_run)).value())
+      minded->kill();
+  EXPECT_TRUE(eventually([&] {
+    (void)end_orphaned_runs(*store_, options_.state_dir);
+    return status_of(id) == RunStatus::kKilled;
+  }));
+  EXPECT_EQ(tag_of(id, kOutcomeTag), "cancelled");
+}
+
+TEST_F(Limits, ACancelledRunHasNoStepThatRuns) {
+  pid_t runner = run_in_child([&] {
+    open_store();
+    return run("steps: {a: {command: 'touch ready; sleep 100'}}\n") ? 0 : 1;
+  });
+  EXPECT_TRUE(eventually([&] { return fs::exists(dir_.path() / "ready"); }));
+  kill(runner, SIGKILL);
+  waitpid(runner, nullptr, 0);
+  open_store();
+  set_up_options();
+  const std::string id = store_
+                             ->search_runs({.experiment_ids = {"1"},
+                                            .filter = "tags.`tidemill.pipeline` LIKE '%'",
+                                            .order_by = {},
+                                            .page_token = {}})
+                             ->items.at(0)
+                             .info.id;
+  ASSERT_TRUE(cancel(*store_, id, options_));
+  EXPECT_EQ(status_of(id), RunStatus::kKilled);
+  EXPECT_EQ(tag_of(id, kOutcomeTag), "cancelled");
+  const auto step = store_->step_records(id).value().at(0);
+  EXPECT_EQ(step.state, "killed");
+  EXPECT_EQ(step.reason, "cancelled");
+}
+
 TEST_F(Limits, WhatTheFileSaysOfFailuresTheCommandLineMayChange) {
   add_step("a", "exit 1");
   add_step("b", "true");
@@ -81,6 +194,7 @@ TEST_F(Limits, AStepThatWaitsTooLongForOthersHasFailed) {
       testing::MatchesRegex("has waited 1\\.[0-9] s for lock 'one', which others hold: longer than its "
                             "timeout.waiting"));
   EXPECT_EQ(store_->step_records(outcome->run_id)->at(1).state, "timed_out");
+  EXPECT_EQ(store_->step_records(outcome->run_id)->at(1).reason, finished("b")->reason);
 }
 
 TEST_F(Limits, OfALogThatGrowsBeyondItsLimitTheMiddleIsLeftOut) {

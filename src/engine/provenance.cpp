@@ -89,14 +89,20 @@ Result<std::vector<std::string>> end_orphaned_runs(tracking::Store& store, const
   std::vector<std::string> ended;
   for (const auto& run : left) {
     if (going_on.count(run.info.id) > 0) continue;
-    std::string failure = "its runner ended without finishing it (killed, or the machine went down)";
+    // Somebody had asked for its end already, and did not wait for it.
+    const bool was_cancelled = run.tag(kOutcomeTag) == to_string(RunOutcome::kCancelled);
+    std::string failure = was_cancelled
+                              ? "it was interrupted, and its runner ended at once"
+                              : "its runner ended without finishing it (killed, or the machine went down)";
     if (!run.tag("tidemill.pipeline").empty())
       failure += fmt::format("; `tidemill resume {}` goes on", run.info.id);
     TRY(store.set_tag(run.info.id, "tidemill.failure", failure));
-    if (!run.tag("tidemill.pipeline").empty())
+    if (!run.tag("tidemill.pipeline").empty() && !was_cancelled)
       TRY(store.set_tag(run.info.id, std::string(kOutcomeTag), std::string(to_string(RunOutcome::kCrashed))));
     TRY(store.update_run(
-        {.run_id = run.info.id, .status = tracking::RunStatus::kFailed, .end_time = now_ms()}));
+        {.run_id = run.info.id,
+         .status = was_cancelled ? tracking::RunStatus::kKilled : tracking::RunStatus::kFailed,
+         .end_time = now_ms()}));
     ended.push_back(run.info.id);
   }
   return ended;

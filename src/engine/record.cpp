@@ -137,15 +137,18 @@ Result<> Record::reopen(const tracking::Run& run) {
   return {};
 }
 
+void Record::note_outcome(RunOutcome outcome) {
+  add(tracking::LogBatch{
+      run_id_,
+      {.metrics = {}, .params = {}, .tags = {{std::string(kOutcomeTag), std::string(to_string(outcome))}}}});
+}
+
 Result<> Record::end(RunOutcome outcome, double seconds) {
   const tracking::RunStatus status = run_status(outcome);
   if (is_pipeline()) {
     if (auto tree = FileHashes().tree(artifacts_))
       add(tracking::RecordArtifacts{run_id_, std::move(tree->files)});
-    add(tracking::LogBatch{run_id_,
-                           {.metrics = {},
-                            .params = {},
-                            .tags = {{std::string(kOutcomeTag), std::string(to_string(outcome))}}}});
+    note_outcome(outcome);
     add(tracking::UpdateRun{.run_id = run_id_, .status = status, .end_time = now_ms(), .name = {}});
   }
   tell(RunFinished{run_id_, status, outcome, seconds});

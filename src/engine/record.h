@@ -51,6 +51,7 @@ class Record {
   Result<> begin(std::vector<std::string> steps);
   // Those of a run that goes on. kConflict when it has finished.
   Result<Before> go_on(const std::string& run_id);
+  void note_outcome(RunOutcome outcome);
   Result<> end(RunOutcome outcome, double seconds);
 
   // A run for the step, with its folder on this machine.

@@ -11,12 +11,13 @@ using std::chrono::milliseconds;
 using std::chrono::steady_clock;
 
 std::optional<milliseconds> next_delay(const config::RetryPolicy& policy, const config::Failure& failure,
-                                       FailureCount& count, double uniform) {
+                                       FailureCount& count, double uniform, milliseconds most) {
   int& failures = failure.kind == config::FailureKind::kInfrastructure ? count.infrastructure : count.own;
-  if (++failures > policy.budget(failure)) return std::nullopt;
+  if (++failures > policy.budget(failure) || most.count() <= 0) return std::nullopt;
   // Full jitter: steps that failed together do not come back together.
   double longest = std::min(static_cast<double>(policy.delay.count()) * std::pow(policy.factor, failures - 1),
                             static_cast<double>(policy.max_delay.count()));
+  longest = std::min(longest, static_cast<double>(most.count()));
   return milliseconds(static_cast<int64_t>(longest * uniform));
 }
 
@@ -26,8 +27,7 @@ Retries::Retries(std::function<double()> random) : random_(std::move(random)) {
 
 std::optional<milliseconds> Retries::wait(size_t step, const config::RetryPolicy& policy,
                                           const config::Failure& failure, milliseconds most) {
-  auto delay = next_delay(policy, failure, counts_[step], random_());
-  if (delay && *delay >= most) return std::nullopt;
+  auto delay = next_delay(policy, failure, counts_[step], random_(), most);
   if (delay) waiting_[step] = steady_clock::now() + *delay;
   return delay;
 }

@@ -16,11 +16,14 @@ struct FailureCount {
   int own = 0, infrastructure = 0;
 };
 
+inline constexpr std::chrono::milliseconds kNoLimit = std::chrono::milliseconds::max();
+
 // Counts the failure. How long to wait before the next attempt: uniform, in [0, 1), takes its part of the
-// policy's delay. nullopt: there is no further attempt.
+// policy's delay, and of the time that is left. nullopt: there is no further attempt.
 std::optional<std::chrono::milliseconds> next_delay(const config::RetryPolicy& policy,
                                                     const config::Failure& failure, FailureCount& count,
-                                                    double uniform);
+                                                    double uniform,
+                                                    std::chrono::milliseconds most = kNoLimit);
 
 // The steps that wait for their next attempt.
 class Retries {

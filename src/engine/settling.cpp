@@ -38,7 +38,7 @@ Result<> Execution::finish_step(const Ended& ended) {
                      .command = {},
                      .log = attempt.log,
                      .last_lines = {}};
-  if (has_failed(event.state)) {
+  if (has_failed(event.state) || (event.state == StepState::kKilled && !stopping_)) {
     event.command = attempt.command;
     event.last_lines = last_lines(attempt.log, 20);
   }
@@ -112,12 +112,12 @@ Result<> Execution::judge_given(const Attempt& attempt, Result<GivenFiles> looke
   return {};
 }
 
-Result<> Execution::fail_unstarted(size_t index, StepState state, const Error& error) {
+Result<> Execution::fail_unstarted(size_t index, const Error& error, const Failure& failure) {
   int number = next_attempt(index);
-  Attempt attempt{.run = TRY(record_.begin_step(index, {.reason = error.message}, number))};
+  Attempt attempt{.run = TRY(record_.begin_step(index, {.reason = error.message}, number)), .decision = {}};
   outcome_.steps[index].run_id = attempt.run.id;
   outcome_.steps[index].attempts = number;
-  settle_unstarted(index, attempt, state, error, std::nullopt);
+  settle_unstarted(index, attempt, failure ? state_after(failure->kind) : StepState::kFailed, error, failure);
   return {};
 }
 
@@ -174,18 +174,26 @@ void Execution::settle(size_t index, const Attempt& attempt, StepFinished event,
   end_attempt(attempt.run, run_status(event.state), event.reason, failure);
   if (!attempt.decision.key.empty()) settled_keys_.push_back(attempt.decision.key);
   if (try_again(index, attempt, event, failure)) return;
-  record_.set_state(index, event.state, attempt.run, attempt.decision);
+  record_end(index, event, attempt.run, attempt.decision);
   conclude(index, std::move(event));
+}
+
+// How a step has ended badly is what its record tells; why it ran is told by its run.
+void Execution::record_end(size_t index, const StepFinished& event, const StepRun& run, Decision decision) {
+  if (!event.reason.empty() && !succeeded(event.state)) decision.reason = event.reason;
+  record_.set_state(index, event.state, run, decision);
 }
 
 void Execution::conclude(size_t index, StepFinished event) {
   settle_step(index, event.state);
-  const bool matters = has_failed(event.state) && !plan_.steps[index].settings->allow_failure;
+  // At the end of a run everything is done that does not need what has failed.
+  const bool matters = has_failed(event.state) && !plan_.steps[index].settings->allow_failure &&
+                       plan_.steps[index].phase == config::Phase::kMain;
   const auto after = options_.after_failure.value_or(plan_.after_failure);
   if (matters && after != config::AfterFailure::kKeepGoing) scheduler_.wind_down();
-  const bool stops_others = after == config::AfterFailure::kStop && !stopping_ && !timed_out_;
-  if (matters && stops_others && plan_.steps[index].phase == config::Phase::kMain)
-    stop_running(fmt::format("stopped, as {} has failed", event.step));
+  if (matters && after == config::AfterFailure::kStop && !stopping_ && !timed_out_ &&
+      !std::exchange(failed_fast_, true))
+    stop_running(fmt::format("stopped, as {} has failed", event.step), Spared::kWhoAsksHowOthersEnd);
   if (!succeeded(event.state)) commands_.note(index, event.state);
   record_.tell(std::move(event));
 }
@@ -195,7 +203,7 @@ void Execution::conclude(size_t index, StepFinished event) {
 Result<> Execution::accept(const std::string& run, Result<Validation::Found> examined, StepFinished& event) {
   if (!examined && examined.error().code == Code::kCancelled) {
     event.state = StepState::kKilled;
-    event.reason = examined.error().message;
+    event.reason = stop_reason_;
     return {};
   }
   auto found = TRY(std::move(examined));
@@ -235,7 +243,7 @@ Result<> Execution::leave_gate(const Result<pipeline::GateVerdict>& verdict, Ste
                                const WithEvent& then) {
   if (!verdict && verdict.error().code == Code::kCancelled) {
     event.state = StepState::kKilled;
-    event.reason = "interrupted";
+    event.reason = stop_reason_;
     return then(std::move(event));
   }
   if (!verdict && verdict.error().code != Code::kInvalid) return tl::unexpected<Error>(verdict.error());
@@ -277,11 +285,14 @@ void Execution::end_attempt(const StepRun& run, RunStatus status, const std::str
   settled_runs_.push_back(run.id);
 }
 
-bool Execution::try_again(size_t index, const Attempt& attempt, const StepFinished& event,
-                          const Failure& failure) {
+bool Execution::try_again(size_t index, const Attempt& attempt, StepFinished& event, const Failure& failure) {
   if (!failure || !scheduler_.is_open_to(index) || !record_.is_pipeline()) return false;
   if (!ask_for_more(index, attempt, failure->kind)) return false;
-  auto delay = retries_.wait(index, plan_.steps[index].settings->retry, *failure, time_left(index));
+  const config::RetryPolicy& policy = plan_.steps[index].settings->retry;
+  const auto left = time_left(index);
+  auto delay = retries_.wait(index, policy, *failure, left);
+  if (left.count() <= 0 && policy.budget(*failure) > 0)
+    event.reason += "; not tried again, as the time for all its attempts is up";
   if (!delay) return false;
   scheduler_.put_back(index);
   std::string reason = event.reason;
@@ -315,19 +326,20 @@ bool Execution::ask_for_more(size_t index, const Attempt& attempt, config::Failu
 void Execution::give_up_retries() {
   for (size_t step : retries_.take_all()) {
     const PastAttempt& failed = past_.at(step);
-    record_.set_state(step, failed.state, failed.run, failed.decision);
+    StepFinished event{.step = plan_.steps[step].name,
+                       .run_id = failed.run.id,
+                       .state = failed.state,
+                       .attempt = failed.run.attempt,
+                       .reason = fmt::format("{}; not tried again, as {}", failed.reason,
+                                             stopping_ ? "the run was interrupted" : end_reason_),
+                       .reused_run = {},
+                       .command = {},
+                       .log = log_of(step, failed.run.attempt),
+                       .last_lines = {}};
+    record_end(step, event, failed.run, failed.decision);
     settle_step(step, failed.state);
     commands_.note(step, failed.state);
-    record_.tell(StepFinished{.step = plan_.steps[step].name,
-                              .run_id = failed.run.id,
-                              .state = failed.state,
-                              .attempt = failed.run.attempt,
-                              .reason = fmt::format("{}; not tried again, as {}", failed.reason,
-                                                    stopping_ ? "the run was interrupted" : end_reason_),
-                              .reused_run = {},
-                              .command = {},
-                              .log = log_of(step, failed.run.attempt),
-                              .last_lines = {}});
+    record_.tell(std::move(event));
   }
 }
 

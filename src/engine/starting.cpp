@@ -11,6 +11,7 @@ using std::chrono::milliseconds;
 
 Result<std::vector<size_t>> Execution::begin_ready_steps() {
   for (size_t step : std::exchange(waiting_, {})) scheduler_.enqueue(step);
+  TRY(fail_what_has_waited_too_long());
   no_room_.clear();
   for (size_t step : retries_.due(std::chrono::steady_clock::now())) scheduler_.enqueue(step);
   std::vector<size_t> starting;
@@ -52,7 +53,7 @@ Result<std::vector<size_t>> Execution::take_wanted() {
       auto condition = commands_.condition(step);
       if (!condition || !condition->holds) leave(step);
       if (!condition) {
-        TRY(fail_unstarted(step, StepState::kFailed, condition.error()));
+        TRY(fail_unstarted(step, condition.error(), std::nullopt));
       } else if (!condition->holds) {
         skip(step, "its condition does not hold: " + condition->shown);
       } else {
@@ -161,24 +162,18 @@ bool Execution::let_wait(size_t index) {
   return false;
 }
 
-Result<bool> Execution::wait_for(size_t index, Wait::For what) {
+std::string Execution::awaited(size_t index, Wait::For what) const {
+  return what == Wait::For::kOtherRun ? "the same result, which another run or step makes just now"
+                                      : describe(resources_of(index)) + ", which others hold";
+}
+
+bool Execution::wait_for(size_t index, Wait::For what) {
   auto [known, is_new] = waits_.try_emplace(index, Wait{what, false});
   Wait& wait = known->second;
   const bool is_other = what != wait.what;
   if (is_other) wait = {what, false, wait.since};
   const auto& step = plan_.steps[index];
-  const std::string awaited = what == Wait::For::kOtherRun
-                                  ? "the same result, which another run or step makes just now"
-                                  : describe(resources_of(index)) + ", which others hold";
-  const auto& most = step.settings->timeout.waiting;
-  if (most && wait.since.seconds() >= std::chrono::duration<double>(*most).count()) {
-    TRY(fail_unstarted(
-        index, StepState::kTimedOut,
-        {Code::kUnavailable, fmt::format("has waited {} for {}: longer than its timeout.waiting",
-                                         human_duration(wait.since.seconds()), awaited)}));
-    return false;
-  }
-  const std::string reason = "waits for " + awaited;
+  const std::string reason = "waits for " + awaited(index, what);
   if (is_new || is_other) {
     auto past = past_.find(index);
     record_.set_state(index, StepState::kWaiting, past == past_.end() ? StepRun{} : past->second.run,
@@ -189,6 +184,26 @@ Result<bool> Execution::wait_for(size_t index, Wait::For what) {
   const bool is_news = what == Wait::For::kOtherRun || scheduler_.running() == 1;
   if (is_news && !std::exchange(wait.is_told, true)) record_.tell(StepWaits{step.name, reason});
   return let_wait(index);
+}
+
+Result<> Execution::fail_what_has_waited_too_long() {
+  std::vector<size_t> steps;
+  for (const auto& [index, wait] : waits_) {
+    const auto& most = plan_.steps[index].settings->timeout.waiting;
+    const bool waits = scheduler_.state(index) == StepState::kWaiting && scheduler_.is_open_to(index);
+    if (most && waits && wait.since.seconds() >= std::chrono::duration<double>(*most).count())
+      steps.push_back(index);
+  }
+  for (size_t index : steps) {
+    const Wait wait = waits_.extract(index).mapped();
+    scheduler_.begin(index);
+    TRY(fail_unstarted(
+        index,
+        {Code::kUnavailable, fmt::format("has waited {} for {}: longer than its timeout.waiting",
+                                         human_duration(wait.since.seconds()), awaited(index, wait.what))},
+        config::Failure{config::FailureKind::kTimeout}));
+  }
+  return {};
 }
 
 fs::path Execution::log_of(size_t step, int attempt) const {
@@ -238,7 +253,7 @@ void Execution::conclude_reused(size_t index, const Decision& decision, StepFini
   record_.set_state(index, StepState::kReused, run, decision);
   if (event.state != StepState::kReused) {
     end_attempt(run, run_status(event.state), event.reason, std::nullopt);
-    record_.set_state(index, event.state, run, decision);
+    record_end(index, event, run, decision);
   }
   conclude(index, std::move(event));
 }

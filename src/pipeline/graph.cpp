@@ -80,8 +80,33 @@ class Builder {
           needs.insert(found->begin(), found->end());
           if (!found->empty() && reference[2] == "state") tolerated.insert(found->begin(), found->end());
         }
+    if (step.settings->when) check_states(step.settings->when->root);
     check_phases(step, needs, tolerated);
     check_secrets(step);
+  }
+
+  // A comparison of a state with a word that no state is would never hold.
+  void check_states(const config::Expression& expression) {
+    using Kind = config::Expression::Kind;
+    for (const auto& part : expression.parts) check_states(part);
+    const bool compares =
+        expression.kind == Kind::kEqual || expression.kind == Kind::kNotEqual || expression.kind == Kind::kIn;
+    if (!compares || std::none_of(expression.parts.begin(), expression.parts.end(), is_state)) return;
+    static const std::vector<std::string> kStates = {"succeeded", "failed", "skipped"};
+    for (const auto& part : expression.parts) {
+      const auto* word = part.kind == Kind::kValue && part.value.parts.size() == 1
+                             ? std::get_if<std::string>(&part.value.parts[0])
+                             : nullptr;
+      if (word != nullptr && std::find(kStates.begin(), kStates.end(), *word) == kStates.end())
+        problems_.keep(fail_at(part.place, "a condition sees the states {}, and never '{}'",
+                               join(kStates, ", "), *word));
+    }
+  }
+  static bool is_state(const config::Expression& expression) {
+    const auto references = expression.value.references();
+    return expression.kind == config::Expression::Kind::kValue && references.size() == 1 &&
+           expression.value.parts.size() == 1 && references[0].size() == 3 && references[0][0] == "steps" &&
+           references[0][2] == "state";
   }
 
   void check_secrets(const Step& step) {

@@ -52,6 +52,20 @@ TEST(Plan, AReferenceToAStepIsANeed) {
   EXPECT_THAT(order_of(*plan), testing::ElementsAre("a", "b"));
 }
 
+TEST(Plan, AConditionOnAStateThatNoStepHasIsRefused) {
+  auto plan_when = [](const std::string& condition) {
+    Step asks = step("b");
+    asks.settings.edit().when = config::parse_condition(condition, {"p.yaml", 7, 11}).value();
+    return make_plan(pipeline({step("a"), asks}), {});
+  };
+  EXPECT_TRUE(plan_when("${steps.a.state} in [failed, skipped] and ${params.lr} == other"));
+  EXPECT_THAT(
+      plan_when("${steps.a.state} == timed_out").error().message,
+      HasSubstr(
+          "p.yaml:7:31: a condition sees the states succeeded, failed, skipped, and never 'timed_out'"));
+  EXPECT_FALSE(plan_when("not (${steps.a.state} in [failed, killed])"));
+}
+
 TEST(Plan, ShowsACycleAsAPath) {
   auto plan = make_plan(pipeline({step("a", {"c"}), step("b", {"a"}), step("c", {"b"})}), {});
   ASSERT_FALSE(plan);

@@ -12,6 +12,7 @@
 #include <csignal>
 #include <cstring>
 
+#include "sys/left_out.h"
 #include "sys/minded_process.h"
 
 namespace tidemill {
@@ -104,7 +105,7 @@ class Bound {
     const int64_t quarter = limit_ / 4, tail = now.st_size - quarter;
     left_out_ += tail - quarter - notice_size_;
     Line notice;
-    notice << "\n..." << left_out_ << " bytes left out here, for want of a larger log_limit ...\n";
+    notice << kLeftOutBegins << left_out_ << kLeftOutEnds;
     notice_size_ = static_cast<int64_t>(notice.size());
     if (lseek(file_, quarter, SEEK_SET) < 0) return;
     notice.write_to(file_);
