@@ -17,6 +17,7 @@ struct ResumeOptions {
   int max_parallel = 0;
   bool plain = false, as_recorded = false;
   pipeline::Continuation continuation;
+  AfterFailureFlags after_failure;
 };
 
 // The parameters that were given then, with those that are given now in their place.
@@ -48,6 +49,7 @@ Result<int> resume(const Context& context, const ResumeOptions& options) {
   request.options.plain = options.plain;
   request.options.continuation = options.continuation;
   request.options.as_recorded = options.as_recorded;
+  if (options.after_failure.policy()) request.options.after_failure = options.after_failure;
   if (options.max_parallel > 0) request.options.max_parallel = options.max_parallel;
   return run(context, request.options, EarlierRun{run_id, request.port});
 }
@@ -84,6 +86,7 @@ void add_resume(CLI::App& app, Context& context) {
   command->add_flag("--as-recorded", options->as_recorded,
                     "What is done stands, even if code, parameters or inputs have changed since");
   command->add_option("--max-parallel", options->max_parallel, "Steps at a time")->check(CLI::Range(1, 1024));
+  add_after_failure(*command, options->after_failure);
   command->add_flag("--plain", options->plain, "Plain lines, also on a terminal");
   add_common_options(*command, context);
   command->footer(

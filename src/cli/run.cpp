@@ -216,8 +216,7 @@ Result<engine::Outcome> execute(const RunOptions& options, const Work& work, eng
   how.tags = options.tags;
   how.cache = TRY(cache_policy(work, options));
   how.shared_cache = options.cache_from;
-  if (options.keep_going) how.after_failure = config::AfterFailure::kKeepGoing;
-  if (options.fail_fast) how.after_failure = config::AfterFailure::kStop;
+  how.after_failure = options.after_failure.policy();
   if (work.kind == Kind::kProject) return engine::execute_project(work.plan, store, how, listener);
   if (earlier) TRY(continue_as_asked(work, options, how));
   how.request = to_request(options, endpoint ? endpoint->port() : 0);
@@ -445,12 +444,7 @@ void add_run(CLI::App& app, Context& context) {
   command->add_flag("-f,--force", options->force, "Run every step, also when nothing has changed");
   command->add_option("--force-step", options->forced_steps, "Run this step in any case; repeatable")
       ->allow_extra_args(false);
-  auto* keep_going = command->add_flag(
-      "-k,--keep-going", options->keep_going,
-      "After a failure, go on with the steps that do not need the one that failed (default: the pipeline's "
-      "after_failure, or those that run end and no other starts)");
-  command->add_flag("--fail-fast", options->fail_fast, "After a failure, stop the steps that run")
-      ->excludes(keep_going);
+  add_after_failure(*command, options->after_failure);
   command
       ->add_option(
           "--cache-from", options->cache_from,

@@ -5,11 +5,27 @@
 #include "base/json.h"
 #include "db/location.h"
 
+#include <CLI/CLI.hpp>
+
 namespace tidemill::cli {
 
 std::string tracking_uri_of_environment() {
   const char* uri = std::getenv("MLFLOW_TRACKING_URI");
   return uri != nullptr ? uri : "";
+}
+
+std::optional<config::AfterFailure> AfterFailureFlags::policy() const {
+  if (keep_going) return config::AfterFailure::kKeepGoing;
+  return fail_fast ? std::optional(config::AfterFailure::kStop) : std::nullopt;
+}
+
+void add_after_failure(CLI::App& command, AfterFailureFlags& flags) {
+  auto* keep_going = command.add_flag(
+      "-k,--keep-going", flags.keep_going,
+      "After a failure, go on with the steps that do not need the one that failed (default: the pipeline's "
+      "after_failure, or those that run end and no other starts)");
+  command.add_flag("--fail-fast", flags.fail_fast, "After a failure, stop the steps that run")
+      ->excludes(keep_going);
 }
 
 std::string to_request(const RunOptions& options, uint16_t port) {
@@ -26,8 +42,8 @@ std::string to_request(const RunOptions& options, uint16_t port) {
                     {"max_parallel", options.max_parallel},
                     {"force", options.force},
                     {"no_cache", options.no_cache},
-                    {"keep_going", options.keep_going},
-                    {"fail_fast", options.fail_fast},
+                    {"keep_going", options.after_failure.keep_going},
+                    {"fail_fast", options.after_failure.fail_fast},
                     {"forced_steps", options.forced_steps},
                     {"steps", options.selection.steps},
                     {"from", options.selection.from},
@@ -54,8 +70,8 @@ Result<Request> parse_request(std::string_view text) {
     const Json& no_cache = json.at("no_cache");
     if (no_cache.is_string()) options.no_cache = no_cache.get<std::string>();
     if (no_cache == true) options.no_cache = "both";  // of earlier versions
-    options.keep_going = json.at("keep_going").get<bool>();
-    options.fail_fast = json.value("fail_fast", false);
+    options.after_failure.keep_going = json.at("keep_going").get<bool>();
+    options.after_failure.fail_fast = json.value("fail_fast", false);
     options.forced_steps = json.at("forced_steps").get<std::vector<std::string>>();
     options.selection.steps = json.at("steps").get<std::vector<std::string>>();
     options.selection.from = json.at("from").get<std::string>();

@@ -16,6 +16,14 @@ namespace tidemill::cli {
 // MLFLOW_TRACKING_URI; "" when it is not set.
 std::string tracking_uri_of_environment();
 
+// --keep-going, --fail-fast.
+struct AfterFailureFlags {
+  bool keep_going = false, fail_fast = false;
+
+  std::optional<config::AfterFailure> policy() const;  // nullopt: the pipeline's own
+};
+void add_after_failure(CLI::App& command, AfterFailureFlags& flags);
+
 struct RunOptions {
   std::string uri, version;
   projects::Source source;  // what they name
@@ -32,7 +40,7 @@ struct RunOptions {
   bool dry_run = false;
   bool force = false;
   std::string no_cache;  // "read", "write", "both"; "": as usual
-  bool keep_going = false, fail_fast = false;
+  AfterFailureFlags after_failure;
   bool plain = false;
   std::vector<std::string> forced_steps;
   std::string cache_from, cache_quota;

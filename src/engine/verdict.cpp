@@ -18,7 +18,8 @@ std::string missing_outputs(const config::StepSettings& settings, const fs::path
   std::vector<std::string> missing;
   std::error_code ignored;
   for (const auto& output : settings.outputs)
-    if (!fs::exists(artifacts / output.path, ignored))
+    if (const auto type = fs::status(artifacts / output.path, ignored).type();
+        type != fs::file_type::regular && type != fs::file_type::directory)
       missing.push_back(fmt::format("{} (output '{}')", output.path, output.name));
   return join(missing, ", ");
 }

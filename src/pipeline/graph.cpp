@@ -16,8 +16,11 @@ Result<> check_words(const Reference& reference, size_t word, const std::vector<
                      size_t length, const config::Place& place) {
   if (reference.size() <= word || std::find(known.begin(), known.end(), reference[word]) == known.end()) {
     std::string got = reference.size() > word ? reference[word] : "";
-    return fail_at(place, "unknown reference {}{}; '{}' can be followed by {}", config::to_string(reference),
-                   did_you_mean(got, known), word > 0 ? reference[0] : "${", join(known, ", "));
+    return fail_at(
+        place, "unknown reference {}{}; '{}' can be followed by {}", config::to_string(reference),
+        did_you_mean(got, known),
+        word > 0 ? join({reference.begin(), reference.begin() + static_cast<long>(word)}, ".") : "${",
+        join(known, ", "));
   }
   if (length != 0 && reference.size() != length)
     return fail_at(place, "unknown reference {}: it has {} words, not {}", config::to_string(reference),
@@ -187,6 +190,10 @@ class Builder {
     const std::vector<std::string> outputs = outputs_of(step_of);
     if (!outputs.empty()) known.insert(known.begin(), "outputs");
     if (step_of.foreach) known.emplace_back("each");
+    if (reference.size() > 2 && reference[2] == "outputs" && outputs.empty() && !step_of.inner)
+      return fail_at(place,
+                     "unknown reference {}: step '{}' declares no outputs; add outputs: {{NAME: PATH}} to it",
+                     config::to_string(reference), step_of.name);
     bool named = reference.size() > 2 &&
                  (reference[2] == "metrics" || reference[2] == "each" || reference[2] == "outputs");
     TRY(check_words(reference, 2, known, named ? 4 : 3, place));

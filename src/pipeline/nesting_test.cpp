@@ -179,7 +179,7 @@ TEST_F(Nested, MistakesAreToldWithTheirPlaceInTheirFile) {
               AllOf(HasSubstr("pipeline.yaml:3:"), HasSubstr("did you mean 'table'?")));
   EXPECT_THAT(error_of("steps:\n  a: {pipeline: features.yaml, params: {source: x}}\n"
                        "  b: {command: 'b {t}', params: {t: '${steps.a.artifacts}'}}\n"),
-              HasSubstr("'steps' can be followed by outputs, state"));
+              HasSubstr("'steps.a' can be followed by outputs, state"));
   write("broken.yaml", "outputs: {x: '${steps.raed.artifacts}'}\nsteps: {read: {command: r}}\n");
   EXPECT_THAT(with("{pipeline: broken.yaml}"),
               AllOf(HasSubstr("broken.yaml:1:14:"), HasSubstr("did you mean 'read'?")));

@@ -82,7 +82,7 @@ TEST_F(Outputs, NamesThatNobodyDeclaresAreToldBeforeAnythingRuns) {
   EXPECT_THAT(error_of_use("${steps.make.outputs}"), HasSubstr("unknown reference ${steps.make.outputs}"));
   EXPECT_THAT(error_of_use("${steps.make.outputs.table.x}"), HasSubstr("it has 4 words, not 5"));
   EXPECT_THAT(error_of_use("${steps.none.outputs.table}"),
-              HasSubstr("'steps' can be followed by run_id, artifacts, metrics, state"));
+              HasSubstr("step 'none' declares no outputs; add outputs: {NAME: PATH} to it"));
   EXPECT_THAT(error_of_use("${self.outputs.table}"), HasSubstr("unknown reference ${self.outputs.table}"));
 }
 
