@@ -48,7 +48,7 @@ RIGHT = [
     "inherit: false\nsteps: {a: {project: a, inherit: [A, 'AWS_*']}, b: {project: a, inherit: true}}",
     "steps: {a: {project: a, retry: 3}}",
     "timeout: 1d\nafter_failure: stop\nsteps: {a: {project: a, timeout: {attempt: 90s, total: 1.5h, waiting: 60}}}",
-    "steps: {a: {project: a, log_limit: 10M, resources: {memory: 1G}, retry: {times: 1, delay: 2s, more_memory: 1.5, after: [{log: x}]}}}",
+    "steps: {a: {project: a, log_limit: 10M, resources: {memory: 1G}, retry: {times: 1, delay: 2s, more_memory: 1.5, after: [{log: x}, memory]}}}",
     "steps: {a: {project: a, retry: {times: 3, after: [timeout, 75], not_after: [2], infrastructure: 0, delay: 0}}}",
 ]
 WRONG = [

@@ -129,10 +129,12 @@ TEST_F(Limits, ARunThatWasInterruptedTwiceIsCancelledToo) {
   int status = 0;
   waitpid(runner, &status, 0);
   set_up_options();
-  for (const auto& step : store_->step_records(id).value())
-    if (auto minded =
-            MindedProcess::find(process_record(attempts_folder(options_.state_dir), step.step_run)).value())
-      minded->kill();
+  const auto steps = store_->step_records(id).value();
+  for (const auto& step : steps) {
+    auto minded = MindedProcess::find(process_record(attempts_folder(options_.state_dir), step.step_run));
+    ASSERT_TRUE(minded) << minded.error().message;
+    if (*minded) (*minded)->kill();
+  }
   EXPECT_TRUE(eventually([&] {
     (void)end_orphaned_runs(*store_, options_.state_dir);
     return status_of(id) == RunStatus::kKilled;

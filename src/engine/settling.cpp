@@ -291,7 +291,8 @@ bool Execution::try_again(size_t index, const Attempt& attempt, StepFinished& ev
   const config::RetryPolicy& policy = plan_.steps[index].settings->retry;
   const auto left = time_left(index);
   auto delay = retries_.wait(index, policy, *failure, left);
-  if (left.count() <= 0 && policy.budget(*failure) > 0)
+  const bool is_told = failure->kind == config::FailureKind::kTimeout;
+  if (left.count() <= 0 && policy.budget(*failure) > 0 && !is_told)
     event.reason += "; not tried again, as the time for all its attempts is up";
   if (!delay) return false;
   scheduler_.put_back(index);
