@@ -34,11 +34,11 @@ TEST_F(Given, AStepThatChangesWhatAnotherHasMadeHasFailed) {
 
 TEST_F(Given, AlsoOfAPartAndOfMany) {
   EXPECT_EQ(run_using("echo mine > {x}", "'${steps.make.artifacts}/b'")->status, RunStatus::kFailed);
-  auto outcome =
-      run("name: p\nsteps:\n"
-          "  make: {command: 'echo {n} > $TIDEMILL_OUTPUT_DIR/out', foreach: {n: [1, 2]}, params: {n: "
-          "'${each.n}'}}\n"
-          "  use: {command: 'for f in $(echo {x} | tr -d \"[]\\\"\" | tr , \" \"); do echo x > $f/out; done', "
+  auto outcome = run(
+      "name: p\nsteps:\n"
+      "  make: {command: 'echo {n} > $TIDEMILL_OUTPUT_DIR/out', foreach: {n: [1, 2]}, params: {n: "
+      "'${each.n}'}}\n"
+      "  use: {command: 'for f in $(echo {x} | tr -d \"[]\\\"\" | tr , \" \"); do echo x > $f/out; done', "
       "params: {x: '${steps.make.artifacts}'}}\n");
   ASSERT_TRUE(outcome) << outcome.error().message;
   EXPECT_EQ(outcome->status, RunStatus::kFailed);

@@ -123,12 +123,13 @@ Result<std::vector<std::optional<StepResult>>> Store::step_results(const std::ve
   return state_->read<Results>([&](Reader& reader) -> Result<Results> {
     Results results(keys.size());
     for (size_t i = 0; i < keys.size(); ++i) {
-      db::Statement row = TRY(reader.connection->prepare(
-          "SELECT s.run, s.outputs, r.artifact_uri, COALESCE(r.end_time, r.start_time) FROM step_results s JOIN runs r ON r.uuid = s.run "
-          "WHERE s.key = ? AND r.lifecycle = 0"));
+      db::Statement row =
+          TRY(reader.connection->prepare("SELECT s.run, s.outputs, r.artifact_uri, COALESCE(r.end_time, "
+                                         "r.start_time) FROM step_results s JOIN runs r ON r.uuid = s.run "
+                                         "WHERE s.key = ? AND r.lifecycle = 0"));
       if (TRY(row.bind(keys[i]).step()))
-        results[i] =
-            StepResult{keys[i], std::string(row.text(0)), std::string(row.text(1)), std::string(row.text(2)), row.integer(3)};
+        results[i] = StepResult{keys[i], std::string(row.text(0)), std::string(row.text(1)),
+                                std::string(row.text(2)), row.integer(3)};
     }
     return results;
   });
