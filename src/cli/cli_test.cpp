@@ -485,6 +485,32 @@ TEST_F(InterruptedRun, PsAndStatusTellWhatRunsAlsoWithoutARunner) {
   EXPECT_THAT(in_store({"status", "0123"}).errors, HasSubstr("0123"));
 }
 
+TEST_F(Cli, WhoFollowsALogSeesItsEndAlsoWhenItsMiddleIsTakenOutMeanwhile) {
+  write("pipeline.yaml",
+        "name: p\nsteps:\n  a:\n    command: \"echo one; until [ -e go ]; do sleep 0.01; done; seq 20000; "
+        "until [ $(wc -c < $LOG) -lt 60000 ]; do sleep 0.05; done; seq 20001 23000; echo the end\"\n"
+        "    environment: {LOG: '${run.artifacts}/logs/a.log'}\n    log_limit: 64KiB\n");
+  auto run = Process::start(
+      {.argv = {kProgram, "run", dir_.path().string(), "--store", store()}, .discard_output = true});
+  ASSERT_TRUE(run);
+  std::string id;
+  wait_until([&] {
+    if (!fs::exists(path("tidemill.db"))) return false;
+    for (const auto& found : listed("runs", {"runs", "list"}))
+      if (json_string(found, "run_name") == "p") id = json_string(found, "run_id");
+    return !id.empty() && in_store({"logs", id, "a"}).output == "one\n";
+  });
+  auto follow = Process::start(
+      {.argv = {kProgram, "logs", "-f", id, "a", "--store", store()}, .output_file = path("followed")});
+  wait_until([&] { return read_file(path("followed")).value_or("") == "one\n"; });
+  write("go", "");
+  EXPECT_EQ(follow->wait().status, 0);
+  const std::string followed = read_file(path("followed")).value();
+  EXPECT_TRUE(followed.ends_with("\n22999\n23000\nthe end\n")) << followed.substr(followed.size() - 100);
+  EXPECT_THAT(followed, HasSubstr("\n20000\n20001\n"));
+  EXPECT_EQ(run->wait().status, 0);
+}
+
 TEST_F(Cli, LogsShowsWhatEachStepHasPrintedAndFollowsUntilTheEnd) {
   write_project("a", "echo from a");
   write_project("b", "echo one; until [ -e ../go ]; do sleep 0.01; done; echo two");

@@ -235,8 +235,7 @@ class Execution {
   bool ends_again_ = false;    // the run had ended: what it does at its end is done once more
   bool limits_noted_ = false;  // that they are not enforced here
   bool stopping_ = false, timed_out_ = false, failed_fast_ = false;
-  bool interrupted_ =
-      false;  // before its end: whatever else has happened, the run is the one of somebody who has ended it
+  bool interrupted_ = false;  // before its end: that is how it went then, whatever else has happened
   // Why steps are stopped, and why the others do not start any more.
   std::string stop_reason_ = "interrupted", end_reason_ = "another step failed";
   std::map<size_t, Stopwatch> since_first_attempt_;

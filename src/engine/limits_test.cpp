@@ -19,6 +19,14 @@ class Limits : public EngineTest {
   std::string tag_of(const std::string& run, std::string_view tag) {
     return std::string(store_->run(run)->tag(tag));
   }
+  // The only one there is.
+  std::string pipeline_run() {
+    auto found = store_->search_runs({.experiment_ids = {"1"},
+                                      .filter = "tags.`tidemill.pipeline` LIKE '%'",
+                                      .order_by = {},
+                                      .page_token = {}});
+    return found->items.at(0).info.id;
+  }
 };
 
 TEST_F(Limits, ARunThatTakesTooLongIsStoppedAndItsEndIsDone) {
@@ -117,13 +125,7 @@ TEST_F(Limits, ARunThatWasInterruptedTwiceIsCancelledToo) {
   EXPECT_TRUE(eventually([&] { return fs::exists(dir_.path() / "ready"); }));
   kill(runner, SIGINT);
   open_store();
-  const std::string id = store_
-                             ->search_runs({.experiment_ids = {"1"},
-                                            .filter = "tags.`tidemill.pipeline` LIKE '%'",
-                                            .order_by = {},
-                                            .page_token = {}})
-                             ->items.at(0)
-                             .info.id;
+  const std::string id = pipeline_run();
   EXPECT_TRUE(eventually([&] { return tag_of(id, kOutcomeTag) == "cancelled"; }));
   kill(runner, SIGINT);
   int status = 0;
@@ -152,13 +154,7 @@ TEST_F(Limits, ACancelledRunHasNoStepThatRuns) {
   waitpid(runner, nullptr, 0);
   open_store();
   set_up_options();
-  const std::string id = store_
-                             ->search_runs({.experiment_ids = {"1"},
-                                            .filter = "tags.`tidemill.pipeline` LIKE '%'",
-                                            .order_by = {},
-                                            .page_token = {}})
-                             ->items.at(0)
-                             .info.id;
+  const std::string id = pipeline_run();
   ASSERT_TRUE(cancel(*store_, id, options_));
   EXPECT_EQ(status_of(id), RunStatus::kKilled);
   EXPECT_EQ(tag_of(id, kOutcomeTag), "cancelled");

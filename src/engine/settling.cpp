@@ -297,8 +297,8 @@ bool Execution::try_again(size_t index, const Attempt& attempt, StepFinished& ev
   if (!delay) return false;
   scheduler_.put_back(index);
   std::string reason = event.reason;
-  if (auto memory = memory_.find(index); memory != memory_.end())
-    reason += fmt::format("; now with {} of it", human_bytes(memory->second));
+  if (auto more = memory_.find(index); more != memory_.end() && failure->kind == config::FailureKind::kMemory)
+    reason += fmt::format("; now with {} of it", human_bytes(more->second));
   past_.insert_or_assign(index, PastAttempt{attempt.run, attempt.decision, std::move(reason), event.state});
   record_.set_state(index, StepState::kWaiting, attempt.run, attempt.decision);
   record_.tell(AttemptFailed{.step = event.step,
