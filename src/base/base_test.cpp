@@ -151,6 +151,14 @@ TEST(Files, AtomicWriteReplacesAndLeavesNothingBehind) {
   EXPECT_EQ(std::distance(fs::directory_iterator(dir.path()), {}), 1);
 }
 
+TEST(Files, no_memory_is_taken_for_a_file_that_is_refused) {
+  TempDir dir = TempDir::create().value();
+  fs::path sparse = dir.path() / "sparse";
+  ASSERT_TRUE(write_file_atomic(sparse, ""));
+  fs::resize_file(sparse, uint64_t{1} << 43);
+  EXPECT_THAT(read_file(sparse).error().message, testing::HasSubstr("larger than"));
+}
+
 TEST(Files, AtomicWriteOntoAFullDiskKeepsTheOldFile) {
   if (!fs::exists("/dev/full")) GTEST_SKIP() << "no /dev/full";
   Fd full = open_file("/dev/full", 1).value();

@@ -48,14 +48,17 @@ Result<std::string> read_file(const fs::path& path, uint64_t max_bytes) {
   struct stat info{};
   if (fstat(file.get(), &info) != 0) return fail_errno("stat", path);
   if (S_ISDIR(info.st_mode)) return fail(Code::kInvalid, "{} is a folder, not a file", path.string());
+  auto too_large = [&] {
+    return fail(Code::kInvalid, "{} is larger than {} bytes", path.string(), max_bytes);
+  };
+  if (static_cast<uint64_t>(info.st_size) > max_bytes) return too_large();
   std::string content;
   content.reserve(static_cast<size_t>(info.st_size));
   char buffer[1 << 16];
   for (;;) {
     size_t got = TRY_IN(path.string(), read_some(file, buffer));
     if (got == 0) return content;
-    if (content.size() + got > max_bytes)
-      return fail(Code::kInvalid, "{} is larger than {} bytes", path.string(), max_bytes);
+    if (content.size() + got > max_bytes) return too_large();
     content.append(buffer, got);
   }
 }
