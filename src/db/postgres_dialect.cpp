@@ -1,6 +1,7 @@
 #include "db/postgres_dialect.h"
 
 #include <cctype>
+#include <utility>
 #include <vector>
 
 #include "base/text.h"
@@ -55,7 +56,8 @@ class Translator {
       } else if (!makes_tables_ || piece.kind != Kind::kWord || !add_table_word()) {
         out_ += piece.text;
       }
-      if (piece.kind == Kind::kWord) last_word_ = piece;
+      if (piece.kind == Kind::kWord) before_last_ = std::exchange(last_word_, piece);
+      if (piece.text == ")" && std::exchange(ends_pattern_, false)) out_ += " ESCAPE ''";
     }
     return std::move(out_);
   }
@@ -64,7 +66,8 @@ class Translator {
   void add_parameter() {
     out_ += "$" + std::to_string(++parameters_);
     if (last_word_.is("like")) out_ += " ESCAPE ''";
-    last_word_ = {};
+    ends_pattern_ = last_word_.is("lower") && before_last_.is("like");
+    last_word_ = before_last_ = {};
   }
 
   // The words that follow, in this order; moves to the last of them.
@@ -100,7 +103,8 @@ class Translator {
   std::vector<Piece> pieces_;
   size_t at_ = 0;
   std::string out_;
-  Piece last_word_;
+  Piece last_word_, before_last_;
+  bool ends_pattern_ = false;  // the next bracket that closes does
   int parameters_ = 0;
   bool statement_began_ = false, makes_tables_ = false;
 };

@@ -1,6 +1,6 @@
 // SQL as the rest of Tidemill writes it (SQLite's types, '?' parameters) in PostgreSQL's words.
 //   ?                          -> $1, $2, ...
-//   LIKE ?                     -> LIKE $1 ESCAPE ''   (SQLite's LIKE has no escape character)
+//   LIKE ?, LIKE lower(?)      -> LIKE $1 ESCAPE ''   (SQLite's LIKE has no escape character)
 // and where tables are made (CREATE, ALTER):
 //   INTEGER, REAL, BLOB        -> BIGINT, DOUBLE PRECISION, BYTEA
 //   TEXT                       -> TEXT COLLATE "C"    (compares bytes, as SQLite does)

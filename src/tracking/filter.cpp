@@ -39,6 +39,8 @@ constexpr NamedOp kTextOps[] = {
     {"ILIKE", Op::kIlike},  {"RLIKE", Op::kRegex},    {"IN", Op::kIn},
     {"NOT IN", Op::kNotIn}, {"IS NULL", Op::kIsNull}, {"IS NOT NULL", Op::kIsNotNull}};
 
+constexpr size_t kMaxLikeBytes = 50'000;  // SQLite's SQLITE_LIMIT_LIKE_PATTERN_LENGTH
+
 bool is_numeric(const Identifier& left) { return left.numeric || left.entity == Entity::kMetric; }
 
 Result<Op> parse_op(std::string_view text, const Identifier& left, Subject subject) {
@@ -91,6 +93,7 @@ Result<> parse_value(const Identifier& left, const Token& token, Subject subject
     std::string text = in_registry(subject) ? unquote(token.text) : std::string(token.text);
     bool may_be_number = token.kind == TokenKind::kNumber || (in_registry(subject) && is_text(token));
     if (may_be_number) parse_number(text, clause);
+    if (left.entity == Entity::kMetric) clause.integer.reset();  // 2^53 + 1 is stored as what is next to it
     if (in_registry(subject) && !clause.integer)
       return fail(Code::kInvalid, "Invalid value for numeric attribute '{}': {}", left.key, token.text);
     if (may_be_number) return {};
@@ -285,6 +288,8 @@ class Parser {
       return invalid();
     auto parsed = parse_value(left, tokens_[at_], subject_, clause);
     if (!parsed) return at(at_, std::move(parsed).error());
+    if ((clause.op == Op::kLike || clause.op == Op::kIlike) && clause.text.size() > kMaxLikeBytes)
+      return at(at_, {Code::kInvalid, fmt::format("A pattern has at most {} bytes", kMaxLikeBytes)});
     if (clause.op == Op::kRegex)
       if (auto checked = db::check_regex(clause.text); !checked) return at(at_, std::move(checked).error());
     ++at_;

@@ -6,6 +6,7 @@
 #include <cmath>
 
 #include "base/files.h"
+#include "base/text.h"
 #include "test_database.h"
 #include "tracking/lineage.h"
 #include "tracking/page_token.h"
@@ -35,7 +36,7 @@ struct SearchTest : testing::Test {
     add("two", 2000,
         {.metrics = {{"m", -3, 1, 0}, {"n", std::nan(""), 1, 0}},
          .params = {{"p", "10"}},
-         .tags = {{"t", "beta"}, {"a.b", "c"}}});
+         .tags = {{"t", "beta"}, {"a.b", "c"}, {"path", "C:\\New_100%"}}});
     add("three", 3000, {.metrics = {{"n", 7, 1, 0}}, .params = {}, .tags = {}});
     EXPECT_TRUE(
         store.update_run({.run_id = ids[0], .status = RunStatus::kFinished, .end_time = 1500, .name = {}}));
@@ -103,6 +104,20 @@ TEST_F(SearchTest, metrics_compare_as_numbers) {
   EXPECT_THAT(found("metrics.\"my key\" = 1"), ElementsAre("one"));
 }
 
+// PostgreSQL looked for the best order to join them, for minutes.
+TEST_F(SearchTest, a_filter_may_ask_for_many_values) {
+  std::vector<std::string> tests;
+  for (int i = 0; i < 100; ++i) tests.push_back(fmt::format("params.p != 'x{}'", i));
+  EXPECT_THAT(found(join(tests, " AND ")), ElementsAre("two", "one"));
+  EXPECT_THAT(found(join(tests, " OR ") + " OR tags.t = 'none'"), ElementsAre("two", "one"));
+}
+
+TEST_F(SearchTest, an_integer_that_no_metric_can_hold_is_the_next_to_it) {
+  add("large", 4000, {.metrics = {{"l", 9007199254740993.0, 1, 0}}, .params = {}, .tags = {}});
+  EXPECT_THAT(found("metrics.l = 9007199254740993"), ElementsAre("large"));
+  EXPECT_THAT(found("metrics.l > 9007199254740992"), IsEmpty());
+}
+
 TEST_F(SearchTest, a_nan_compares_with_nothing_but_is_unequal_to_all) {
   EXPECT_THAT(found("metrics.n > -1"), ElementsAre("three"));
   EXPECT_THAT(found("metrics.n = 0"), IsEmpty());
@@ -117,6 +132,12 @@ TEST_F(SearchTest, params_and_tags_compare_as_text) {
   EXPECT_THAT(found("tags.t LIKE 'alpha'"), IsEmpty());
   EXPECT_THAT(found("tag.t ILIKE 'ALPH_'"), ElementsAre("one"));
   EXPECT_THAT(found("tags.a.b = 'c'"), ElementsAre("two"));
+  for (const char* like : {"LIKE", "ILIKE"}) {  // a backslash is one, a % behind it is none the less
+    EXPECT_THAT(found(fmt::format("tags.path {} 'C:\\%'", like)), ElementsAre("two"));
+    EXPECT_THAT(found(fmt::format("tags.path {} '%\\New%'", like)), ElementsAre("two"));
+    EXPECT_THAT(found(fmt::format("tags.path {} '%\\'", like)), IsEmpty());
+    EXPECT_THAT(found(fmt::format("tags.path {} '%100\\%'", like)), IsEmpty());
+  }
   EXPECT_THAT(found("tags.\"t\" = 'beta' and params.p = '10'"), ElementsAre("two"));
 }
 
@@ -209,6 +230,7 @@ TEST_F(SearchTest, regular_expressions_are_found_anywhere_in_the_text) {
   refused("run_name RLIKE '(a'", "Invalid regular expression '(a': missing ): (a (column 16 of the filter)");
   refused("run_name RLIKE '(((a{1000}){1000}){1000})'", "Invalid regular expression");
   refused("run_name RLIKE '" + std::string(2000, 'a') + "'", "longer than 1000 bytes");
+  refused("tags.t ILIKE '" + std::string(50'001, '%') + "'", "A pattern has at most 50000 bytes");
   refused("metrics.m RLIKE '1'", "Invalid comparator 'RLIKE' not one of '{");
 }
 

@@ -218,7 +218,7 @@ Result<> add_clause(Query& query, db::Connection& connection, const Clause& clau
             *key);
   add_metric_test(query, "v", clause);
   add_dataset_tests(query, datasets);
-  query.add(")");
+  query.end_exists();
   return {};
 }
 

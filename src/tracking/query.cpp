@@ -124,7 +124,7 @@ void add_tag_test(Query& query, std::string_view tags, const Clause& clause) {
     query.add(" AND ");
     add_text_test(query, "t.value", clause);
   }
-  query.add(")");
+  query.end_exists();
 }
 
 }  // namespace tidemill::tracking

@@ -27,6 +27,7 @@ class Query {
   }
   void add(const Query& other) {
     sql_ += other.sql_;
+    subqueries_ += other.subqueries_;
     values_.insert(values_.end(), other.values_.begin(), other.values_.end());
   }
   template <class Range>
@@ -35,11 +36,17 @@ class Query {
     for (const auto& item : items) add(&item == &*items.begin() ? "?" : ", ?", item);
     sql_ += ")";
   }
+  // Ends EXISTS (SELECT ...: of many, PostgreSQL must not look for the best order to join them, which takes
+  // it minutes.
+  void end_exists() { add(++subqueries_ > kMostJoined ? " LIMIT 1 OFFSET 0)" : ")"); }
   // The query must outlive the statement's steps.
   Result<db::Statement> prepare(db::Connection& connection) const;
 
  private:
+  static constexpr int kMostJoined = 8;
+
   std::string sql_;
+  int subqueries_ = 0;
   std::vector<std::variant<int64_t, double, std::string>> values_;
 };
 

@@ -38,7 +38,7 @@ void add_keyed_test(Query& query, const Clause& clause, int64_t key) {
     query.add(" AND ");
     add_text_test(query, "v.value", clause);
   }
-  query.add(")");
+  query.end_exists();
 }
 
 // A row of metrics, params or tags that the query has joined to each run, for its order.
@@ -80,7 +80,7 @@ void add_dataset_test(Query& query, const Clause& clause) {
     query.add(" AND ");
     add_text_test(query, by_context ? "v.value" : clause.key == "name" ? "v.name" : "v.digest", clause);
   }
-  query.add(")");
+  query.end_exists();
 }
 
 Result<> add_run_clause(Query& query, db::Connection& connection, const std::vector<Joined>& joined,
