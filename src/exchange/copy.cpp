@@ -26,10 +26,13 @@ class Copier {
  private:
   void note_missing_folders() {
     if (report_.folders_missing == 0) return;
-    report_.notes.push_back(fmt::format(
-        "{} folders of artifacts are not there, the first is {}: their runs logged no files, or the "
-        "folders were moved",
-        report_.folders_missing, report_.first_missing));
+    bool one = report_.folders_missing == 1;
+    report_.notes.push_back(
+        fmt::format("{} not there{}: {} logged no files, or {} moved",
+                    one ? "a folder of artifacts is"
+                        : fmt::format("{} folders of artifacts are", report_.folders_missing),
+                    (one ? ", " : ", the first is ") + report_.first_missing, one ? "its run" : "their runs",
+                    one ? "it was" : "they were"));
   }
 
   struct Listed {

@@ -1,7 +1,6 @@
 #include "exchange/mlruns_format.h"
 
 #include <algorithm>
-#include <array>
 #include <charconv>
 #include <cstdlib>
 #include <limits>
@@ -101,41 +100,33 @@ bool parse_value(std::string_view text, double& value) {
   return true;
 }
 
-// The words between single spaces; more than fit are none.
-struct Words {
-  std::array<std::string_view, 6> words;
-  size_t count = 0;
-
-  explicit Words(std::string_view line) {
-    for (line = trim(line); !line.empty();) {
-      if (count == words.size()) {
-        count = 0;
-        return;
-      }
-      size_t end = std::min(line.find(' '), line.size());
-      words[count++] = line.substr(0, end);
-      line.remove_prefix(std::min(end + 1, line.size()));
-    }
-  }
-  std::string_view operator[](size_t i) const { return words[i]; }
-};
+// Takes the first word, which a single space ends, off the line.
+std::string_view take_word(std::string_view& line) {
+  size_t end = std::min(line.find(' '), line.size());
+  std::string_view word = line.substr(0, end);
+  line.remove_prefix(std::min(end + 1, line.size()));
+  return word;
+}
 
 }  // namespace
 
 std::optional<MetricLine> parse_metric_line(std::string_view line, MetricOwner owner) {
-  Words words(line);
-  size_t fixed = owner == MetricOwner::kLoggedModel ? 4 : 3;  // words before a data set
-  bool legacy = owner == MetricOwner::kRun && words.count == 2;
-  if (!legacy && words.count != fixed && words.count != fixed + 2) return std::nullopt;
   MetricLine parsed;
-  if (!parse_integer(words[0], parsed.point.timestamp)) return std::nullopt;
-  if (!parse_value(words[1], parsed.point.value)) return std::nullopt;
-  if (!legacy && !parse_integer(words[2], parsed.point.step)) return std::nullopt;
-  if (fixed == 4) parsed.run_id = words[3];
-  if (words.count == fixed + 2) {
-    parsed.dataset_name = words[fixed];
-    parsed.dataset_digest = words[fixed + 1];
+  line = trim(line);
+  if (!parse_integer(take_word(line), parsed.point.timestamp)) return std::nullopt;
+  if (!parse_value(take_word(line), parsed.point.value)) return std::nullopt;
+  if (line.empty() && owner == MetricOwner::kRun) return parsed;  // before there were steps
+  if (!parse_integer(take_word(line), parsed.point.step)) return std::nullopt;
+  if (owner == MetricOwner::kLoggedModel) {
+    if (line.empty()) return std::nullopt;
+    parsed.run_id = take_word(line);
   }
+  if (line.empty()) return parsed;
+  // MLflow writes a name with spaces as it is, and cannot read it again.
+  size_t space = line.rfind(' ');
+  if (space == std::string_view::npos) return std::nullopt;
+  parsed.dataset_name = line.substr(0, space);
+  parsed.dataset_digest = line.substr(space + 1);
   return parsed;
 }
 

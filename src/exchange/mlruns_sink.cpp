@@ -17,6 +17,7 @@ using tracking::Lifecycle;
 
 constexpr std::string_view kMeta = "meta.yaml";
 constexpr size_t kMostWaitingBytes = 4 << 20;
+constexpr std::string_view kSpaces = " \t\r\n\v\f";
 
 Result<> write(const fs::path& file, std::string_view bytes) {
   TRY(make_dirs(file.parent_path()));
@@ -112,6 +113,7 @@ Result<> MlrunsSink::put_run(tracking::TransferredRun transferred, const Files& 
       .text("lifecycle_stage", tracking::to_string(info.lifecycle))
       .text("run_id", info.id)
       .text("run_name", info.name)
+      .text("run_uuid", info.id)  // MLflow 2 reads no run without it
       .text("source_name", "")
       .number("source_type", 4)  // LOCAL
       .text("source_version", "")
@@ -228,17 +230,33 @@ Result<> MlrunsSink::put_logged_model(tracking::LoggedModel model, const Files& 
   TRY(write(folder / kMeta, meta.yaml()));
   TRY(put_values(folder / "params", model.params, report));
   TRY(put_values(folder / "tags", model.tags, report));
-  std::map<std::string, std::string> metrics;
+  TRY(put_model_metrics(folder / "metrics", model, report));
+  report.logged_models.add(tracking::Transferred::Outcome::kNew);
+  return {};
+}
+
+Result<> MlrunsSink::put_model_metrics(const fs::path& folder, const tracking::LoggedModel& model,
+                                       Report& report) {
+  std::map<std::string, std::string> files;
+  size_t unnamed = 0;
   for (const tracking::ModelMetric& point : model.metrics) {
     const tracking::Metric& metric = point.metric;
     std::string line = fmt::format("{} {} {} {}", metric.timestamp, tracking::python_repr(metric.value),
                                    metric.step, point.run_id);
-    if (!point.dataset_name.empty()) line += fmt::format(" {} {}", point.dataset_name, point.dataset_digest);
-    metrics[metric.key] += line + "\n";
+    // One such word too many, and MLflow reads no model of the experiment any more.
+    bool nameable = point.dataset_name.find_first_of(kSpaces) == std::string::npos;
+    if (!nameable)
+      ++unnamed;
+    else if (!point.dataset_name.empty())
+      line += fmt::format(" {} {}", point.dataset_name, point.dataset_digest);
+    files[metric.key] += line + "\n";
   }
-  TRY(put_values(folder / "metrics", {metrics.begin(), metrics.end()}, report));
-  report.logged_models.add(tracking::Transferred::Outcome::kNew);
-  return {};
+  if (unnamed > 0)
+    report.notes.push_back(fmt::format(
+        "logged model {}: {} of its metric values are written without their data set, whose name has "
+        "a space: MLflow cannot read such a line",
+        model.id, unnamed));
+  return put_values(folder, {files.begin(), files.end()}, report);
 }
 
 Result<> MlrunsSink::put_registered_model(tracking::TransferredModel transferred, Report& report) {

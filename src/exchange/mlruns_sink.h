@@ -29,6 +29,7 @@ class MlrunsSink final : public Sink {
 
   Result<> put_datasets(const fs::path& experiment, const fs::path& folder, const tracking::Run& run);
   Result<> put_values(const fs::path& folder, const std::vector<tracking::KeyValue>& values, Report& report);
+  Result<> put_model_metrics(const fs::path& folder, const tracking::LoggedModel& model, Report& report);
   Result<> put_version(const fs::path& folder, const tracking::ModelVersion& version, Report& report);
   // Copies, and makes the URI say where; otherwise leaves the URI as it is.
   Result<> copy_artifacts(const Files& files, const fs::path& folder, std::string& uri, Report& report);

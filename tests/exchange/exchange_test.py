@@ -25,6 +25,16 @@ import servers
 FILE_STORE = ["/history/acc: .*, 5, '0.9'.* instead of .*, 0, '0.9'", "/artifacts: .*/.trash/.* instead of"]
 
 
+MLFLOW2 = os.environ.get("TIDEMILL_PYTHON_MLFLOW2", os.path.expanduser("~/.cache/tidemill/venv-mlflow2/bin/python"))
+
+
+def runs_seen_by_mlflow2(folder):
+    count = ("import mlflow, sys; mlflow.set_tracking_uri(sys.argv[1]); "
+             "print(len(mlflow.search_runs(search_all_experiments=True)))")
+    done = subprocess.run([MLFLOW2, "-c", count, folder.as_uri()], check=True, capture_output=True, text=True)
+    return int(done.stdout)
+
+
 class FromFiles(ExchangeTest):
     @classmethod
     def setUpClass(cls):
@@ -64,9 +74,10 @@ class FromFiles(ExchangeTest):
             compare.everything(back.as_uri(), places=False), compare.everything(self.uri, places=False)
         )
         self.assertEqual([line for line in found if "/history/acc" not in line], [])
-        run = next(r for r in mlflow.MlflowClient(back.as_uri()).search_runs(
-            [e.experiment_id for e in mlflow.MlflowClient(back.as_uri()).search_experiments()],
-            "attributes.run_name = 'parent'"))
+        client = mlflow.MlflowClient(back.as_uri())
+        runs = client.search_runs([e.experiment_id for e in client.search_experiments()])
+        self.assertEqual(runs_seen_by_mlflow2(back), len(runs))
+        run = next(r for r in runs if r.info.run_name == "parent")
         local = mlflow.artifacts.download_artifacts(run.info.artifact_uri + "/sub/hello.txt", dst_path=str(folder))
         self.assertEqual(pathlib.Path(local).read_text(), "hello")
         self.assertEqual(sorted(p.name for p in back.iterdir() if p.name.startswith(".")), [".trash"])
