@@ -162,6 +162,8 @@ Result<> GarbageCollection::erase_experiment(std::string_view id) {
     if (left.integer(0) != 1 || left.integer(1) != 0)
       return fail(Code::kInvalid, "Experiment {} is not deleted, or has runs or models left", id);
     TRY(forget_grants(connection, Granted::kExperiment, std::to_string(row)));
+    if (row < kFileStoreIds)
+      TRY(connection.run("UPDATE experiment_ids SET gone = ? WHERE id = 1 AND gone < ?", row, row));
     return run_all(
         connection,
         {"DELETE FROM datasets WHERE experiment = ?", "DELETE FROM experiment_tags WHERE experiment = ?",

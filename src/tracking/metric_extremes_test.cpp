@@ -155,7 +155,7 @@ TEST_F(MetricExtremesTest, a_store_from_before_gets_them_from_its_points) {
     ASSERT_TRUE(
         connection->execute("DROP INDEX metrics_by_lowest; DROP INDEX metrics_by_highest; "
                             "ALTER TABLE metrics DROP COLUMN lowest; "
-                            "ALTER TABLE metrics DROP COLUMN highest"));
+                            "ALTER TABLE metrics DROP COLUMN highest; DROP TABLE experiment_ids"));
     ASSERT_TRUE(connection->set_schema_mark(store_schema().application, 11));
   }
   open();

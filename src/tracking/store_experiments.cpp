@@ -28,10 +28,11 @@ Result<> load_experiment_tags(db::Connection& connection, Experiment& experiment
 }
 
 Result<int64_t> next_experiment_id(db::Connection& connection) {
-  db::Statement row = TRY(
-      connection.prepare("SELECT COALESCE(max(id), 0) + 1 FROM experiments WHERE id < 100000000000000000"));
-  TRY(row.step());
-  return row.integer(0);
+  db::Statement row =
+      TRY(connection.prepare("SELECT COALESCE((SELECT max(id) FROM experiments WHERE id < ?), 0), gone FROM "
+                             "experiment_ids WHERE id = 1"));
+  TRY(row.bind(kFileStoreIds).step());
+  return std::max(row.integer(0), row.integer(1)) + 1;
 }
 
 namespace {

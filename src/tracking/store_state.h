@@ -126,8 +126,9 @@ inline constexpr std::string_view kExperimentColumns =
 Experiment read_experiment(const db::Statement& row);
 Result<> load_experiment_tags(db::Connection& connection, Experiment& experiment);
 
-// For a new experiment: counts on from the small ids, past the eighteen digits that MLflow's file store
-// gives.
+// Ids that MLflow's file store gives begin here.
+inline constexpr int64_t kFileStoreIds = 100'000'000'000'000'000;
+// For a new experiment: counts on from the small ids, and from those of experiments that are gone.
 Result<int64_t> next_experiment_id(db::Connection& connection);
 
 // What a run read or made. False when that is known already.

@@ -78,6 +78,7 @@ class Upgrade : public testing::TestWithParam<size_t> {
     insert(
         "INSERT INTO metrics (run, key, step, timestamp, value, is_nan, tail) VALUES (1, 3, ?, ?, ?, 0, 1)",
         kPoints - 1, 1000 + kPoints - 1, value_at(kPoints - 1));
+    if (schema() >= 12) insert("UPDATE metrics SET lowest = 0, highest = ?", 999 / 8.0);
   }
 
   void write_steps() {
