@@ -156,6 +156,30 @@ TEST_F(DbTest, a_failing_migration_changes_nothing) {
   EXPECT_TRUE(db->schema_mark().value().empty);
 }
 
+TEST_F(SqliteTest, a_file_that_is_made_of_bytes_never_takes_anothers_place) {
+  opened();
+  std::string bytes = read_file(file).value();
+  fs::path copy = folder.path() / "copy.db";
+  constexpr int kProcesses = 8;
+  for (int i = 0; i < kProcesses; ++i) {
+    if (::fork() != 0) continue;
+    (void)create_sqlite(copy, bytes);
+    auto made = open_sqlite({.file = copy});
+    ::_exit(made && (*made)->run("INSERT INTO t(name) VALUES ('x')") ? 0 : 1);
+  }
+  for (int i = 0; i < kProcesses; ++i) {
+    int status = 0;
+    ::wait(&status);
+    EXPECT_EQ(status, 0);
+  }
+  EXPECT_EQ(create_sqlite(copy, bytes).error().code, Code::kConflict);
+  auto db = open_sqlite({.file = copy}).value();
+  EXPECT_EQ(count(*db), kProcesses);
+  EXPECT_EQ(migrate(*db, kSchema)->from, 2);
+  for (const auto& left : fs::directory_iterator(folder.path()))
+    EXPECT_NE(left.path().extension(), ".tmp") << left.path();
+}
+
 TEST_F(SqliteTest, an_older_file_is_kept_before_it_is_migrated) {
   {
     auto db = open().value();

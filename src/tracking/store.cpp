@@ -2,6 +2,7 @@
 
 #include "base/log.h"
 #include "base/time.h"
+#include "db/sqlite.h"
 #include "tracking/schema.h"
 #include "tracking/store_state.h"
 #include "tracking/validate.h"
@@ -112,6 +113,8 @@ Result<Store> Store::open(StoreOptions options) {
   std::string& root = options.default_artifact_root;
   if (root.empty()) root = (location.folder() / "artifacts").string();
   while (root.size() > 1 && root.ends_with('/')) root.pop_back();
+  // Why it cannot be made is told by who opens it.
+  if (location.kind == db::Location::Kind::kSqlite) (void)db::create_sqlite(location.file, empty_store());
   auto connection = TRY(db::open(location));
   db::Migration migration = TRY(db::migrate(*connection, store_schema()));
   if (migration.from > 0 && migration.from < migration.to)

@@ -1,19 +1,15 @@
 #include "tracking/schema.h"
 
 #include "tracking/metric_extremes.h"
+#include "tracking/schema_steps.h"
 
 namespace tidemill::tracking {
-
-// "Tide"
-constexpr int64_t kApplication = 0x54696465;
-
-constexpr std::string_view kSteps[] = {
-@TIDEMILL_SCHEMA_STEPS@};
 
 constexpr db::DataStep kDataSteps[] = {{.version = 12, .fill = fill_metric_extremes}};
 
 const db::Schema& store_schema() {
-  static const db::Schema schema{.application = kApplication, .steps = kSteps, .data_steps = kDataSteps};
+  static const db::Schema schema{
+      .application = kApplication, .steps = kSchemaSteps, .data_steps = kDataSteps};
   return schema;
 }
 
