@@ -51,7 +51,8 @@ bool Execution::is_shared(size_t index) const {
 bool Execution::ask_elsewhere(size_t index, const Decision& decision) {
   const bool wanted = options_.cache.read == CachePolicy::Use::kYes &&
                       options_.cache.forced.count(plan_.steps[index].name) == 0;
-  if (!is_shared(index) || !wanted || decision.key.empty() || !shared_answers_ || stopping_) return false;
+  if (!is_shared(index) || !wanted || decision.key.empty() || !shared_answers_ || is_interrupted())
+    return false;
   if (!asked_.insert(index).second) return false;
   asking_.insert(index);
   const fs::path folder = record_.artifacts().parent_path() / ("fetched-" + decision.key.substr(0, 16));

@@ -118,13 +118,13 @@ Result<bool> Execution::take_run(const std::string& run_id) {
 
 Result<> Execution::run_phases() {
   TRY(loop(Phase::kMain));
-  interrupted_ = stopping_;
+  main_ending_ = ending_;
   std::vector<std::string> failed;
   for (size_t i = 0; i < plan_.steps.size(); ++i)
-    if (fails_the_run(i) || (timed_out_ && scheduler_.state(i) == StepState::kKilled))
+    if (fails_the_run(i) || (ending_ == Ending::kTimeout && scheduler_.state(i) == StepState::kKilled))
       failed.push_back(plan_.steps[i].name);
-  const bool is_good = failed.empty() && !timed_out_;
-  std::string state = stopping_ ? "interrupted" : is_good ? "succeeded" : "failed";
+  const bool is_good = failed.empty() && ending_ != Ending::kTimeout;
+  std::string state = is_interrupted() ? "interrupted" : is_good ? "succeeded" : "failed";
   commands_.note_run(state, join(failed, ", "));
   for (Phase phase : {Phase::kOnSuccess, Phase::kOnFailure, Phase::kFinally}) {
     if (std::none_of(plan_.steps.begin(), plan_.steps.end(),
@@ -149,7 +149,7 @@ Result<> Execution::loop(Phase phase) {
     for (const Ended& ended : supervisor_.wait(retries_.until_next(kTick), background_.descriptor()))
       TRY(attempts_.count(ended.step) > 0 ? finish_step(ended) : ended_unattended(ended));
     for (const auto& then : background_.take_ended()) TRY(then());
-    if (interrupted() && !stopping_) stop_all();
+    if (interrupted() && !is_interrupted()) stop_all();
     if (phase == Phase::kMain) stop_at_deadline();
     if (scheduler_.ending()) give_up_retries();
     report_progress();
@@ -185,18 +185,18 @@ void Execution::stop_running(std::string reason, Spared spared) {
 }
 
 void Execution::stop_at_deadline() {
-  if (!plan_.timeout || stopping_ || timed_out_ || !record_.is_pipeline()) return;
+  if (!plan_.timeout || ending_ >= Ending::kTimeout || !record_.is_pipeline()) return;
   const double most = std::chrono::duration<double>(*plan_.timeout).count();
   if (watch_.seconds() < most) return;
-  timed_out_ = true;
+  ending_ = Ending::kTimeout;
   scheduler_.halt();
   end_reason_ = fmt::format("the run has taken longer than its timeout of {}", human_duration(most));
   stop_running(end_reason_, Spared::kNobody);
 }
 
 void Execution::stop_all() {
-  stopping_ = true;
-  if (!timed_out_) stop_reason_ = "interrupted";
+  if (ending_ < Ending::kTimeout) stop_reason_ = "interrupted";
+  ending_ = Ending::kInterrupt;
   end_reason_ = "interrupted";
   // Should the user not wait for the end, it is known how the run has ended.
   if (record_.is_pipeline()) record_.note_outcome(RunOutcome::kCancelled);
@@ -209,15 +209,15 @@ void Execution::stop_all() {
 
 // The worst that has happened.
 RunOutcome Execution::outcome() const {
-  bool killed = stopping_, failed = false, crashed = false, allowed = false;
+  bool killed = is_interrupted(), failed = false, crashed = false, allowed = false;
   for (size_t i = 0; i < plan_.steps.size(); ++i) {
     const StepState state = scheduler_.state(i);
     killed = killed || state == StepState::kKilled;
     allowed = allowed || (has_failed(state) && !fails_the_run(i));
     (state == StepState::kCrashed ? crashed : failed) |= fails_the_run(i);
   }
-  if (interrupted_) return RunOutcome::kCancelled;
-  if (timed_out_) return RunOutcome::kTimedOut;
+  if (main_ending_ == Ending::kInterrupt) return RunOutcome::kCancelled;
+  if (main_ending_ == Ending::kTimeout) return RunOutcome::kTimedOut;
   if (failed) return RunOutcome::kFailed;
   if (crashed) return RunOutcome::kCrashed;
   if (killed) return RunOutcome::kCancelled;

@@ -57,9 +57,13 @@ class Execution {
   Result<> run_phases();
   Result<> loop(config::Phase phase);
   Result<std::vector<size_t>> decide_and_record();
+  // What ends the run before its time; each outweighs those before it.
+  enum class Ending { kNone, kFailure, kTimeout, kInterrupt };
+
   bool is_done() const;
   bool fails_the_run(size_t step) const;
   void stop_all();
+  bool is_interrupted() const { return ending_ == Ending::kInterrupt; }
   // The steps that run are stopped; what then may start still is the scheduler's business.
   enum class Spared { kNobody, kWhoAsksHowOthersEnd };
   void stop_running(std::string reason, Spared spared);
@@ -234,8 +238,8 @@ class Execution {
   std::set<size_t> replaced_;  // steps whose process is stopped, as it does what is no longer wanted
   bool ends_again_ = false;    // the run had ended: what it does at its end is done once more
   bool limits_noted_ = false;  // that they are not enforced here
-  bool stopping_ = false, timed_out_ = false, failed_fast_ = false;
-  bool interrupted_ = false;  // before its end: that is how it went then, whatever else has happened
+  Ending ending_ = Ending::kNone;
+  Ending main_ending_ = Ending::kNone;  // when the main steps were through
   // Why steps are stopped, and why the others do not start any more.
   std::string stop_reason_ = "interrupted", end_reason_ = "another step failed";
   std::map<size_t, Stopwatch> since_first_attempt_;

@@ -38,7 +38,7 @@ Result<> Execution::finish_step(const Ended& ended) {
                      .command = {},
                      .log = attempt.log,
                      .last_lines = {}};
-  if (has_failed(event.state) || (event.state == StepState::kKilled && !stopping_)) {
+  if (has_failed(event.state) || (event.state == StepState::kKilled && !is_interrupted())) {
     event.command = attempt.command;
     event.last_lines = last_lines(attempt.log, 20);
   }
@@ -51,7 +51,7 @@ Result<> Execution::finish_step(const Ended& ended) {
       return settle_looked_at(ended, event, failure, std::move(*looked));
     };
   });
-  if (stopping_ && step.phase == config::Phase::kMain) background_.stop();
+  if (is_interrupted() && step.phase == config::Phase::kMain) background_.stop();
   return {};
 }
 
@@ -191,9 +191,10 @@ void Execution::conclude(size_t index, StepFinished event) {
                        plan_.steps[index].phase == config::Phase::kMain;
   const auto after = options_.after_failure.value_or(plan_.after_failure);
   if (matters && after != config::AfterFailure::kKeepGoing) scheduler_.wind_down();
-  if (matters && after == config::AfterFailure::kStop && !stopping_ && !timed_out_ &&
-      !std::exchange(failed_fast_, true))
+  if (matters && after == config::AfterFailure::kStop && ending_ == Ending::kNone) {
+    ending_ = Ending::kFailure;
     stop_running(fmt::format("stopped, as {} has failed", event.step), Spared::kWhoAsksHowOthersEnd);
+  }
   if (!succeeded(event.state)) commands_.note(index, event.state);
   record_.tell(std::move(event));
 }
@@ -332,7 +333,7 @@ void Execution::give_up_retries() {
                        .state = failed.state,
                        .attempt = failed.run.attempt,
                        .reason = fmt::format("{}; not tried again, as {}", failed.reason,
-                                             stopping_ ? "the run was interrupted" : end_reason_),
+                                             is_interrupted() ? "the run was interrupted" : end_reason_),
                        .reused_run = {},
                        .command = {},
                        .log = log_of(step, failed.run.attempt),

@@ -320,7 +320,7 @@ void Execution::skip_what_is_blocked() {
 void Execution::skip_the_rest(config::Phase phase, const std::string& reason) {
   for (size_t i = 0; i < plan_.steps.size(); ++i)
     if (plan_.steps[i].phase == phase && scheduler_.state(i) == StepState::kWaiting) {
-      std::string need = stopping_ ? "" : scheduler_.skip_reason(i);
+      std::string need = is_interrupted() ? "" : scheduler_.skip_reason(i);
       if (phase != config::Phase::kMain) leave(i);
       skip(i, need.empty() ? reason : need);
     }
