@@ -148,6 +148,8 @@ void answer(Service& service, HttpRequest& request, const auth::Access* sender, 
   respond(response ? std::move(*response) : error_reply(response.error()));
 }
 
+constexpr std::string_view kMetricsPath = "/metrics";
+
 bool is_probe(std::string_view path) { return path == "/health" || path == "/version"; }
 
 // Clients ask it before they log in.
@@ -237,11 +239,11 @@ struct Endpoint::State {
   Result<> start();
 };
 
-// Without the prefix; "" when it has another one. Probes are answered with and without it.
+// Without the prefix; "" when it has another one. Probes and Prometheus are answered with and without it.
 std::string_view Endpoint::State::local_path(const HttpRequest& request) const {
   std::string_view path = request.path;
   const std::string& prefix = options.path_prefix;
-  if (prefix.empty() || is_probe(path)) return path;
+  if (prefix.empty() || is_probe(path) || path == kMetricsPath) return path;
   if (!path.starts_with(prefix)) return {};
   path.remove_prefix(prefix.size());
   return path.starts_with('/') ? path : std::string_view();
@@ -336,12 +338,13 @@ void Endpoint::State::dispatch(HttpRequest& request, const auth::Access* sender,
   if (request.path == "/health") return respond(HttpResponse::text(200, "OK", "text/html; charset=utf-8"));
   if (request.path == "/version")
     return respond(HttpResponse::text(200, TIDEMILL_VERSION, "text/html; charset=utf-8"));
-  if (request.path == "/metrics" && options.metrics == Metrics::kShown) return respond(metrics());
+  if (request.path == kMetricsPath && options.metrics == Metrics::kShown) return respond(metrics());
   if (options.serves == Serves::kArtifactsOnly && !behind(request.path, kArtifacts))
     return respond(HttpResponse::text(
         503,
         "This server runs with --artifacts-only: it serves artifacts, and nothing of the tracking store.\n"));
   if (is_server_info(request.path)) return respond(json_reply(server_info()));
+  if (request.path == "/" && is_read(request.method)) return respond(front_page());
   answer(service, request, sender, respond);
 }
 

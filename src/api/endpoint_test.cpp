@@ -49,6 +49,9 @@ TEST_F(EndpointTest, APrefixStandsInFrontOfEverythingButProbes) {
   EXPECT_EQ(send("GET", std::string("/mlx") + kGetDefault).status, 404);
   EXPECT_EQ(send("GET", "/health").status, 200);
   EXPECT_EQ(send("GET", "/ml/health").status, 200);
+  start({.path_prefix = "/ml", .metrics = api::Metrics::kShown});
+  EXPECT_EQ(send("GET", "/metrics").status, 200);
+  EXPECT_EQ(send("GET", "/ml/metrics").status, 200);
 }
 
 TEST_F(EndpointTest, MetricsAreShownOnlyWhenAskedForAndCountWhatWasDone) {

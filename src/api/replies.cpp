@@ -229,6 +229,14 @@ HttpResponse error_reply(const Error& error) {
   return error_reply(status, error_code, error.message);
 }
 
+HttpResponse front_page() {
+  return HttpResponse::text(
+      200,
+      "This is a tracking server, Tidemill " TIDEMILL_VERSION
+      ". It has no pages for browsers: give its address to MLflow's clients as\n"
+      "MLFLOW_TRACKING_URI, or look at what is recorded with tidemill runs list --tracking-uri ADDRESS.\n");
+}
+
 HttpResponse no_such_page() {
   return html_page(404, "Nothing is served at this address. Check the spelling of the URL.");
 }

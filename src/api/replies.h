@@ -27,6 +27,8 @@ HttpResponse json_reply(std::string body, int status = 200);
 HttpResponse tagged_reply(const HttpRequest& request, std::string body);
 HttpResponse error_reply(int status, std::string_view error_code, std::string_view message);
 HttpResponse error_reply(const Error& error);
+// What a browser is told at "/".
+HttpResponse front_page();
 // The HTML pages for paths and methods that do not exist.
 HttpResponse no_such_page();
 HttpResponse method_not_allowed();
