@@ -160,10 +160,18 @@ std::string without_symbols(std::string bytes) {
     end = std::max(end, segment.p_offset + segment.p_filesz);
   }
   if (end >= bytes.size()) return bytes;
-  header->e_shoff = 0;
-  header->e_shnum = 0;
-  header->e_shstrndx = SHN_UNDEF;
-  std::memcpy(bytes.data(), &*header, sizeof(*header));
+  const auto before = parse_elf(bytes);
+  Elf64_Ehdr stripped = *header;
+  stripped.e_shoff = 0;
+  stripped.e_shnum = 0;
+  stripped.e_shstrndx = SHN_UNDEF;
+  std::memcpy(bytes.data(), &stripped, sizeof(stripped));
+  // What the loader reads may lie in the header itself, or reach beyond its segment.
+  const auto after = parse_elf(std::string_view(bytes).substr(0, end));
+  if (before && (!after || after->needed != before->needed || after->interpreter != before->interpreter)) {
+    std::memcpy(bytes.data(), &*header, sizeof(*header));
+    return bytes;
+  }
   bytes.resize(end);
   return bytes;
 }
