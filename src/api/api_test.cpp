@@ -272,6 +272,10 @@ TEST_F(ApiTest, AddressesAndMethodsAreToldApart) {
   EXPECT_EQ(send({.target = "/api/2.0/mlflow/zzz"}).status, 404);
   EXPECT_EQ(send({.target = "/api/2.0/preview/mlflow/runs/get"}).status, 404);
   EXPECT_EQ(send({.target = "/nowhere"}).status, 404);
+  ClientResponse front = send({.target = "/"});
+  EXPECT_EQ(front.status, 200);
+  EXPECT_THAT(front.body, HasSubstr("MLFLOW_TRACKING_URI"));
+  EXPECT_EQ(send({.method = "POST", .target = "/"}).status, 404);
   EXPECT_EQ(send({.target = "/api/2.0/mlflow/runs/create"}).status, 405);
   EXPECT_EQ(send({.target = "/ajax-api/2.0/mlflow/experiments/get?experiment_id=0"}).status, 200);
   ClientResponse head = send({.method = "HEAD", .target = "/api/2.0/mlflow/experiments/get?experiment_id=0"});

@@ -52,7 +52,7 @@ JsonWriter& JsonWriter::text(std::string_view value) {
   // Without an early end, so that the compiler takes many characters at a time.
   unsigned special = 0;
   for (unsigned char c : value) special |= (c < 0x20) | (c > 0x7E) | (c == '"') | (c == '\\');
-  if (special) return written(dump_json(Json(value)));
+  if (special) return word(dump_json(Json(value)));
   char* at = room(value.size() + 2);
   *at++ = '"';
   at = put(at, value);
@@ -61,7 +61,7 @@ JsonWriter& JsonWriter::text(std::string_view value) {
   return *this;
 }
 
-JsonWriter& JsonWriter::written(std::string_view json) {
+JsonWriter& JsonWriter::word(std::string_view json) {
   ended(put(room(json.size()), json));
   return *this;
 }
@@ -73,9 +73,9 @@ JsonWriter& JsonWriter::integer(int64_t value) {
   return *this;
 }
 
-JsonWriter& JsonWriter::boolean(bool value) { return written(value ? "true" : "false"); }
+JsonWriter& JsonWriter::boolean(bool value) { return word(value ? "true" : "false"); }
 
-JsonWriter& JsonWriter::null() { return written("null"); }
+JsonWriter& JsonWriter::null() { return word("null"); }
 
 JsonWriter& JsonWriter::number(double value) {
   if (!std::isfinite(value)) return text(word_of_real(value));

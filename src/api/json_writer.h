@@ -21,9 +21,6 @@ class JsonWriter {
   // The shortest text that reads back as the same number; NaN and infinities as the strings that MLflow uses.
   JsonWriter& number(double value);
 
-  // JSON as another writer has made it.
-  JsonWriter& written(std::string_view json);
-
   JsonWriter& field(std::string_view name, std::string_view value) { return key(name).text(value); }
   std::string take() {
     out_.resize(size_);
@@ -33,6 +30,7 @@ class JsonWriter {
  private:
   JsonWriter& open(char c);
   JsonWriter& close(char c);
+  JsonWriter& word(std::string_view json);
   // Where so many bytes and a comma can be written, behind the comma if there is one; ended() tells how far
   // they were. Replies hold ten thousands of short texts: an append for each would take twice as long.
   char* room(size_t most);

@@ -164,26 +164,18 @@ Result<std::string> search_runs(Service& service, const Params& params) {
         "docs for more information about request parameters.",
         search.max_results);
   search.view = TRY(params.view("run_view_type"));
-  // The reply's beginning, and what is appended to it.
-  std::array<JsonWriter, tracking::Store::kMostStretches> parts;
-  bool found = false;
-  auto write_runs = [&](size_t stretch, std::span<tracking::Run> runs) {
-    JsonWriter& json = parts[stretch] = JsonWriter();
-    if (stretch == 0) {
-      json.begin_object();
-      found = !runs.empty();
-      if (found) json.key("runs").begin_array();
-    }
-    for (auto& run : runs) {
+  auto page = TRY(service.store.search_runs(search));
+  JsonWriter json;
+  json.begin_object();
+  if (!page.items.empty()) {
+    json.key("runs").begin_array();
+    for (auto& run : page.items) {
       run.info.artifact_uri = service.told(std::move(run.info.artifact_uri));
       write(json, run);
     }
-  };
-  std::string next_page_token = TRY(service.store.search_runs(search, write_runs));
-  auto& [json, more] = parts;
-  if (std::string runs = more.take(); !runs.empty()) json.written(runs);
-  if (found) json.end_array();
-  if (!next_page_token.empty()) json.field("next_page_token", next_page_token);
+    json.end_array();
+  }
+  if (!page.next_page_token.empty()) json.field("next_page_token", page.next_page_token);
   json.end_object();
   return json.take();
 }

@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <future>
 #include <limits>
-#include <span>
 
 #include "tracking/run_spans.h"
 
@@ -155,29 +154,19 @@ Result<RunRows> RunRows::read(db::Connection& connection, std::vector<int64_t> r
   return read;
 }
 
-Result<> RunRows::load(Store::State& state, Reader& reader, const TakeRuns& take) {
-  constexpr size_t kMany = 64;
-  static_assert(Store::kMostStretches == 2);
-  const size_t middle = runs_.size() < kMany ? runs_.size() : runs_.size() / 2;
-  auto stretch = [&](Reader& own, size_t begin, size_t end) -> Result<> {
-    std::vector<RowOf> rows;
-    for (size_t i = begin; i < end; ++i) rows.push_back({rows_[i], &runs_[i]});
-    TRY(load_run_data(own, std::move(rows)));
-    take(begin > 0 ? 1 : 0, std::span(runs_).subspan(begin, end - begin));
-    return {};
-  };
-  std::future<Result<>> helper;
-  if (middle < runs_.size())
-    helper = std::async(std::launch::async, [&] {
-      return state.read<void>([&](Reader& other) { return stretch(other, middle, runs_.size()); });
-    });
-  Result<> loaded = stretch(reader, 0, middle);
-  if (helper.valid()) TRY(helper.get());
-  return loaded;
-}
-
 Result<std::vector<Run>> RunRows::load(Store::State& state, Reader& reader) {
-  TRY(load(state, reader, [](size_t, std::span<Run>) {}));
+  constexpr size_t kMany = 64;
+  std::vector<RowOf> first, second;
+  const size_t alone = runs_.size() < kMany ? runs_.size() : runs_.size() / 2;
+  for (size_t i = 0; i < runs_.size(); ++i) (i < alone ? first : second).push_back({rows_[i], &runs_[i]});
+  std::future<Result<>> helper;
+  if (!second.empty())
+    helper = std::async(std::launch::async, [&] {
+      return state.read<void>([&](Reader& other) { return load_run_data(other, second); });
+    });
+  Result<> loaded = load_run_data(reader, std::move(first));
+  if (helper.valid()) TRY(helper.get());
+  TRY(loaded);
   return std::move(runs_);
 }
 

@@ -22,8 +22,8 @@ struct RowOf {
 // Fills everything but the info.
 Result<> load_run_data(Reader& reader, std::vector<RowOf> runs);
 
-// Collects runs from rows with kRunColumns, then loads the data of all at once. Of many, half are loaded by a
-// thread of its own with a reader of its own, which may see what was written a moment later.
+// Collects runs from rows with kRunColumns, then loads the data of all at once. Of very many, half are loaded
+// by a thread of its own with a reader of its own, which may see what was written a moment later.
 class RunRows {
  public:
   // Of these row ids, in this order.
@@ -40,8 +40,6 @@ class RunRows {
     runs_.pop_back();
   }
   Result<std::vector<Run>> load(Store::State& state, Reader& reader);
-  // As Store::search_runs hands them over.
-  Result<> load(Store::State& state, Reader& reader, const TakeRuns& take);
 
  private:
   std::vector<int64_t> rows_;

@@ -104,8 +104,6 @@ struct StoreOptions {
   std::string served_folder = {};
 };
 
-using TakeRuns = std::function<void(size_t stretch, std::span<Run>)>;
-
 class Store {
  public:
   // Opens the store, creates it in a new file or an empty database, and brings its schema up to date.
@@ -148,11 +146,6 @@ class Store {
   Result<> set_tag(std::string_view run_id, std::string_view key, std::string_view value);
   Result<> delete_tag(std::string_view run_id, std::string_view key);
   Result<Page<Run>> search_runs(const SearchRuns& search);
-  // The same, handed over in at most kMostStretches stretches, each by the thread that has loaded it: `take`
-  // is called by several at once, and again for a stretch whose connection was lost. The first one comes
-  // always, and may be empty. Returns the next page's token.
-  static constexpr size_t kMostStretches = 2;
-  Result<std::string> search_runs(const SearchRuns& search, const TakeRuns& take);
 
   // All points of one metric, by (timestamp, step, value); max_results 0: all.
   Result<Page<Metric>> metric_history(std::string_view run_id, std::string_view key, int64_t max_results = 0,
