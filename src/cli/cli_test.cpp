@@ -485,7 +485,21 @@ TEST_F(InterruptedRun, PsAndStatusTellWhatRunsAlsoWithoutARunner) {
   EXPECT_THAT(in_store({"status", "0123"}).errors, HasSubstr("0123"));
 }
 
-TEST_F(Cli, WhoFollowsALogSeesItsEndAlsoWhenItsMiddleIsTakenOutMeanwhile) {
+struct FollowedLog : Cli {
+  // The run of the pipeline p, once the step has printed this.
+  std::string run_that_has_logged(const std::string& step, const std::string& printed) {
+    std::string id;
+    wait_until([&] {
+      if (!fs::exists(path("tidemill.db"))) return false;
+      for (const auto& found : listed("runs", {"runs", "list"}))
+        if (json_string(found, "run_name") == "p") id = json_string(found, "run_id");
+      return !id.empty() && in_store({"logs", id, step}).output == printed;
+    });
+    return id;
+  }
+};
+
+TEST_F(FollowedLog, WhoFollowsALogSeesItsEndAlsoWhenItsMiddleIsTakenOutMeanwhile) {
   write("pipeline.yaml",
         "name: p\nsteps:\n  a:\n    command: \"echo one; until [ -e go ]; do sleep 0.01; done; seq 20000; "
         "until [ $(wc -c < $LOG) -lt 60000 ]; do sleep 0.05; done; seq 20001 23000; echo the end\"\n"
@@ -493,13 +507,7 @@ TEST_F(Cli, WhoFollowsALogSeesItsEndAlsoWhenItsMiddleIsTakenOutMeanwhile) {
   auto run = Process::start(
       {.argv = {kProgram, "run", dir_.path().string(), "--store", store()}, .discard_output = true});
   ASSERT_TRUE(run);
-  std::string id;
-  wait_until([&] {
-    if (!fs::exists(path("tidemill.db"))) return false;
-    for (const auto& found : listed("runs", {"runs", "list"}))
-      if (json_string(found, "run_name") == "p") id = json_string(found, "run_id");
-    return !id.empty() && in_store({"logs", id, "a"}).output == "one\n";
-  });
+  const std::string id = run_that_has_logged("a", "one\n");
   auto follow = Process::start(
       {.argv = {kProgram, "logs", "-f", id, "a", "--store", store()}, .output_file = path("followed")});
   wait_until([&] { return read_file(path("followed")).value_or("") == "one\n"; });
@@ -511,20 +519,14 @@ TEST_F(Cli, WhoFollowsALogSeesItsEndAlsoWhenItsMiddleIsTakenOutMeanwhile) {
   EXPECT_EQ(run->wait().status, 0);
 }
 
-TEST_F(Cli, LogsShowsWhatEachStepHasPrintedAndFollowsUntilTheEnd) {
+TEST_F(FollowedLog, LogsShowsWhatEachStepHasPrintedAndFollowsUntilTheEnd) {
   write_project("a", "echo from a");
   write_project("b", "echo one; until [ -e ../go ]; do sleep 0.01; done; echo two");
   write("pipeline.yaml", "name: p\nsteps:\n  a: {project: a}\n  b: {project: b, needs: [a]}\n");
   auto run = Process::start(
       {.argv = {kProgram, "run", dir_.path().string(), "--store", store()}, .discard_output = true});
   ASSERT_TRUE(run);
-  std::string id;
-  wait_until([&] {
-    if (!fs::exists(path("tidemill.db"))) return false;
-    for (const auto& found : listed("runs", {"runs", "list"}))
-      if (json_string(found, "run_name") == "p") id = json_string(found, "run_id");
-    return !id.empty() && in_store({"logs", id, "b"}).output == "one\n";
-  });
+  std::string id = run_that_has_logged("b", "one\n");
   auto follow = Process::start(
       {.argv = {kProgram, "logs", "-f", id, "--store", store()}, .output_file = path("followed")});
   wait_until([&] { return read_file(path("followed")).value_or("").find("one") != std::string::npos; });
