@@ -151,6 +151,16 @@ TEST(Files, AtomicWriteReplacesAndLeavesNothingBehind) {
   EXPECT_EQ(std::distance(fs::directory_iterator(dir.path()), {}), 1);
 }
 
+TEST(Files, what_is_created_never_takes_anothers_place) {
+  TempDir dir = TempDir::create().value();
+  ASSERT_TRUE(create_file_atomic(dir.path() / "f", "one"));
+  fs::create_symlink("nowhere", dir.path() / "link");
+  for (std::string_view name : {"f", "link"})
+    EXPECT_EQ(create_file_atomic(dir.path() / name, "two").error().code, Code::kConflict) << name;
+  EXPECT_EQ(read_file(dir.path() / "f").value(), "one");
+  EXPECT_EQ(std::distance(fs::directory_iterator(dir.path()), {}), 2);
+}
+
 TEST(Files, no_memory_is_taken_for_a_file_that_is_refused) {
   TempDir dir = TempDir::create().value();
   fs::path sparse = dir.path() / "sparse";

@@ -69,14 +69,16 @@ static Result<> sync_folder(const fs::path& folder) {
   return {};
 }
 
-Result<> write_file_atomic(const fs::path& path, std::string_view bytes, Durable durable) {
+// rename_into_place: a rename as ::rename, of the file beside to where it belongs.
+static Result<> write_beside(const fs::path& path, std::string_view bytes, Durable durable,
+                             int (*rename_into_place)(const char* from, const char* to)) {
   fs::path temporary = path;
   temporary += fmt::format(".{:016x}.tmp", random_u64());
   Fd file = TRY(open_file(temporary, O_WRONLY | O_CREAT | O_EXCL));
   auto write_and_rename = [&]() -> Result<> {
     TRY_IN(path.string(), write_all(file, bytes));
     if (durable == Durable::yes && fsync(file.get()) != 0) return fail_errno("fsync", temporary);
-    if (::rename(temporary.c_str(), path.c_str()) != 0) return fail_errno("rename to", path);
+    if (rename_into_place(temporary.c_str(), path.c_str()) != 0) return fail_errno("rename to", path);
     return {};
   };
   if (auto written = write_and_rename(); !written) {
@@ -84,6 +86,19 @@ Result<> write_file_atomic(const fs::path& path, std::string_view bytes, Durable
     return written;
   }
   return durable == Durable::yes ? sync_folder(path.parent_path()) : Result<>{};
+}
+
+Result<> write_file_atomic(const fs::path& path, std::string_view bytes, Durable durable) {
+  return write_beside(path, bytes, durable, ::rename);
+}
+
+Result<> create_file_atomic(const fs::path& path, std::string_view bytes, Durable durable) {
+  std::error_code ignored;
+  if (fs::exists(fs::symlink_status(path, ignored)))
+    return fail(Code::kConflict, "{} is there already", path.string());
+  return write_beside(path, bytes, durable, [](const char* from, const char* to) {
+    return ::renameat2(AT_FDCWD, from, AT_FDCWD, to, RENAME_NOREPLACE);
+  });
 }
 
 Result<> make_dirs(const fs::path& path) {

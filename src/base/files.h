@@ -48,6 +48,9 @@ enum class Durable { no, yes };
 // the new content, never half of one. Durable::yes also reaches the disk before returning (fsync of file and
 // folder).
 Result<> write_file_atomic(const fs::path& path, std::string_view bytes, Durable durable = Durable::yes);
+// The same for a file that is not there yet: kConflict, and nothing changed, where it is, also where another
+// process makes it at the same moment.
+Result<> create_file_atomic(const fs::path& path, std::string_view bytes, Durable durable = Durable::yes);
 
 Result<> make_dirs(const fs::path& path);
 Result<> remove_all(const fs::path& path);

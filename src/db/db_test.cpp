@@ -163,7 +163,7 @@ TEST_F(SqliteTest, a_file_that_is_made_of_bytes_never_takes_anothers_place) {
   constexpr int kProcesses = 8;
   for (int i = 0; i < kProcesses; ++i) {
     if (::fork() != 0) continue;
-    (void)create_sqlite(copy, bytes);
+    (void)create_file_atomic(copy, bytes);
     auto made = open_sqlite({.file = copy});
     ::_exit(made && (*made)->run("INSERT INTO t(name) VALUES ('x')") ? 0 : 1);
   }
@@ -172,7 +172,7 @@ TEST_F(SqliteTest, a_file_that_is_made_of_bytes_never_takes_anothers_place) {
     ::wait(&status);
     EXPECT_EQ(status, 0);
   }
-  EXPECT_EQ(create_sqlite(copy, bytes).error().code, Code::kConflict);
+  EXPECT_EQ(create_file_atomic(copy, bytes).error().code, Code::kConflict);
   auto db = open_sqlite({.file = copy}).value();
   EXPECT_EQ(count(*db), kProcesses);
   EXPECT_EQ(migrate(*db, kSchema)->from, 2);

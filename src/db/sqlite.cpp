@@ -8,7 +8,6 @@
 #include <thread>
 #include <unordered_map>
 
-#include "base/id.h"
 #include "db/sqlite_regex.h"
 #include "db/sqlite_wal.h"
 
@@ -271,23 +270,6 @@ Result<std::unique_ptr<Connection>> open_foreign_sqlite(const fs::path& file) {
   sqlite3_busy_timeout(handle, SqliteOptions().busy_timeout_ms);
   TRY(connection->execute("PRAGMA cell_size_check = ON; PRAGMA mmap_size = 0; PRAGMA temp_store = MEMORY"));
   return connection;
-}
-
-Result<> create_sqlite(const fs::path& file, std::string_view bytes) {
-  std::error_code ignored;
-  if (fs::exists(file, ignored)) return fail(Code::kConflict, "{} is there already", file.string());
-  fs::path part = file.string() + fmt::format(".{:016x}.tmp", random_u64());
-  auto written = [&]() -> Result<> {
-    Fd fd = TRY(open_file(part, O_WRONLY | O_CREAT | O_EXCL));
-    TRY_IN(part.string(), write_all(fd, bytes));
-    if (::fdatasync(fd.get()) != 0) return tl::unexpected<Error>(errno_error(part.string(), errno));
-    // Not over what another process has made meanwhile.
-    if (::renameat2(AT_FDCWD, part.c_str(), AT_FDCWD, file.c_str(), RENAME_NOREPLACE) != 0)
-      return tl::unexpected<Error>(errno_error(file.string(), errno));
-    return {};
-  }();
-  if (!written) ::unlink(part.c_str());
-  return written;
 }
 
 Result<std::unique_ptr<Connection>> open_sqlite(const SqliteOptions& options) {

@@ -20,10 +20,6 @@ struct SqliteOptions {
 // the file.
 Result<std::unique_ptr<Connection>> open_sqlite(const SqliteOptions& options);
 
-// Makes the file of these bytes, which are a database whose journal is a write-ahead log: whole, or not at
-// all. kConflict when something has its name already. The first commit makes the name durable.
-Result<> create_sqlite(const fs::path& file, std::string_view bytes);
-
 // Another program's file, which must exist, for reading: nothing is written, whatever its journal mode.
 // Values longer than 64 MiB are errors (kInvalid), the schema is not trusted.
 Result<std::unique_ptr<Connection>> open_foreign_sqlite(const fs::path& file);

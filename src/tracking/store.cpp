@@ -114,7 +114,7 @@ Result<Store> Store::open(StoreOptions options) {
   if (root.empty()) root = (location.folder() / "artifacts").string();
   while (root.size() > 1 && root.ends_with('/')) root.pop_back();
   // Why it cannot be made is told by who opens it.
-  if (location.kind == db::Location::Kind::kSqlite) (void)db::create_sqlite(location.file, empty_store());
+  if (location.kind == db::Location::Kind::kSqlite) (void)create_file_atomic(location.file, empty_store());
   auto connection = TRY(db::open(location));
   db::Migration migration = TRY(db::migrate(*connection, store_schema()));
   if (migration.from > 0 && migration.from < migration.to)
