@@ -32,7 +32,7 @@ Result<> check_other_admin(db::Connection& connection, const User& user) {
   if (!user.is_admin) return {};
   db::Statement others = TRY(connection.prepare("SELECT 1 FROM users WHERE admin = 1 AND id <> ?"));
   if (TRY(others.bind(user.id).step())) return {};
-  return fail(Code::kConflict, "User '{}' is the last administrator: make another one first", user.name);
+  return fail(Code::kInvalid, "User '{}' is the last administrator: make another one first", user.name);
 }
 
 }  // namespace

@@ -35,9 +35,9 @@ class Users {
   Result<User> find(std::string_view name);  // kNotFound
   Result<std::vector<User>> list();          // by name
   Result<> set_password(std::string_view name, std::string_view password);
-  // kConflict for the last administrator.
+  // kInvalid for the last administrator.
   Result<> set_admin(std::string_view name, Admin admin);
-  // With tokens, roles and rights; what the user has made stays. kConflict for the last administrator.
+  // With tokens, roles and rights; what the user has made stays. kInvalid for the last administrator.
   Result<> remove(std::string_view name);
 
   // The new token, which cannot be read again. kConflict when the user has one of that name.

@@ -41,8 +41,8 @@ TEST_F(UsersTest, NamesAreTakenOnceAndMustFitAnAuthorizationHeader) {
 TEST_F(UsersTest, ThereIsAlwaysAnAdministratorLeft) {
   add_user(store_, "root", test::Admin::kYes);
   add_user(store_, "ada");
-  EXPECT_EQ(users_.remove("root").error().code, Code::kConflict);
-  EXPECT_EQ(users_.set_admin("root", Admin::kNo).error().code, Code::kConflict);
+  EXPECT_EQ(users_.remove("root").error().code, Code::kInvalid);
+  EXPECT_EQ(users_.set_admin("root", Admin::kNo).error().code, Code::kInvalid);
   ASSERT_TRUE(users_.set_admin("ada", Admin::kYes));
   EXPECT_TRUE(users_.remove("root"));
   EXPECT_TRUE(users_.find("ada")->is_admin);

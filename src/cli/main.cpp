@@ -38,6 +38,66 @@ void hide_secrets(int argc, char** argv) {
     for (db::Secret secret : db::secrets_of(argv[i])) std::fill_n(argv[i] + secret.begin, secret.length, '*');
 }
 
+struct Command {
+  std::string_view name;
+  void (*add)(CLI::App&, Context&);
+  std::string_view alias = "";
+};
+
+constexpr Command kCommands[] = {
+    {"run", add_run},
+    {"init", add_init},
+    {"check", add_check},
+    {"graph", add_graph},
+    {"resume", add_resume},
+    {"cancel", add_cancel},
+    {"status", add_status},
+    {"ps", add_ps},
+    {"logs", add_logs},
+    {"why", add_why},
+    {"tune", add_tune},
+    {"reproduce", add_reproduce},
+    {"runs", add_runs},
+    {"experiments", add_experiments},
+    {"artifacts", add_artifacts},
+    {"models", add_models, "registry"},
+    {"import", add_import},
+    {"export", add_export},
+    {"db", add_db},
+    {"doctor", add_doctor},
+    {"cache", add_cache},
+    {"gc", add_gc},
+    {"users", add_users},
+    {"server", add_server, "ui"},
+    {"serve", add_serve},
+    {"image", add_image},
+};
+
+// One of each of a group's commands.
+std::string examples_of(const CLI::App& group) {
+  std::string out = "Examples:";
+  for (const CLI::App* command : group.get_subcommands([](const CLI::App*) { return true; })) {
+    const std::string footer = command->get_footer();
+    const size_t begin = footer.find("tidemill " + group.get_name());
+    if (begin != std::string::npos) out += "\n  " + footer.substr(begin, footer.find('\n', begin) - begin);
+  }
+  return out;
+}
+
+// The one command that is meant, where the first word names one: the others would cost a short command a
+// tenth of its time.
+void add_commands(CLI::App& app, Context& context, std::string_view word) {
+  auto is_meant = [&](const Command& command) { return command.name == word || command.alias == word; };
+  const bool is_known = std::ranges::any_of(kCommands, is_meant);
+  for (const Command& command : kCommands)
+    if (!is_known || is_meant(command)) command.add(app, context);
+  for (CLI::App* group : app.get_subcommands([](const CLI::App*) { return true; })) {
+    if (group->get_subcommands([](const CLI::App*) { return true; }).empty()) continue;
+    if (group->get_footer() == kExamples) group->footer("");
+    group->footer([group] { return examples_of(*group); });
+  }
+}
+
 int run_program(int argc, char** argv) {
   Context context;
   // Read here and not by CLI11, which would let the variable win over --store: every command has that option.
@@ -54,32 +114,7 @@ int run_program(int argc, char** argv) {
   app.footer(std::string(kExamples));
   app.require_subcommand(1);
   app.get_formatter()->column_width(32);
-  add_run(app, context);
-  add_init(app, context);
-  add_check(app, context);
-  add_graph(app, context);
-  add_resume(app, context);
-  add_cancel(app, context);
-  add_status(app, context);
-  add_ps(app, context);
-  add_logs(app, context);
-  add_why(app, context);
-  add_tune(app, context);
-  add_reproduce(app, context);
-  add_runs(app, context);
-  add_experiments(app, context);
-  add_artifacts(app, context);
-  add_models(app, context);
-  add_import(app, context);
-  add_export(app, context);
-  add_db(app, context);
-  add_doctor(app, context);
-  add_cache(app, context);
-  add_gc(app, context);
-  add_users(app, context);
-  add_server(app, context);
-  add_serve(app, context);
-  add_image(app, context);
+  add_commands(app, context, argc > 1 ? argv[1] : "");
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

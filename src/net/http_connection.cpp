@@ -31,6 +31,7 @@ constexpr size_t kKeptBytes = 16 << 10;     // of buffer, while a connection is 
 // sending would otherwise see a reset instead of the answer.
 constexpr uint64_t kLingerBytes = 256u << 20;
 constexpr milliseconds kLingerTime{5000};
+constexpr milliseconds kLingerTimeAtStop{200};
 // A client that sends its next request within this time after an answer is waited for as long, by a thread
 // that stays awake: to sleep and be woken takes half as long, for client and server alike.
 constexpr std::chrono::microseconds kReturnTime{200};
@@ -580,8 +581,9 @@ HttpConnection::Next HttpConnection::after_response() {
       (void)send_outgoing();
     }
     ::shutdown(socket_.get(), SHUT_WR);
-    set_deadline(kLingerTime);
+    set_deadline(shared_->stopping ? kLingerTimeAtStop : kLingerTime);
     lingered_ = 0;
+    idle_ = true;
     phase_ = Phase::kLingering;
     return Next::kContinue;
   }

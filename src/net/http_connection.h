@@ -74,7 +74,7 @@ class HttpConnection : public std::enable_shared_from_this<HttpConnection> {
   void run();
   // For the thread that watches the clock, under the table's mutex: ends what has waited too long.
   void check_deadline(std::chrono::steady_clock::time_point now);
-  // Under the table's mutex: ends the connection if it is between two requests.
+  // Under the table's mutex: ends the connection if it is between two requests or has had its last answer.
   void close_if_idle();
   // Under the table's mutex: ends it whatever it does.
   void close_now();
