@@ -116,6 +116,17 @@ TEST_F(Cli, AFailingStepIsShownWithItsCommandAndLastLines) {
   EXPECT_EQ(statuses()["bad"], "FAILED");
 }
 
+TEST_F(Cli, TheStatusOfARunThatTookTooLongSaysSo) {
+  write("pipeline.yaml", "name: p\ntimeout: 1s\nsteps:\n  a: {command: sleep 100}\n");
+  EXPECT_EQ(in_store({"run", dir_.path().string()}).exit.status, 1);
+  Captured list = in_store({"runs", "list"});
+  EXPECT_THAT(list.output, HasSubstr("FAILED (timed out)"));
+  std::string id =
+      json_string(listed("runs", {"runs", "list", "-f", "tags.`tidemill.pipeline` = 'p'"})[0], "run_id");
+  EXPECT_THAT(in_store({"status", id}).output, HasSubstr("FAILED (timed out)"));
+  EXPECT_THAT(in_store({"runs", "show", id}).output, HasSubstr("FAILED (timed out)"));
+}
+
 TEST_F(Cli, PrintsEventsAsJsonLines) {
   write_project(".", "echo hello");
   Captured run = in_store({"run", dir_.path().string(), "--json"});
@@ -323,7 +334,7 @@ TEST_F(Cli, ARunMayBeNamedByTheBeginningOfItsId) {
   std::string id;
   for (const auto& run : listed("runs", {"runs", "list"}))
     if (json_string(run, "run_name") == "p") id = json_string(run, "run_id");
-  const std::string beginning = id.substr(0, 8);
+  const std::string beginning = id.substr(0, 4);
   EXPECT_EQ(json_string(json_of({"runs", "show", beginning}), "run_id"), id);
   EXPECT_EQ(json_string(json_of({"status", beginning}), "run_id"), id);
   EXPECT_EQ(in_store({"logs", beginning, "a"}).output, "said\n");
@@ -334,7 +345,7 @@ TEST_F(Cli, ARunMayBeNamedByTheBeginningOfItsId) {
   EXPECT_EQ(in_store({"runs", "diff", beginning, id}).exit.status, 0);
   EXPECT_THAT(in_store({"resume", std::string(8, id[0] == 'f' ? '0' : 'f')}).errors,
               HasSubstr("there is no run whose id begins with"));
-  EXPECT_THAT(in_store({"runs", "show", id.substr(0, 5)}).errors, HasSubstr(id.substr(0, 5)));
+  EXPECT_THAT(in_store({"runs", "show", id.substr(0, 3)}).errors, HasSubstr(id.substr(0, 3)));
 }
 
 TEST_F(Cli, ThePipelinesRunShowsItsStepsWithReasons) {

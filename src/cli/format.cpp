@@ -1,6 +1,7 @@
 #include "cli/format.h"
 
 #include "base/text.h"
+#include "engine/events.h"
 #include "sys/terminal.h"
 
 namespace tidemill::cli {
@@ -57,11 +58,19 @@ std::string duration_of(const tracking::RunInfo& run) {
   return run.end_time ? human_duration(static_cast<double>(*run.end_time - run.start_time) / 1000) : "";
 }
 
-std::string coloured(RunStatus status, bool colour) {
+std::string status_of(const tracking::Run& run, bool colour) {
+  const RunStatus status = run.info.status;
   Style style = status == RunStatus::kFinished                                 ? Style::kGreen
                 : status == RunStatus::kFailed || status == RunStatus::kKilled ? Style::kRed
                                                                                : Style::kCyan;
-  return styled(tracking::to_string(status), style, colour);
+  std::string shown = styled(tracking::to_string(status), style, colour);
+  std::string outcome(run.tag(engine::kOutcomeTag));
+  const bool tells_more = outcome == to_string(engine::RunOutcome::kSucceededWithFailures) ||
+                          outcome == to_string(engine::RunOutcome::kCrashed) ||
+                          outcome == to_string(engine::RunOutcome::kTimedOut);
+  if (!tells_more || status == RunStatus::kRunning) return shown;
+  std::ranges::replace(outcome, '_', ' ');
+  return fmt::format("{} ({})", shown, outcome);
 }
 
 std::string number(double value) { return fmt::format("{:.6g}", value); }

@@ -14,7 +14,8 @@ Json to_json(const tracking::Run& run);
 Json to_json(const pipeline::Plan& plan, const pipeline::PlannedStep& step);
 
 std::string duration_of(const tracking::RunInfo& run);  // "" while it runs
-std::string coloured(tracking::RunStatus status, bool colour);
+// "FAILED", and of a pipeline's run what more is known: "FAILED (timed out)".
+std::string status_of(const tracking::Run& run, bool colour);
 std::string number(double value);  // up to six digits: "0.912", "50000"
 
 }  // namespace tidemill::cli

@@ -5,7 +5,7 @@
 namespace tidemill::cli {
 namespace {
 
-constexpr size_t kShortest = 6, kWhole = 32;
+constexpr size_t kShortest = 4, kWhole = 32;
 
 bool is_beginning(const std::string& given) {
   return given.size() >= kShortest && given.size() < kWhole &&

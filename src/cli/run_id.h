@@ -9,7 +9,7 @@
 
 namespace tidemill::cli {
 
-// The id that begins with this, of six digits at least. kNotFound: none does; kInvalid: several do. What is
+// The id that begins with this, of four digits at least. kNotFound: none does; kInvalid: several do. What is
 // no such beginning is returned as it is: whoever looks for it knows better what to say.
 Result<std::string> full_run_id(tracking::Store& store, const std::string& given);
 Result<std::string> full_run_id(Records& records, const std::string& given);

@@ -65,7 +65,7 @@ Result<int> list_runs(const Context& context, const ListOptions& options) {
   const bool colour = use_colour(STDOUT_FILENO);
   for (const auto& run : page.items) {
     std::string name = run.tag("mlflow.parentRunId").empty() ? run.info.name : "  " + run.info.name;
-    table.add({run.info.id, name, experiments[run.info.experiment_id], coloured(run.info.status, colour),
+    table.add({run.info.id, name, experiments[run.info.experiment_id], status_of(run, colour),
                format_local(run.info.start_time), duration_of(run.info)});
   }
   TRY(print(table.to_string()));
@@ -103,7 +103,7 @@ std::string describe_steps(const std::vector<tracking::StepRecord>& steps) {
 std::string describe(const tracking::Run& run, const std::vector<tracking::StepRecord>& steps) {
   std::string out =
       fmt::format("{}  {}  {}\n", styled(run.info.name, Style::kBold, use_colour(STDOUT_FILENO)),
-                  coloured(run.info.status, use_colour(STDOUT_FILENO)), run.info.id);
+                  status_of(run, use_colour(STDOUT_FILENO)), run.info.id);
   std::string time = duration_of(run.info);
   out += fmt::format("experiment {}, started {}{}\n", run.info.experiment_id,
                      format_local(run.info.start_time), time.empty() ? "" : ", took " + time);

@@ -95,7 +95,7 @@ Result<int> show_status(const Context& context, const std::string& given) {
     runner =
         runner_of(run).empty() ? "  without a runner; tidemill resume " + id : "  process " + runner_of(run);
   TRY(print(fmt::format("{}  {}  {}{}\n\n", styled(run.info.name, Style::kBold, colour),
-                        coloured(run.info.status, colour), time_of(run.info), runner)));
+                        status_of(run, colour), time_of(run.info), runner)));
   Table table({"STEP", "STATE", "ATTEMPT", "TIME", "BECAUSE"});
   for (const auto& row : rows)
     table.add({row.record.step, row.record.state,

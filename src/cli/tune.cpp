@@ -129,9 +129,13 @@ Result<int> tune(const Context& context, const TuneOptions& options) {
       options.run.experiment.empty() ? pipeline.experiment : options.run.experiment;
   Stopwatch watch;
   std::vector<Trial> trials;
+  std::string stopped_by;
   for (const auto& values : grid) {
-    if (trials.size() >= static_cast<size_t>(options.most_runs)) break;
-    if (seconds && !trials.empty() && watch.seconds() >= *seconds) break;
+    if (trials.size() >= static_cast<size_t>(options.most_runs))
+      stopped_by = fmt::format("--max-runs {}", options.most_runs);
+    else if (seconds && !trials.empty() && watch.seconds() >= *seconds)
+      stopped_by = "--budget " + options.budget;
+    if (!stopped_by.empty()) break;
     fmt::print(stderr, "{} of {}: {}\n", trials.size() + 1, grid.size(), shown(values));
     RunOptions one{.uri = options.run.uri,
                    .params = options.run.params,
@@ -152,9 +156,10 @@ Result<int> tune(const Context& context, const TuneOptions& options) {
   if (!trials.empty() && !trials.back().failures.empty())
     return fail(Code::kUnavailable, "stopped, as no other parameters would help: {}",
                 join(trials.back().failures, "; "));
-  fmt::print(
-      stderr, "no combination has passed the gate{}\n",
-      trials.size() < grid.size() ? fmt::format("; {} were not tried", grid.size() - trials.size()) : "");
+  fmt::print(stderr, "no combination has passed the gate{}\n",
+             stopped_by.empty()
+                 ? ""
+                 : fmt::format("; {} were not tried because of {}", grid.size() - trials.size(), stopped_by));
   return 1;
 }
 

@@ -56,6 +56,9 @@ TEST_F(Tune, EndsWithItsBudgetOrItsGrid) {
   EXPECT_EQ(tuned({"--grid", "rate=0.01,0.02,0.06", "--max-runs", "2"}, 1)["runs"].size(), 2u);
   EXPECT_EQ(tuned({"--grid", "rate=0.01,0.02,0.06", "--budget", "0.000001s"}, 1)["runs"].size(), 1u);
   EXPECT_EQ(tuned({"--grid", "rate=0.01,0.02", "--grid", "seed=1,2"}, 1)["runs"].size(), 4u);
+  Captured run =
+      in_store({"tune", dir_.path().string(), "--grid", "rate=0.01,0.02,0.06", "--budget", "0.000001s"});
+  EXPECT_THAT(run.errors, HasSubstr("2 were not tried because of --budget 0.000001s"));
 }
 
 TEST_F(Tune, AFailureOfAnotherKindStopsIt) {
