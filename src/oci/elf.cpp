@@ -14,7 +14,6 @@ namespace {
 
 constexpr size_t kMaxProgramHeaders = 1024;
 constexpr size_t kMaxDynamicEntries = 65536;
-constexpr size_t kMaxSections = 65536;
 constexpr size_t kMaxText = 4096;
 
 // A structure at an offset, copied because foreign offsets need not be aligned.
@@ -115,8 +114,7 @@ Result<> read_dynamic(std::string_view bytes, const std::vector<Elf64_Phdr>& hea
 }
 
 bool has_unloaded_symbols(std::string_view bytes, const Elf64_Ehdr& header) {
-  if (header.e_shentsize != sizeof(Elf64_Shdr) || header.e_shnum == 0 || header.e_shnum > kMaxSections)
-    return false;
+  if (header.e_shentsize != sizeof(Elf64_Shdr) || header.e_shnum == 0) return false;
   auto names = at<Elf64_Shdr>(bytes, header.e_shoff + uint64_t{header.e_shstrndx} * sizeof(Elf64_Shdr));
   auto table = names ? part(bytes, names->sh_offset, names->sh_size) : std::nullopt;
   if (!table) return false;

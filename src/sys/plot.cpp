@@ -23,8 +23,7 @@ struct Range {
 
 class Canvas {
  public:
-  Canvas(int columns, int rows)
-      : columns_(columns), rows_(rows), cells_(static_cast<size_t>(columns * rows), 0) {}
+  Canvas(int columns, int rows) : columns_(columns), cells_(static_cast<size_t>(columns * rows), 0) {}
 
   void set(int x, int y) {
     // Unicode, "Braille Patterns": the bits of the dots from top to bottom, left column first.
@@ -52,7 +51,7 @@ class Canvas {
   }
 
  private:
-  int columns_, rows_;
+  int columns_;
   std::vector<uint8_t> cells_;
 };
 
