@@ -56,17 +56,17 @@ Result<engine::ArtifactPlace> Context::find_artifacts(const std::string& uri) co
   }
   if (uri.starts_with("runs:/")) {
     const RunPlace place = TRY(parse_run_uri(uri));
-    auto store = TRY(open_store());
-    return in_run(TRY(store.run(place.run_id)).info, place.path);
+    auto opened = TRY(open_store());
+    return in_run(TRY(opened.run(place.run_id)).info, place.path);
   }
   if (!uri.starts_with("models:/"))
     return fail(Code::kInvalid,
                 "'{}' cannot be fetched: http, https, s3, runs:/, models:/ and mlflow-artifacts:/ can", uri);
-  auto store = TRY(open_store());
+  auto opened = TRY(open_store());
   const std::string model_id = api::model_in(uri).model_id;
   const api::SourceRequest request{
       .source = uri, .run_id = {}, .model_id = model_id.empty() ? std::nullopt : std::optional(model_id)};
-  run.artifact_uri = TRY(api::check_model_source(store, request)).storage_location;
+  run.artifact_uri = TRY(api::check_model_source(opened, request)).storage_location;
   return in_run(run, "");
 }
 

@@ -116,6 +116,24 @@ TEST_F(Cli, AFailingStepIsShownWithItsCommandAndLastLines) {
   EXPECT_EQ(statuses()["bad"], "FAILED");
 }
 
+TEST_F(Cli, ACommandMayBeLongerThanAnArgument) {
+  write("pipeline.yaml", "name: p\nsteps:\n  a: {command: '[ -z ] || echo " + std::string(200'000, 'x') +
+                             " | wc -c >&2; exit 7'}\n  b: {command: 'true', environment: {BIG: " +
+                             std::string(200'000, 'x') + "}, retry: 1}\n");
+  Captured run = in_store({"run", dir_.path().string(), "--keep-going"});
+  EXPECT_THAT(run.errors, HasSubstr("exit status 7"));
+  EXPECT_THAT(run.errors, HasSubstr("longer than this system allows"));
+  EXPECT_THAT(run.errors, Not(HasSubstr("crashed")));
+  EXPECT_TRUE(fs::is_empty(path("mlartifacts/.tidemill/attempts")));
+}
+
+TEST_F(Cli, AnAttemptDoesNotWaitForTheOneBeforeIt) {
+  write("pipeline.yaml", "name: p\nsteps:\n  a: {command: 'false', retry: {times: 2, delay: 0}}\n");
+  Captured run = in_store({"run", dir_.path().string()});
+  EXPECT_THAT(run.output + run.errors, Not(HasSubstr("waits")));
+  EXPECT_THAT(run.output + run.errors, HasSubstr("exit status 1"));
+}
+
 TEST_F(Cli, TheStatusOfARunThatTookTooLongSaysSo) {
   write("pipeline.yaml", "name: p\ntimeout: 1s\nsteps:\n  a: {command: sleep 100}\n");
   EXPECT_EQ(in_store({"run", dir_.path().string()}).exit.status, 1);

@@ -133,6 +133,8 @@ Result<Reproduction> plan_reproduction(const Context& context, const ReproduceOp
       .original = run.info.id, .options = TRY(parse_request(*request)).options, .checkout = {}, .notes = {}};
   what.options.experiment = TRY(store.experiment(run.info.experiment_id)).name;
   what.options.force = true;
+  what.options.registers = false;
+  what.options.pipeline_name = json_string(record["pipeline"], "name");
   what.options.tags = {{std::string(kTag), run.info.id}};
   what.options.params.clear();
   for (const auto& [name, value] : record["pipeline"]["params"].items())

@@ -66,7 +66,7 @@ TEST_F(Runs, DiffTellsParametersCodeAndMetrics) {
   std::string other = run_it({"-P", "word=goodbye"});
   EXPECT_THAT(differences(first, other),
               ElementsAre("parameter word: hello -> goodbye", "parameter say/word: hello -> goodbye",
-                          "metric say/length: 7 -> 9"));
+                          testing::StartsWith("output say: "), "metric say/length: 7 -> 9"));
   write("code/say/say.sh", std::string(kSay) + "# more\n");
   auto changed = differences(first, run_it());
   ASSERT_EQ(changed.size(), 1u);
@@ -109,8 +109,9 @@ TEST_F(Runs, ReproducedFromTheCommitAndWhatWasNotCommitted) {
   bool reproduced = false;
   for (const auto& run : listed("runs", {"runs", "list"})) {
     if (json_string(run["tags"], "tidemill.reproduces") == first) reproduced = true;
-    if (json_string(run, "run_name") == "say")
+    if (json_string(run, "run_name") == "say") {
       EXPECT_TRUE(fs::exists(fs::path(json_string(run, "artifact_uri")) / "extra"));
+    }
   }
   EXPECT_TRUE(reproduced);
   EXPECT_TRUE(fs::is_empty(path("cache/projects/reproduced")));
@@ -130,6 +131,22 @@ TEST_F(Runs, ReproducedInPlaceWhereGitDoesNotHaveTheFiles) {
   git({"commit", "-qm", "first"});
   std::string second = run_it();
   EXPECT_THAT(in_store({"reproduce", second, "--dry-run"}).errors, HasSubstr("pipeline.yaml was not in git"));
+}
+
+TEST_F(Runs, WhatIsReproducedComparesItsResultsAndRegistersNothing) {
+  write("code/pipeline.yaml",
+        "steps:\n  say:\n    project: say\n    params: {word: '${pipeline.name}'}\n"
+        "    gate: {metric: length, at_least: 1, model: talk, artifacts: '${self.artifacts}'}\n");
+  write("code/say/say.sh", std::string(kSay) + "date +%s%N > \"$TIDEMILL_OUTPUT_DIR/time\"\n");
+  git({"init", "-q"});
+  git({"add", "-A"});
+  git({"commit", "-qm", "first"});
+  const std::string first = run_it();
+  Captured again = in_store({"reproduce", first});
+  EXPECT_EQ(again.exit.status, 0) << again.output << again.errors;
+  EXPECT_THAT(again.output, testing::ContainsRegex("output +say"));
+  EXPECT_THAT(again.output, Not(HasSubstr("parameter")));  // its name, which was that of its folder
+  EXPECT_EQ(listed("versions", {"models", "versions", "talk"}).size(), 1u);
 }
 
 TEST_F(Runs, WhatHasNoRecordIsNotReproduced) {

@@ -46,7 +46,9 @@ Result<Work> load_work(const RunOptions& options) {
   auto arguments = TRY(read_params(options.params));
   auto file = pipeline_file(options.target);
   if (file && options.entry_point.empty()) {
-    auto plan = TRY(pipeline::make_plan(TRY(config::load_pipeline(*file)), arguments));
+    auto pipeline = TRY(config::load_pipeline(*file));
+    if (!options.pipeline_name.empty()) pipeline.name = options.pipeline_name;
+    auto plan = TRY(pipeline::make_plan(std::move(pipeline), arguments));
     auto selected = TRY(pipeline::select(std::move(plan), options.selection));
     return Work{Kind::kPipeline, std::move(selected.plan), std::move(selected.again),
                 std::move(selected.before)};
@@ -214,6 +216,7 @@ Result<engine::Outcome> execute(const RunOptions& options, const Work& work, eng
   how.source_uri = options.source.uri;
   how.source_branch = options.source.branch;
   how.tags = options.tags;
+  how.registers = options.registers;
   how.cache = TRY(cache_policy(work, options));
   how.shared_cache = options.cache_from;
   how.after_failure = options.after_failure.policy();

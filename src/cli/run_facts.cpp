@@ -45,11 +45,13 @@ void add_projects(const Json& projects, std::vector<Fact>& facts) {
   }
 }
 
-// What the steps' keys were made of; parameters are known from the runs.
+// What the steps' keys were made of, and their results; parameters are known from the runs.
 void add_steps(const Json& steps, std::vector<Fact>& facts) {
   if (!steps.is_object()) return;
   for (const auto& [step, entry] : steps.items()) {
-    if (!entry.is_object() || !entry.contains("ingredients") || !entry["ingredients"].is_array()) continue;
+    if (!entry.is_object()) continue;
+    if (std::string made = json_string(entry, "made"); !made.empty()) facts.push_back({"output", step, made});
+    if (!entry.contains("ingredients") || !entry["ingredients"].is_array()) continue;
     for (const auto& ingredient : entry["ingredients"])
       facts.push_back({json_string(ingredient, "kind"), step + "/" + json_string(ingredient, "name"),
                        json_string(ingredient, "value")});

@@ -49,6 +49,8 @@ std::string to_request(const RunOptions& options, uint16_t port) {
                     {"from", options.selection.from},
                     {"tracking_uri", db::without_secrets(options.tracking_uri)},
                     {"cache_from", options.cache_from},
+                    {"pipeline_name", options.pipeline_name},
+                    {"registers", options.registers},
                     {"port", port}});
 }
 
@@ -72,6 +74,8 @@ Result<Request> parse_request(std::string_view text) {
     if (no_cache == true) options.no_cache = "both";  // of earlier versions
     options.after_failure.keep_going = json.at("keep_going").get<bool>();
     options.after_failure.fail_fast = json.value("fail_fast", false);
+    options.pipeline_name = json.value("pipeline_name", "");
+    options.registers = json.value("registers", true);
     options.forced_steps = json.at("forced_steps").get<std::vector<std::string>>();
     options.selection.steps = json.at("steps").get<std::vector<std::string>>();
     options.selection.from = json.at("from").get<std::string>();

@@ -45,6 +45,10 @@ struct RunOptions {
   std::vector<std::string> forced_steps;
   std::string cache_from, cache_quota;
   std::vector<tracking::KeyValue> tags;  // of the pipeline's run
+  // Of a run that is made again: the pipeline's name then, which may have been its folder's; and that its
+  // gates register nothing.
+  std::string pipeline_name;
+  bool registers = true;
   pipeline::Selection selection;
   pipeline::Continuation continuation;  // of a run that goes on; not kept, as what follows
   bool as_recorded = false;

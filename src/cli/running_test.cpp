@@ -126,6 +126,13 @@ TEST_F(InterruptedRun, CancelEndsALivingRunner) {
   EXPECT_EQ(statuses()["p"], "KILLED");
 }
 
+TEST_F(InterruptedRun, CancelEndsARunnerThatIsStopped) {
+  kill(process_->pid(), SIGSTOP);
+  EXPECT_EQ(in_store({"cancel", pipeline_run()}).exit.status, 0);
+  EXPECT_EQ(process_->wait().status, 130);
+  EXPECT_EQ(statuses()["p"], "KILLED");
+}
+
 TEST_F(InterruptedRun, ASecondCtrlCEndsTheStepsToo) {
   kill(process_->pid(), SIGINT);
   kill(process_->pid(), SIGINT);

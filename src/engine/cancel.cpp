@@ -10,17 +10,30 @@
 #include "engine/provenance.h"
 #include "engine/record.h"
 #include "sys/minded_process.h"
+#include "sys/signals.h"
 
 namespace tidemill::engine {
 namespace {
 
 using tracking::RunStatus;
 
+constexpr int kPatienceSeconds = 60;
+
 Result<std::string> end_runner(tracking::Store& store, const tracking::Run& run) {
-  const std::string runner(run.tag(kRunnerTag));
-  ::kill(std::atoi(split(runner, ':')[1].c_str()), SIGTERM);
-  while (runner_is_alive(runner) && TRY(store.run(run.info.id)).info.status == RunStatus::kRunning)
+  const std::string runner(run.tag(kRunnerTag)), process = split(runner, ':')[1];
+  for (int signal : {SIGTERM, SIGCONT}) ::kill(std::atoi(process.c_str()), signal);  // it may be stopped
+  const Stopwatch watch;
+  while (runner_is_alive(runner) && TRY(store.run(run.info.id)).info.status == RunStatus::kRunning) {
+    if (interrupted())
+      return fail(Code::kCancelled, "run {} was told to end, and has not yet ended", run.info.id);
+    if (watch.seconds() > kPatienceSeconds)
+      return fail(
+          Code::kUnavailable,
+          "process {} was told to end run {}, and has not within {} seconds: its steps or what runs at "
+          "its end take long (tidemill status {}), or it hangs: then kill -9 {}, and cancel again",
+          process, run.info.id, kPatienceSeconds, run.info.id, process);
     std::this_thread::sleep_for(std::chrono::milliseconds(20));
+  }
   return fmt::format("run {} was ended by its runner", run.info.id);
 }
 

@@ -5,12 +5,22 @@
 #include <set>
 
 #include "base/text.h"
+#include "engine/earlier.h"
 #include "engine/inheritance.h"
 #include "engine/secrets.h"
 
 namespace tidemill::engine {
 
 namespace {
+
+// Linux takes no argument of 128 KiB (MAX_ARG_STRLEN), and a command is one of the shell's.
+constexpr size_t kLongestCommand = 120'000;
+
+// A command that does the same.
+Result<std::string> in_a_file(const std::string& command, const fs::path& file) {
+  TRY(write_file_atomic(file, command + "\n", Durable::no));
+  return ". " + shell_quote(file.string());
+}
 
 // The machine's own programs and devices are not to hide those of a container.
 bool belongs_to_the_system(const fs::path& path) {
@@ -105,6 +115,9 @@ Result<> CommandMaker::prepare(size_t index, Attempt& attempt) {
   const config::Arguments located = TRY(config::with_absolute_paths(
       *step.entry, complete, record_.is_pipeline() ? *step.folder : fs::current_path()));
   attempt.command = TRY(config::command_line(*step.entry, located));
+  if (attempt.command.size() > kLongestCommand)
+    attempt.command =
+        TRY(in_a_file(attempt.command, command_file(attempt.progress_file.parent_path(), attempt.run.id)));
   attempt.paths = paths_in(located);
   for (const auto& argument : step.arguments)
     for (auto& [name, value] : complete)

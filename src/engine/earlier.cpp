@@ -10,6 +10,10 @@ fs::path progress_file(const fs::path& folder, const std::string& step_run) {
   return folder / (step_run + ".progress");
 }
 
+fs::path command_file(const fs::path& folder, const std::string& step_run) {
+  return folder / (step_run + ".command");
+}
+
 fs::path raw_progress_file(const fs::path& folder, const std::string& step_run) {
   return folder / (step_run + ".progress.raw");
 }

@@ -19,6 +19,8 @@ fs::path attempts_folder(const fs::path& state_dir);
 // In it, where the record of an attempt's process lies (sys/minded_process.h), and its progress file.
 fs::path process_record(const fs::path& folder, const std::string& step_run);
 fs::path progress_file(const fs::path& folder, const std::string& step_run);
+// The step's command, where it is too long for an argument.
+fs::path command_file(const fs::path& folder, const std::string& step_run);
 // What a step writes where there are secrets, which others may see only once they are masked.
 fs::path raw_progress_file(const fs::path& folder, const std::string& step_run);
 // Whether the step's process lives, with a runner or without.

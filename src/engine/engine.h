@@ -61,9 +61,10 @@ struct Options {
   std::chrono::milliseconds kill_grace{10'000};       // between SIGTERM and SIGKILL
   // By folder of the project; the others run with what is on this machine.
   std::map<fs::path, projects::Environment> environments;
-  std::vector<tracking::KeyValue> tags;          // further ones of a pipeline's run
-  std::string source_uri;                        // where the work was fetched from; "": a local folder
-  std::string source_branch;                     // of git, when one was asked for
+  bool registers = true;                 // false: gates ask for their limits alone, and register nothing
+  std::vector<tracking::KeyValue> tags;  // further ones of a pipeline's run
+  std::string source_uri;                // where the work was fetched from; "": a local folder
+  std::string source_branch;             // of git, when one was asked for
   std::map<std::string, std::string> extra_env;  // of every step
   CachePolicy cache;
   ResumePolicy resume;

@@ -366,6 +366,7 @@ Result<> Execution::commit() {
     std::error_code ignored;
     fs::remove(process_record(attempts_folder_, run), ignored);
     fs::remove(progress_file(attempts_folder_, run), ignored);
+    fs::remove(command_file(attempts_folder_, run), ignored);
     if (!plan_.secrets.empty()) fs::remove(raw_progress_file(attempts_folder_, run), ignored);
   }
   for (size_t step : std::exchange(settled_checkpoints_, {})) TRY(checkpoints_->drop(plan_.steps[step].name));

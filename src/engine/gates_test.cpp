@@ -29,8 +29,10 @@ class Gate : public EngineTest {
                      "}, gate: " + gate + "}\n  publish: {project: publish, needs: [train], cache: false}\n");
     auto outcome = execute(made, *store_, options_, [&](const Event& event) {
       events_.push_back(event);
-      if (const auto* started = std::get_if<StepStarted>(&event); started && started->step == "train")
+      const auto* started = std::get_if<StepStarted>(&event);
+      if (started != nullptr && started->step == "train") {
         ASSERT_TRUE(store_->log_metric(started->run_id, {"accuracy", accuracy, 1, 0}));
+      }
     });
     EXPECT_TRUE(outcome) << outcome.error().message;
     return outcome.value_or(Outcome{});

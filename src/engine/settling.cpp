@@ -226,6 +226,7 @@ Result<> Execution::pass_gate(size_t index, StepFinished event, const WithEvent&
     return commands_.value_of(index, value);
   });
   if (!candidate) return leave_gate(tl::unexpected<Error>(candidate.error()), std::move(event), then);
+  if (!options_.registers) candidate->model.clear();
   if (record_.mirror() == nullptr || candidate->model.empty()) {
     StoreRegistry registry(store_);
     return leave_gate(pass(*gate, *candidate, registry), std::move(event), then);

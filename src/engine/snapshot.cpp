@@ -167,8 +167,13 @@ void Snapshot::note(size_t step, const Decision& decision) {
   for (const auto& ingredient : decision.ingredients)
     ingredients.push_back(
         {{"kind", to_string(ingredient.kind)}, {"name", ingredient.name}, {"value", ingredient.value}});
-  steps_[plan_.steps[step].name] = dump_json(
-      {{"reason", decision.reason}, {"key", decision.key}, {"ingredients", std::move(ingredients)}});
+  steps_[plan_.steps[step].name] = {
+      {"reason", decision.reason}, {"key", decision.key}, {"ingredients", std::move(ingredients)}};
+}
+
+void Snapshot::note_made(size_t step, const std::string& digest) {
+  auto noted = steps_.find(plan_.steps[step].name);
+  if (noted != steps_.end()) noted->second["made"] = digest;
 }
 
 Result<> Snapshot::write_early(const fs::path& artifacts) {
@@ -193,7 +198,7 @@ Result<> Snapshot::write(const fs::path& artifacts, const std::vector<std::strin
     TRY(write_file_atomic(artifacts / kDiagramFile, pipeline::draw_svg(diagram), Durable::no));
   std::string steps;
   for (const auto& [name, entry] : steps_)
-    steps += fmt::format("{}{}: {}", steps.empty() ? "{" : ",\n", dump_json(name), entry);
+    steps += fmt::format("{}{}: {}", steps.empty() ? "{" : ",\n", dump_json(name), dump_json(entry));
   return write_file_atomic(artifacts / kStepsFile, (steps.empty() ? "{" : steps) + "}\n", Durable::no);
 }
 

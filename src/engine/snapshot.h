@@ -39,6 +39,8 @@ class Snapshot {
 
   // What the step's result depends on.
   void note(size_t step, const Decision& decision);
+  // digest: of all the files of its result.
+  void note_made(size_t step, const std::string& digest);
   // Writes what does not change any more into a run's artifact folder, once it is gathered. Harmless when
   // repeated; whoever looks at the run meanwhile finds its plan there.
   Result<> write_early(const fs::path& artifacts);
@@ -55,7 +57,7 @@ class Snapshot {
   static Gathered gather(const pipeline::Plan& plan, const Options& options);
 
   const pipeline::Plan& plan_;
-  std::map<std::string, std::string> steps_;  // JSON
+  std::map<std::string, Json> steps_;
   std::future<Gathered> gathering_;
   std::optional<Gathered> gathered_;  // and not written yet
 };

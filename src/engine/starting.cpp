@@ -70,6 +70,8 @@ Result<bool> Execution::begin_step(size_t index) {
   const config::Resources wanted = resources_of(index);
   if (no_room_.count(wanted) > 0) return wait_for(index, Wait::For::kRoom);
   Decision decision = cache_.key_now(index);
+  // An attempt that has just failed holds its key until its end is on disk.
+  if (std::ranges::find(settled_keys_, decision.key) != settled_keys_.end()) TRY(commit());
   if (!decision.key.empty() && !locks_->try_lock(decision.key)) return wait_for(index, Wait::For::kOtherRun);
   TRY(cache_.decide(index, decision));
   if (decision.what == Decision::What::kReuse) {
@@ -230,8 +232,8 @@ Result<> Execution::reuse_step(size_t index, const Decision& decision, const Rec
 Result<> Execution::settle_reused(size_t index, const Decision& decision, const std::string& run_id,
                                   Result<Validation::Found> found) {
   outcome_.steps[index].run_id = run_id;
-  learn(index, decision.result);
   snapshot_->note(index, decision);
+  learn(index, decision.result);
   StepFinished event{.step = plan_.steps[index].name,
                      .run_id = outcome_.steps[index].run_id,
                      .state = StepState::kReused,
@@ -259,6 +261,7 @@ void Execution::conclude_reused(size_t index, const Decision& decision, StepFini
 }
 
 void Execution::learn(size_t index, KnownResult result) {
+  snapshot_->note_made(index, result.outputs);
   commands_.learn(index, outcome_.steps[index].run_id);
   cache_.learn(index, std::move(result));
 }

@@ -91,8 +91,8 @@ Result<bool> Execution::keep_done(size_t index, const StepRecord& record, const 
   auto now = whole_outputs(maker, made->artifacts, store_, hashes_);
   if (!now) return false;
   outcome_.steps[index].run_id = record.step_run;
-  learn(index, {maker, made->artifacts.string(), run->info.artifact_uri, std::move(now->digest)});
   snapshot_->note(index, decision);
+  learn(index, {maker, made->artifacts.string(), run->info.artifact_uri, std::move(now->digest)});
   settle_step(index, StepState::kReused);
   record_.tell(StepFinished{.step = plan_.steps[index].name,
                             .run_id = record.step_run,

@@ -45,6 +45,8 @@ Result<Verdict> judge(const Ended& ended, const Attempt& attempt, const config::
   if (!ended.end)
     return failed(Kind::kInfrastructure,
                   "its process was lost: it was killed together with its minder, or the machine went down");
+  if (ended.end->start_errno == E2BIG)
+    return failed(Kind::kExit, "its command and variables are longer than this system allows for a program");
   if (ended.end->start_errno != 0)
     return failed(Kind::kInfrastructure,
                   errno_error("start the command of step", ended.end->start_errno).message);
