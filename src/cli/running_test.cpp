@@ -108,6 +108,18 @@ TEST_F(InterruptedRun, AStepThatOutlivesItsRunnerIsTakenOverByResume) {
   EXPECT_EQ(statuses()["slow"], "FINISHED");
 }
 
+TEST_F(InterruptedRun, StatusTellsOfAStepThatHasEndedWithoutItsRunner) {
+  kill(process_->pid(), SIGKILL);
+  process_->wait();
+  kill(grandchild_, SIGKILL);
+  wait_until([&] {
+    return in_store({"status", pipeline_run()}).output.find("has ended without a runner: exit status 0") !=
+           std::string::npos;
+  });
+  EXPECT_EQ(in_store({"resume", pipeline_run()}).exit.status, 0);
+  EXPECT_EQ(statuses()["slow"], "FINISHED");
+}
+
 TEST_F(InterruptedRun, CancelEndsTheStepsOfARunnerThatIsNoMore) {
   kill(process_->pid(), SIGKILL);
   process_->wait();

@@ -16,6 +16,7 @@
 #include "engine/record.h"
 #include "engine/snapshot.h"
 #include "sys/live_lines.h"
+#include "sys/minded_process.h"
 #include "sys/signals.h"
 
 #include <CLI/CLI.hpp>
@@ -48,9 +49,18 @@ Result<StepRow> row_of(tracking::Store& store, tracking::StepRecord record, cons
   auto run = TRY(store.run(row.record.step_run));
   if (row.record.state != engine::to_string(engine::StepState::kReused)) row.time = time_of(run.info);
   if (auto failure = run.tag("tidemill.failure"); !failure.empty()) row.reason = failure;
-  if (row.record.state == engine::to_string(engine::StepState::kRunning) && runner_of(run).empty())
+  if (row.record.state != engine::to_string(engine::StepState::kRunning) || !runner_of(run).empty())
+    return row;
+  if (engine::is_running(attempts, run.info.id)) {
+    row.reason = "goes on without a runner";
+  } else if (auto end = read_end(engine::process_record(attempts, run.info.id))) {
     row.reason =
-        engine::is_running(attempts, run.info.id) ? "goes on without a runner" : "its process is no more";
+        fmt::format("has ended without a runner: {}; what it has made is taken over by tidemill resume",
+                    end->exit.describe());
+    row.time = human_duration(end->seconds);
+  } else {
+    row.reason = "its process is no more";
+  }
   return row;
 }
 
