@@ -338,6 +338,28 @@ TEST_F(Cli, TellsWhyAStepRanOrWouldRun) {
   EXPECT_THAT(unknown.errors, HasSubstr("has no step 'b'"));
 }
 
+TEST_F(Cli, WhyListsAllThatHasChanged) {
+  write_project("a", "echo {n} {m}", "{n: int, m: int}");
+  write("pipeline.yaml",
+        "name: p\nparams: {n: 1, m: 1}\nsteps:\n"
+        "  a: {project: a, params: {n: '${params.n}', m: '${params.m}'}}\n");
+  const std::string folder = dir_.path().string();
+  ASSERT_EQ(in_store({"run", folder}).exit.status, 0);
+  const std::vector<std::string> others = {"-P", "n=2", "-P", "m=3"};
+  const std::string told = "parameter m: 1 -> 3, and 1 more change\n  parameter n: 1 -> 2\n";
+  std::vector<std::string> why = {"why", "a", folder}, run = {"run", folder};
+  why.insert(why.end(), others.begin(), others.end());
+  run.insert(run.end(), others.begin(), others.end());
+  EXPECT_EQ(in_store(why).output, "would run: " + told);
+  EXPECT_EQ(json_of(why)["changes"], Json::array({"parameter m: 1 -> 3", "parameter n: 1 -> 2"}));
+  ASSERT_EQ(in_store(run).exit.status, 0);
+  EXPECT_EQ(in_store({"why", "a"}).output, "ran: " + told);
+  EXPECT_EQ(json_of({"why", "a"})["changes"].size(), 2u);
+  for (int i = 0; i < 30; ++i) write(fmt::format("a/f{:02}", i), "x");
+  EXPECT_THAT(in_store(why).output,
+              HasSubstr("  code f20 is new (2d711642)\n  and 9 more (--json lists them)\n"));
+}
+
 TEST_F(Cli, WhyTellsWhatBecameOfAStepThatFailed) {
   write("pipeline.yaml", "name: p\nsteps:\n  a: {command: exit 3}\n");
   EXPECT_EQ(in_store({"run", dir_.path().string()}).exit.status, 1);

@@ -5,9 +5,11 @@
 #include "base/text.h"
 #include "base/time.h"
 #include "cli/commands.h"
+#include "cli/run_facts.h"
 #include "cli/run_id.h"
 #include "config/pipeline_file.h"
 #include "engine/inputs.h"
+#include "engine/snapshot.h"
 #include "pipeline/plan.h"
 
 namespace tidemill::cli {
@@ -22,25 +24,37 @@ struct WhyOptions {
 
 struct Answer {
   std::string step, what, reason;
-  std::string failure = {};  // what became of it then; "": nothing to be told
+  std::string failure = {};               // what became of it then; "": nothing to be told
+  std::vector<std::string> changes = {};  // all; the reason tells the first
 };
+
+constexpr size_t kMostChanges = 20;  // in the terminal
+
+std::string further_changes(const std::vector<std::string>& changes) {
+  std::string lines;
+  for (size_t i = 1; i < changes.size() && i <= kMostChanges; ++i) lines += fmt::format("  {}\n", changes[i]);
+  if (changes.size() > kMostChanges + 1)
+    lines += fmt::format("  and {} more (--json lists them)\n", changes.size() - kMostChanges - 1);
+  return lines;
+}
 
 // A step with foreach has an answer for each of its instances.
 Result<int> say(const Context& context, const std::vector<Answer>& answers, const std::string& run_id) {
   if (context.json) {
     Json list = Json::array();
-    for (const auto& [step, what, reason, failure] : answers) {
+    for (const auto& [step, what, reason, failure, changes] : answers) {
       Json json{{"step", step}, {"what", what}, {"reason", reason}};
       if (!failure.empty()) json["failure"] = failure;
+      if (!changes.empty()) json["changes"] = changes;
       if (!run_id.empty()) json["run_id"] = run_id;
       list.push_back(std::move(json));
     }
     TRY(print(dump_json(list.size() == 1 ? list[0] : Json{{"steps", list}}, 2) + "\n"));
     return 0;
   }
-  for (const auto& [step, what, reason, failure] : answers)
-    TRY(print(fmt::format("{}{}: {}{}\n", answers.size() == 1 ? "" : step + "  ", what, reason,
-                          failure.empty() ? "" : "; " + failure)));
+  for (const auto& [step, what, reason, failure, changes] : answers)
+    TRY(print(fmt::format("{}{}: {}{}\n{}", answers.size() == 1 ? "" : step + "  ", what, reason,
+                          failure.empty() ? "" : "; " + failure, further_changes(changes))));
   return 0;
 }
 
@@ -63,7 +77,7 @@ Result<int> foretell(const Context& context, const WhyOptions& options) {
   std::vector<Answer> answers;
   for (size_t step : steps)
     answers.push_back({foreseen[step].step, fmt::format("would {}", engine::to_string(foreseen[step].what)),
-                       foreseen[step].reason});
+                       foreseen[step].reason, "", std::move(foreseen[step].changes)});
   return say(context, answers, "");
 }
 
@@ -97,6 +111,16 @@ Answer answer_of(tracking::Store& store, const tracking::StepRecord& record) {
   return answer;
 }
 
+// As the run's artifacts tell them; a result that was reused since has another reason.
+void add_changes(const Json& recorded, Answer& answer) {
+  if (!recorded.is_object() || !recorded.contains(answer.step)) return;
+  const Json& entry = recorded[answer.step];
+  if (!entry.is_object() || json_string(entry, "reason") != answer.reason || !entry.contains("changes"))
+    return;
+  for (const auto& change : entry["changes"])
+    if (change.is_string()) answer.changes.push_back(change.get<std::string>());
+}
+
 // What has happened to it in a run.
 Result<int> recall(const Context& context, const WhyOptions& options) {
   auto store = TRY(context.open_store());
@@ -111,7 +135,12 @@ Result<int> recall(const Context& context, const WhyOptions& options) {
     if (context.json && !answers.empty() && answers.back().step == record.step)
       answers.back().what = record.state;
   }
-  if (!answers.empty()) return say(context, answers, run_id);
+  if (!answers.empty()) {
+    const auto run = TRY(store.run(run_id));
+    const Json recorded = artifact_json(context.artifacts_of(run.info), engine::kStepsFile);
+    for (auto& answer : answers) add_changes(recorded, answer);
+    return say(context, answers, run_id);
+  }
   return fail(Code::kNotFound, "run {} has no step '{}'{}", run_id, options.step,
               did_you_mean(options.step, names));
 }

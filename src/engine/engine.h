@@ -138,6 +138,7 @@ struct Foreseen {
   std::string step;
   What what = What::kRun;
   std::string reason;
+  std::vector<std::string> changes = {};  // since its last run, where they are the reason
 };
 std::string_view to_string(Foreseen::What what);  // "run", "reuse", "skip", "depend", "fail"
 // In the plan's order. store: nullptr when there is none yet.

@@ -29,10 +29,10 @@ class Foresight {
 
   Result<std::vector<Foreseen>> all() {
     for (size_t i = 0; i < plan_.steps.size(); ++i) {
-      auto [what, reason] = TRY(one(i));
+      auto [what, reason, changes] = TRY(one(i));
       if (what == What::kSkip) results_[i].state = "skipped";
       if (what == What::kFail) results_[i].state = "failed";
-      foreseen_.push_back({plan_.steps[i].name, what, std::move(reason)});
+      foreseen_.push_back({plan_.steps[i].name, what, std::move(reason), std::move(changes)});
     }
     return std::move(foreseen_);
   }
@@ -41,6 +41,7 @@ class Foresight {
   struct Fate {
     What what;
     std::string reason;
+    std::vector<std::string> changes = {};
   };
 
   Result<Fate> one(size_t index) {
@@ -63,7 +64,8 @@ class Foresight {
     if (!cache_) return Fate{What::kRun, "for the first time"};
     Decision decision = TRY(cache_->decide({index}))[0];
     if (decision.what != Decision::What::kReuse)
-      return Fate{What::kRun, decision.reason + (step.settings->validate.empty() ? "" : kDataCheck)};
+      return Fate{What::kRun, decision.reason + (step.settings->validate.empty() ? "" : kDataCheck),
+                  std::move(decision.changes)};
     results_[index] = {"succeeded", decision.result.run_id, decision.result.artifacts,
                        [this, index](const std::string& key) { return cache_->metric(index, key); }};
     cache_->learn(index, decision.result);

@@ -148,8 +148,10 @@ std::string Execution::keep_result(size_t index, const Attempt& attempt, std::st
     reliances_->spoil();
   }
   if (is_known && now.key != key)
-    change = now.key.empty() ? now.reason
-                             : pipeline::describe_change(attempt.decision.ingredients, now.ingredients);
+    change =
+        now.key.empty()
+            ? now.reason
+            : pipeline::in_short(pipeline::describe_changes(attempt.decision.ingredients, now.ingredients));
   learn(index, {attempt.run.id, attempt.run.artifacts.string(), "", std::move(outputs)});
   if (checkpoints_) settled_checkpoints_.push_back(index);
   return change;

@@ -167,8 +167,9 @@ void Snapshot::note(size_t step, const Decision& decision) {
   for (const auto& ingredient : decision.ingredients)
     ingredients.push_back(
         {{"kind", to_string(ingredient.kind)}, {"name", ingredient.name}, {"value", ingredient.value}});
-  steps_[plan_.steps[step].name] = {
-      {"reason", decision.reason}, {"key", decision.key}, {"ingredients", std::move(ingredients)}};
+  Json entry = {{"reason", decision.reason}, {"key", decision.key}, {"ingredients", std::move(ingredients)}};
+  if (!decision.changes.empty()) entry["changes"] = decision.changes;
+  steps_[plan_.steps[step].name] = std::move(entry);
 }
 
 void Snapshot::note_made(size_t step, const std::string& digest) {

@@ -211,7 +211,7 @@ Result<> StepCache::weigh(size_t index, const std::optional<tracking::StepResult
   } else if (options_.cache.read == CachePolicy::Use::kNo) {
     decision.reason = "earlier results are not used";
   } else if (!found) {
-    decision.reason = TRY(why_run(index, decision));
+    TRY(tell_why_run(index, decision));
   } else if (auto ttl = plan_.steps[index].settings->ttl; ttl && is_older(*found, *ttl)) {
     decision.reason = "its result is older than " + in_words(*ttl);
   } else if (auto result = TRY(verify(*found, decision.reason))) {
@@ -222,13 +222,18 @@ Result<> StepCache::weigh(size_t index, const std::optional<tracking::StepResult
   return {};
 }
 
-Result<std::string> StepCache::why_run(size_t index, const Decision& decision) const {
+Result<> StepCache::tell_why_run(size_t index, Decision& decision) const {
   auto last = TRY(store_.step_key(plan_.name, plan_.steps[index].name));
-  if (!last) return "for the first time";
-  auto before = pipeline::ingredients_from_json(last->ingredients);
-  std::string change = before ? pipeline::describe_change(*before, decision.ingredients) : "";
-  if (!change.empty()) return change;
-  return fmt::format("its last run, {}, has left no result", short_id(last->step_run));
+  if (!last) {
+    decision.reason = "for the first time";
+    return {};
+  }
+  if (auto before = pipeline::ingredients_from_json(last->ingredients))
+    decision.changes = pipeline::describe_changes(*before, decision.ingredients);
+  decision.reason = decision.changes.empty()
+                        ? fmt::format("its last run, {}, has left no result", short_id(last->step_run))
+                        : pipeline::in_short(decision.changes);
+  return {};
 }
 
 Result<std::optional<KnownResult>> StepCache::verify(const tracking::StepResult& found,

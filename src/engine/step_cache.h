@@ -26,8 +26,9 @@ struct KnownResult {
 struct Decision {
   enum class What { kRun, kReuse };
   What what = What::kRun;
-  std::string reason;                 // one line
-  std::string key;                    // "" when its result cannot be kept
+  std::string reason;                     // one line
+  std::vector<std::string> changes = {};  // since its last run, where they are the reason
+  std::string key;                        // "" when its result cannot be kept
   std::string identity;               // as key, also when the result cannot be kept: of use within one run
   pipeline::Ingredients ingredients;  // of the key
   KnownResult result;                 // when reused
@@ -75,7 +76,7 @@ class StepCache {
   Result<Decision> standing(size_t step);
   void forget_files();
   Result<> weigh(size_t step, const std::optional<tracking::StepResult>& found, Decision& decision);
-  Result<std::string> why_run(size_t step, const Decision& decision) const;
+  Result<> tell_why_run(size_t step, Decision& decision) const;
   Result<std::optional<KnownResult>> verify(const tracking::StepResult& found, std::string& problem) const;
 
   Result<pipeline::Ingredients> ingredients(const pipeline::PlannedStep& step);

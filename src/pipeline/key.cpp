@@ -120,12 +120,15 @@ std::string key_of(const Ingredients& ingredients) {
   return sha.hex();
 }
 
-std::string describe_change(const Ingredients& before, const Ingredients& now) {
-  std::vector<std::string> found = changes(sorted(before), sorted(now));
-  if (found.empty()) return "";
-  if (found.size() == 1) return found[0];
-  return fmt::format("{}, and {} more {}", found[0], found.size() - 1,
-                     found.size() == 2 ? "change" : "changes");
+std::vector<std::string> describe_changes(const Ingredients& before, const Ingredients& now) {
+  return changes(sorted(before), sorted(now));
+}
+
+std::string in_short(const std::vector<std::string>& changes) {
+  if (changes.empty()) return "";
+  if (changes.size() == 1) return changes[0];
+  return fmt::format("{}, and {} more {}", changes[0], changes.size() - 1,
+                     changes.size() == 2 ? "change" : "changes");
 }
 
 std::string ingredients_to_json(const Ingredients& ingredients) {

@@ -44,8 +44,10 @@ std::string content_value(std::string_view sha256);
 // 64 hex digits. The order of the ingredients does not matter.
 std::string key_of(const Ingredients& ingredients);
 
+// Each in a line: "parameter learning_rate: 0.001 -> 0.01".
+std::vector<std::string> describe_changes(const Ingredients& before, const Ingredients& now);
 // "parameter learning_rate: 0.001 -> 0.01, and 2 more changes"; "" when nothing differs.
-std::string describe_change(const Ingredients& before, const Ingredients& now);
+std::string in_short(const std::vector<std::string>& changes);
 
 std::string ingredients_to_json(const Ingredients& ingredients);
 Result<Ingredients> ingredients_from_json(std::string_view json);

@@ -19,6 +19,10 @@ Ingredients with(Kind kind, const std::string& name, const std::string& value) {
   return changed;
 }
 
+std::string change(const Ingredients& before, const Ingredients& now) {
+  return in_short(describe_changes(before, now));
+}
+
 TEST(Key, DependsOnEveryIngredientAndNotOnTheirOrder) {
   std::set<std::string> keys = {key_of(kTrain)};
   for (const auto& [kind, name, value] : kTrain) keys.insert(key_of(with(kind, name, value + "x")));
@@ -35,20 +39,20 @@ TEST(Key, TextsThatRunIntoEachOtherDiffer) {
 }
 
 TEST(Key, AChangeIsToldWithOldAndNewValue) {
-  EXPECT_EQ(describe_change(kTrain, kTrain), "");
-  EXPECT_EQ(describe_change(kTrain, with(Kind::kParameter, "lr", "0.2")), "parameter lr: 0.1 -> 0.2");
-  EXPECT_EQ(describe_change(kTrain, with(Kind::kCode, "train.py", content_value("cccccccccccc"))),
+  EXPECT_EQ(change(kTrain, kTrain), "");
+  EXPECT_EQ(change(kTrain, with(Kind::kParameter, "lr", "0.2")), "parameter lr: 0.1 -> 0.2");
+  EXPECT_EQ(change(kTrain, with(Kind::kCode, "train.py", content_value("cccccccccccc"))),
             "code train.py: aaaaaaaa -> cccccccc");
-  EXPECT_EQ(describe_change(kTrain, with(Kind::kCommand, "", "train\n--lr {lr}")),
+  EXPECT_EQ(change(kTrain, with(Kind::kCommand, "", "train\n--lr {lr}")),
             "command: train --lr {lr} -> train...");
 }
 
 TEST(Key, WhatIsNewOrGoneIsToldAndTheRestCounted) {
   Ingredients more = kTrain;
   more.push_back({Kind::kParameter, "epochs", "3"});
-  EXPECT_EQ(describe_change(kTrain, more), "parameter epochs is new (3)");
-  EXPECT_EQ(describe_change(more, kTrain), "parameter epochs is gone (was 3)");
-  EXPECT_EQ(describe_change(more, with(Kind::kInput, "data", "none")),
+  EXPECT_EQ(change(kTrain, more), "parameter epochs is new (3)");
+  EXPECT_EQ(change(more, kTrain), "parameter epochs is gone (was 3)");
+  EXPECT_EQ(change(more, with(Kind::kInput, "data", "none")),
             "parameter epochs is gone (was 3), and 1 more change");
 }
 
@@ -56,11 +60,9 @@ TEST(Key, ChecksThatTakeOutWhatIsBadAreToldInThePipelinesWords) {
   Ingredients with_checks = kTrain, with_others = kTrain;
   with_checks.push_back({Kind::kCommand, std::string(kExclusion), "aaaa"});
   with_others.push_back({Kind::kCommand, std::string(kExclusion), "bbbb"});
-  EXPECT_EQ(describe_change(with_checks, kTrain),
-            "validate takes nothing out any more (otherwise: exclude is gone)");
-  EXPECT_EQ(describe_change(kTrain, with_checks),
-            "validate takes out what is bad now (otherwise: exclude is new)");
-  EXPECT_EQ(describe_change(with_checks, with_others), "what validate takes out has changed");
+  EXPECT_EQ(change(with_checks, kTrain), "validate takes nothing out any more (otherwise: exclude is gone)");
+  EXPECT_EQ(change(kTrain, with_checks), "validate takes out what is bad now (otherwise: exclude is new)");
+  EXPECT_EQ(change(with_checks, with_others), "what validate takes out has changed");
 }
 
 TEST(Key, IngredientsSurviveBeingWrittenAndRead) {
