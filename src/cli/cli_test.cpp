@@ -454,6 +454,14 @@ TEST_F(Cli, AFullDiskBehindStdoutIsAnError) {
           .value();
   EXPECT_EQ(list.exit.status, 1);
   EXPECT_THAT(list.errors, HasSubstr("stdout"));
+  auto run = run_command({"sh", "-c",
+                          fmt::format("{} run {} --store {} --run-name told --json > /dev/full", kProgram,
+                                      dir_.path().string(), store())},
+                         60s)
+                 .value();
+  EXPECT_EQ(run.exit.status, 1);
+  EXPECT_THAT(run.errors, HasSubstr("stdout"));
+  EXPECT_EQ(statuses()["told"], "FINISHED");
 }
 
 TEST_F(Cli, NamesTheModelServerWhenItIsMissing) {

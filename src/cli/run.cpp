@@ -259,17 +259,23 @@ class Teller {
   engine::Listener listener() {
     return [this](const engine::Event& event) {
       if (printer_) return printer_->on(event);
+      if (!told_) return;
       std::string lines = event_json(event) + "\n";
       if (const auto* reused = std::get_if<engine::AllReused>(&event))
         lines += steps_json(store_, reused->run_id);
-      (void)print(lines);
+      told_ = print(lines);
     };
   }
-  void end() { printer_.reset(); }
+  // An error: not all has been told. The run has gone on to its end.
+  Result<> end() {
+    printer_.reset();
+    return told_;
+  }
 
  private:
   tracking::Store& store_;
   std::optional<RunPrinter> printer_;
+  Result<> told_;
 };
 
 // What the pipeline's steps follow from, beside files.
@@ -299,8 +305,8 @@ Result<std::optional<int>> run_unchanged(const Context& context, RunOptions& opt
   how.request = how.start;
   Teller teller(context, options, *store, engine::attempts_folder(how.state_dir));
   auto outcome = TRY(engine::execute_unchanged(*store, how, teller.listener()));
-  teller.end();
   if (!outcome) return std::nullopt;
+  TRY(teller.end());
   if (!context.json) TRY(print_summary(*store, {}, *outcome, Resumable::kYes, context));
   return exit_status(outcome->status);
 }
@@ -334,10 +340,11 @@ Result<int> run(const Context& context, RunOptions& options, const std::optional
   describe_start(options, how);
   Teller teller(context, options, store, engine::attempts_folder(how.state_dir));
   auto outcome = TRY(execute(options, work, std::move(how), store, teller.listener(), earlier));
-  teller.end();
+  auto told = teller.end();
   const auto resumable = work.kind == Kind::kPipeline ? Resumable::kYes : Resumable::kNo;
   if (!context.json) TRY(print_summary(store, work.plan, outcome, resumable, context));
   TRY(keep_quota(context, store, options.cache_quota));
+  TRY(std::move(told));
   return tell_where(outcome, options.tracking_uri) ? exit_status(outcome.status)
                                                    : std::max(1, exit_status(outcome.status));
 }
