@@ -4,6 +4,7 @@
 #include "base/json.h"
 #include "cli/commands.h"
 #include "config/pipeline_file.h"
+#include "engine/inputs.h"
 #include "engine/step_check.h"
 #include "pipeline/plan.h"
 #include "sys/terminal.h"
@@ -34,6 +35,7 @@ void check_pipeline(const fs::path& file, const config::Arguments& given, Findin
   if (!pipeline) return;
   auto plan = pipeline::make_plan(*pipeline, given, pipeline::Missing::kAllowed, findings.problems);
   if (!plan) return;
+  for (const auto& input : plan->inputs) findings.problems.keep(engine::check_input(input));
   for (const auto& step : plan->steps) findings.problems.keep(engine::check_step(*plan, step));
   findings.summary = fmt::format("{}: {}, {}", plan->name, counted(plan->steps.size(), "step"),
                                  counted(pipeline->parameters.size(), "parameter"));

@@ -368,6 +368,22 @@ TEST_F(Cli, WhyTellsWhatBecameOfAStepThatFailed) {
   EXPECT_EQ(json_string(json_of({"why", "a"}), "failure"), "it failed: exit status 3");
 }
 
+TEST_F(Cli, CheckTellsOfInputsThatAreNotThere) {
+  write("pipeline.yaml",
+        "inputs:\n  raw: data/raw\n  there: pipeline.yaml\n  web: 'http://127.0.0.1:1/x'\n"
+        "steps: {a: {command: 'cat {raw}', params: {raw: '${inputs.raw}'}}}\n");
+  const std::string told = fmt::format("{}:2:3: input 'raw': there is no {}", path("pipeline.yaml").string(),
+                                       path("data/raw").string());
+  Captured checked = tidemill({"check", dir_.path().string()});
+  EXPECT_EQ(checked.exit.status, 2);
+  EXPECT_THAT(checked.errors, StartsWith(told + "\n"));
+  Captured run = in_store({"run", dir_.path().string()});
+  EXPECT_EQ(run.exit.status, 2);
+  EXPECT_THAT(run.errors, HasSubstr(told));
+  write("data/raw", "x");
+  EXPECT_EQ(tidemill({"check", dir_.path().string()}).exit.status, 0);
+}
+
 TEST_F(Cli, ARunMayBeNamedByTheBeginningOfItsId) {
   write("pipeline.yaml", "name: p\nsteps:\n  a: {command: echo said}\n");
   ASSERT_EQ(in_store({"run", dir_.path().string()}).exit.status, 0);

@@ -39,8 +39,6 @@ Result<> fetch_input(Input& input, Fetcher& fetcher) {
   } else if (!input.query.empty()) {
     const Query query = TRY_IN(label, query_of(input));
     input.file = TRY(fetcher.fetch(label, query, input.sha256));
-  } else if (std::error_code ignored; !fs::exists(input.file, ignored)) {
-    return fail(Code::kInvalid, "{}: there is no {}", label, input.file.string());
   }
   return {};
 }
@@ -102,8 +100,15 @@ class Parameters {
 
 }  // namespace
 
+Result<> check_input(const Input& input) {
+  std::error_code ignored;
+  if (input.is_fetched() || fs::exists(input.file, ignored)) return {};
+  return fail_at(input.place, "input '{}': there is no {}", input.name, input.file.string());
+}
+
 Result<> fetch_inputs(pipeline::Plan& plan, const Options& options, const fs::path& storage_dir) {
   Fetcher fetcher(fetch_folder(options), options.hash_folder(), options.find_artifacts);
+  for (const auto& input : plan.inputs) TRY(check_input(input));  // before anything is waited for
   for (auto& input : plan.inputs) TRY_IN(input.place.to_string(), fetch_input(input, fetcher));
   fs::path storage;
   if (!storage_dir.empty())
