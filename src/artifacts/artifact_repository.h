@@ -21,6 +21,7 @@ struct FileInfo {
   uint64_t size = 0;                               // of a file
   std::optional<fs::file_time_type> written = {};  // a file's; nothing: not known
   std::string version = {};  // changes when the file does (S3's ETag); "" where nobody keeps one
+  bool is_special = false;   // a pipe, a socket, a device: has no content to be kept
 };
 
 // URLs under which others may send or fetch parts of a file themselves, for a while.

@@ -83,6 +83,7 @@ Result<std::vector<FileInfo>> FolderRepository::list(std::string_view folder) co
     if (::stat(it->path().c_str(), &info) != 0) continue;  // removed meanwhile, or a dangling link
     bool is_folder = S_ISDIR(info.st_mode);
     FileInfo entry{std::move(name), is_folder, is_folder ? 0 : static_cast<uint64_t>(info.st_size)};
+    entry.is_special = !is_folder && !S_ISREG(info.st_mode);
     if (auto time = fs::last_write_time(it->path(), error); !is_folder && !error) entry.written = time;
     error.clear();
     found.push_back(std::move(entry));

@@ -1,5 +1,7 @@
 #include "artifacts/tree.h"
 
+#include "base/log.h"
+
 namespace tidemill::artifacts {
 namespace {
 
@@ -10,15 +12,17 @@ std::string below(const std::string& folder, const std::string& name) {
 }
 
 Result<> collect(const ArtifactRepository& repository, const std::string& root, const std::string& folder,
-                 std::vector<FileInfo>& files) {
+                 Tree& tree) {
   for (auto& file : TRY(repository.list(folder.empty() ? root : below(root, folder)))) {
     file.name = below(folder, file.name);
     if (file.is_folder) {
-      TRY(collect(repository, root, file.name, files));
+      TRY(collect(repository, root, file.name, tree));
+    } else if (file.is_special) {
+      tree.left_out.push_back(std::move(file.name));
     } else {
-      files.push_back(std::move(file));
+      tree.files.push_back(std::move(file));
     }
-    if (files.size() > kMostFiles)
+    if (tree.files.size() + tree.left_out.size() > kMostFiles)
       return fail(Code::kInvalid, "{} has more than {} files below '{}'", repository.name(), kMostFiles,
                   root);
   }
@@ -48,18 +52,20 @@ Result<Tree> tree_at(const ArtifactRepository& repository, const std::string& pa
   const std::string name = path.substr(slash == std::string::npos ? 0 : slash + 1);
   if (!name.empty())
     for (auto& file : TRY(repository.list(folder)))
-      if (file.name == name && !file.is_folder) {
+      if (file.name == name && !file.is_folder && !file.is_special) {
         file.name.clear();
-        return Tree{true, {std::move(file)}};
+        return Tree{true, {std::move(file)}, {}};
       }
   Tree tree;
-  TRY(collect(repository, path, "", tree.files));
-  if (tree.files.empty()) return fail(Code::kNotFound, "{} has nothing at '{}'", repository.name(), path);
+  TRY(collect(repository, path, "", tree));
+  if (tree.files.empty() && tree.left_out.empty())
+    return fail(Code::kNotFound, "{} has nothing at '{}'", repository.name(), path);
   return tree;
 }
 
 Result<> download(const ArtifactRepository& repository, const std::string& path, const Tree& tree,
                   const fs::path& target, const std::function<Result<>(uint64_t bytes)>& after_each) {
+  for (const auto& name : tree.left_out) log_warning("'{}' is neither a file nor a folder: left out", name);
   for (const auto& file : tree.files) {
     const fs::path place = tree.is_file ? target : target / file.name;
     TRY(make_dirs(place.parent_path()));

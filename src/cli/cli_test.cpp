@@ -368,6 +368,21 @@ TEST_F(Cli, WhyTellsWhatBecameOfAStepThatFailed) {
   EXPECT_EQ(json_string(json_of({"why", "a"}), "failure"), "it failed: exit status 3");
 }
 
+TEST_F(Cli, WhatIsNoFileAmongTheArtifactsDoesNotKeepTheRestFromBeingCopied) {
+  write("pipeline.yaml",
+        "steps: {a: {command: 'mkdir {o}/d && mkfifo {o}/d/pipe && echo x > {o}/d/z', params: {o: "
+        "'${self.artifacts}'}}}\n");
+  ASSERT_EQ(in_store({"run", dir_.path().string()}).exit.status, 0);
+  std::string id;
+  for (const auto& run : listed("runs", {"runs", "list"}))
+    if (json_string(run, "run_name") == "a") id = json_string(run, "run_id");
+  Captured copied = in_store({"artifacts", "download", id, "d", "-o", path("out").string()});
+  EXPECT_EQ(copied.exit.status, 0) << copied.errors;
+  EXPECT_THAT(copied.errors, HasSubstr("'pipe' is neither a file nor a folder: left out"));
+  EXPECT_EQ(read_file(path("out/d/z")).value_or(""), "x\n");
+  EXPECT_FALSE(fs::exists(path("out/d/pipe")));
+}
+
 TEST_F(Cli, CheckTellsOfInputsThatAreNotThere) {
   write("pipeline.yaml",
         "inputs:\n  raw: data/raw\n  there: pipeline.yaml\n  web: 'http://127.0.0.1:1/x'\n"
