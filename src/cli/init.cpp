@@ -26,15 +26,20 @@ Result<> refuse_existing(const fs::path& file) {
   return {};
 }
 
-Result<> report(const Context& context, const std::vector<fs::path>& files, const config::Problems& left) {
+Result<> report(const Context& context, const std::vector<fs::path>& files, const config::Problems& left,
+                size_t steps_left_out) {
   if (context.json) {
     Json json = {{"files", Json::array()}, {"left", Json::array()}};
     for (const auto& file : files) json["files"].push_back(file.string());
     for (const auto& error : left.list()) json["left"].push_back(error.message);
+    json["steps_left_out"] = steps_left_out;
     return print(dump_json(json, 2) + "\n");
   }
   for (const auto& file : files) TRY(print(file.string() + "\n"));
   for (const auto& error : left.list()) fmt::print(stderr, "{}\n", error.message);
+  if (steps_left_out > 0)
+    fmt::print(stderr, "\n{} of the driver's steps {} missing in the pipeline\n", steps_left_out,
+               steps_left_out == 1 ? "is" : "are");
   return {};
 }
 
@@ -48,7 +53,7 @@ Result<int> make_project(const Context& context, const InitOptions& options) {
   TRY(make_dirs(options.folder));
   for (size_t i = 0; i < files.size(); ++i)
     TRY(write_file_atomic(files[i], scaffold_files(language)[i].text, Durable::no));
-  TRY(report(context, files, {}));
+  TRY(report(context, files, {}, 0));
   fmt::print(stderr, "\nNext:\n  tidemill run {}\n", shell_quote(options.folder.string()));
   return 0;
 }
@@ -77,7 +82,7 @@ Result<int> read_project(const Context& context, const InitOptions& options) {
   config::Problems left;
   for (auto& error : driver.left) left.add(std::move(error));
   check_pipeline(file, left);
-  TRY(report(context, {file}, left));
+  TRY(report(context, {file}, left, driver.steps_left_out));
   fmt::print(stderr, "\nNext:\n  tidemill graph {}\n  tidemill run {} --dry-run\n",
              shell_quote(file.string()), shell_quote(file.string()));
   return 0;

@@ -226,12 +226,13 @@ class Reader {
       case Kind::kName:
         return name_value(expression, scope);
       case Kind::kAttribute:
-        return draft_.attribute(evaluate(expression.items[0], scope, within), expression.text);
+        return attribute(evaluate(expression.items[0], scope, within), expression.text);
       case Kind::kCall:
         return call(expression, scope, within);
       case Kind::kSubscript:
         return element(expression, scope, within);
       case Kind::kJoin: {
+        if (expression.text == "or") return either(expression, scope, within);
         std::string left = evaluate(expression.items[0], scope, within).shown();
         std::string right = evaluate(expression.items[1], scope, within).shown();
         return text_value(expression.text == "/" ? join_paths(left, right) : left + right);
@@ -258,6 +259,24 @@ class Reader {
         break;
     }
     return {};
+  }
+
+  // Of a path, what contains it.
+  static Value parent_of(const Value& path) {
+    const size_t slash = path.is_known_text() ? path.text.rfind('/') : std::string::npos;
+    return slash == std::string::npos ? Value{} : text_value(path.text.substr(0, slash));
+  }
+
+  Value attribute(Value of, const std::string& name) const {
+    if (of.kind == Value::Kind::kText) return name == "parent" ? parent_of(of) : Value{};
+    return draft_.attribute(std::move(of), name);
+  }
+
+  // "a or b"
+  Value either(const PythonExpression& both, Scope& scope, const std::string& within) {
+    Value left = evaluate(both.items[0], scope, within);
+    if (left.is_known_text() && left.text.empty()) return evaluate(both.items[1], scope, within);
+    return left.is_known_text() ? left : Value{};
   }
 
   // The later one counts. Of "**" all that the value holds; what cannot be read stays an entry of that name.
@@ -354,8 +373,7 @@ class Reader {
       for (const auto& value : values) path = join_paths(path, value.shown());
       return text_value(std::move(path));
     }
-    if (name == "os.path.dirname" && values.size() == 1 && values[0].is_known_text())
-      return text_value(values[0].text.substr(0, values[0].text.find_last_of('/')));
+    if (name == "os.path.dirname" && values.size() == 1) return parent_of(values[0]);
     if (callee.kind != Kind::kAttribute) return {};
     const std::string& method = callee.text;
     if (method == "parse_args" || method == "parse_known_args") return {.kind = Value::Kind::kArguments};
@@ -469,11 +487,11 @@ class Reader {
     Value project = {}, entry = literal("main"), parameters = {};
     if (const auto* uri = argument(call, 0, "uri")) project = evaluate(*uri, scope, within);
     if (const auto* point = argument(call, 1, "entry_point")) entry = evaluate(*point, scope, within);
-    const Place place = place_of_step(call);
     if (!project.is_known_text() || !entry.is_known_text()) {
-      draft_.leave(place, "a step is left out: what it runs cannot be read from {}", call.source);
+      draft_.leave_step(call.place, call.source);
       return {};
     }
+    const Place place = place_of_step(call);
     const auto* given = argument(call, 3, "parameters");
     if (given != nullptr) parameters = evaluate(*given, scope, within);
     DriverStep step = draft_.new_step(project.text, entry.text, place);

@@ -30,6 +30,7 @@ struct Driver {
   std::vector<Parameter>
       parameters;  // of argparse and click; and for each value that cannot be read one without a default
   std::vector<DriverStep> steps;  // in the order in which they ran
+  size_t steps_left_out = 0;      // calls of mlflow.run() that cannot be read
   std::vector<Error> left;        // what it does beside that, each at a place
 };
 

@@ -105,6 +105,11 @@ void DriverDraft::add_argument(DriverStep& step, const std::string& name, const 
   step.arguments.emplace_back(name, std::move(text));
 }
 
+void DriverDraft::leave_step(const Place& place, const std::string& source) {
+  ++driver_.steps_left_out;
+  leave(place, "a step is left out: what it runs cannot be read from {}", source);
+}
+
 DriverValue DriverDraft::add_step(DriverStep step) {
   if (!driver_.steps.empty() && !refers_to(step, driver_.steps.back().name))
     step.needs.push_back(driver_.steps.back().name);

@@ -25,6 +25,8 @@ class DriverDraft {
   DriverStep new_step(const std::string& project, const std::string& entry_point, const Place& place) const;
   // A value that cannot be read becomes a parameter without a default.
   void add_argument(DriverStep& step, const std::string& name, const DriverValue& value);
+  // What it runs cannot be read from this.
+  void leave_step(const Place& place, const std::string& source);
   // Behind those before; returns its run.
   DriverValue add_step(DriverStep step);
 

@@ -58,6 +58,43 @@ go("train", load("b"))
                                         HasSubstr("main.py:8:1: step 'train': its parameters")));
 }
 
+TEST(Driver, ProjectsBesideTheDriversFileAreFound) {
+  for (const char* here :
+       {"Path(__file__).parent", "Path(__file__).resolve().parent", "pathlib.Path(__file__).parent",
+        "os.path.dirname(os.path.abspath(__file__))", "os.path.dirname(__file__) or '.'"}) {
+    Driver driver = read(fmt::format(R"(
+import os, pathlib
+from pathlib import Path
+import mlflow
+HERE = {}
+mlflow.run(str(Path(HERE) / "prep"))
+mlflow.run(f"{{HERE}}/train")
+mlflow.run(os.path.join(HERE, "evaluate"))
+)",
+                                     here));
+    ASSERT_EQ(driver.steps.size(), 3u) << here;
+    EXPECT_EQ(driver.steps[0].project, "prep");
+    EXPECT_EQ(driver.steps[1].project, "train");
+    EXPECT_EQ(driver.steps[2].project, "evaluate");
+  }
+}
+
+TEST(Driver, StepsThatAreLeftOutAreCountedAndToldWhereTheyAreRun) {
+  Driver driver = read(R"(
+import mlflow
+
+def go(name):
+    return mlflow.run(where(name))
+
+go("a")
+go("b")
+mlflow.run("c")
+)");
+  EXPECT_EQ(driver.steps.size(), 1u);
+  EXPECT_EQ(driver.steps_left_out, 2u);
+  EXPECT_THAT(left(driver), ElementsAre(HasSubstr("main.py:5:12: a step is left out")));
+}
+
 constexpr std::string_view kFourFolders = R"(
 import argparse
 import os

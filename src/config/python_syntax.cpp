@@ -196,9 +196,24 @@ class Parser {
   std::optional<PythonExpression> sum() {
     if (depth_ >= kMaxDepth) return std::nullopt;
     ++depth_;
-    auto value = joined();
+    auto value = alternatives();
     --depth_;
     return value;
+  }
+
+  std::optional<PythonExpression> alternatives() {
+    size_t begin = at_;
+    auto left = joined();
+    for (int links = 0; left && at_ < end_ && tokens_[at_].is_name("or"); ++links) {
+      if (links > kMaxDepth) return std::nullopt;
+      ++at_;
+      auto right = joined();
+      if (!right) return std::nullopt;
+      auto both = make(Kind::kJoin, "or", begin);
+      both.items = {std::move(*left), std::move(*right)};
+      left = std::move(both);
+    }
+    return left;
   }
 
   std::optional<PythonExpression> joined() {

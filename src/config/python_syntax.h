@@ -41,7 +41,7 @@ struct PythonExpression {
     kAttribute,  // items[0].text
     kCall,       // items[0](items[1..], keywords); **x is a keyword "**"
     kSubscript,  // items[0][items[1]]
-    kJoin,       // items[0] text items[1], of + and /
+    kJoin,       // items[0] text items[1], of +, / and or
     kFormat,     // items one after another
     kList,       // also tuples
     kDict,       // items: key, value, key, value; of **x the key is kOther, "**"
