@@ -42,7 +42,10 @@ Result<std::string> experiment_of(tracking::Store& store, const RunOptions& opti
   std::string id = options.experiment_id;
   if (id.empty()) id = variable("MLFLOW_EXPERIMENT_ID");
   if (id.empty()) return variable("MLFLOW_EXPERIMENT_NAME");
-  auto experiment = TRY(tracking_server ? experiment_there(*tracking_server, id) : store.experiment(id));
+  auto found = tracking_server ? experiment_there(*tracking_server, id) : store.experiment(id);
+  if (!found && found.error().code == Code::kNotFound)
+    return fail(Code::kInvalid, "{}", found.error().message);
+  const auto experiment = TRY(std::move(found));
   if (experiment.lifecycle != tracking::Lifecycle::kActive)
     return fail(Code::kInvalid, "experiment {} ('{}') is deleted", id, experiment.name);
   return experiment.name;

@@ -41,6 +41,9 @@ std::string shown(const config::Arguments& values) {
 Result<std::vector<config::Arguments>> combinations(const config::Pipeline& pipeline,
                                                     const std::vector<std::string>& grid) {
   std::vector<config::Arguments> all = {{}};
+  for (const auto& text : grid)
+    if (text.find('=') == std::string::npos)
+      return fail(Code::kInvalid, "--grid: '{}' names no values; use --grid NAME=VALUE,VALUE", text);
   for (const auto& [name, list] : TRY(read_params(grid))) {
     const config::Parameter* parameter = config::find_parameter(pipeline.parameters, name);
     if (parameter == nullptr)

@@ -20,6 +20,8 @@ TEST(Yaml, NamesThePlaceOfBrokenText) {
   EXPECT_THAT(yaml_error("a: 1\na: 2\n"), HasSubstr("f.yaml:2:1: 'a' stands here a second time"));
   EXPECT_THAT(yaml_error("a: &x 1\nb: *x\n"), HasSubstr("f.yaml:2:4: aliases"));
   EXPECT_THAT(yaml_error("a: 1\n---\nb: 2\n"), HasSubstr("more than one document"));
+  EXPECT_THAT(yaml_error("a: 1\n---\na: 2\n"),
+              HasSubstr("f.yaml:2:1: the file holds more than one document"));
   EXPECT_THAT(yaml_error("? [a]\n: b\n"), HasSubstr("a key must be plain text"));
 }
 

@@ -15,6 +15,11 @@ bool is_url(std::string_view text) {
                      [&](std::string_view scheme) { return text.starts_with(scheme); });
 }
 
+bool is_database(std::string_view text) {
+  return text.starts_with("postgresql://") || text.starts_with("postgres://") ||
+         text.starts_with("sqlite://");
+}
+
 // A password belongs into the environment, not into a file that is shared and recorded.
 bool has_password(std::string_view database) {
   const size_t start = database.find("://");
@@ -68,10 +73,19 @@ Result<Input> read_input(const Node::Entry& entry) {
     return fail_at(entry.place, "'{}' cannot be an input's name: letters, digits, '_' and '-' only",
                    entry.key);
   Input input{.name = entry.key, .place = entry.place};
+  const auto no_url = [&](const std::string& text) {
+    return fail_at(entry.place, "input '{}': '{}' is not a URL of http, https or s3, nor runs:/ or models:/",
+                   entry.key, text);
+  };
   const Node& node = entry.value;
   if (node.kind == Node::Kind::kScalar && !node.text.empty()) {
     if (is_url(node.text)) {
       input.url = node.text;
+    } else if (is_database(node.text)) {
+      return fail_at(entry.place,
+                     "input '{}': a database needs a query: {{query: SELECT ..., database: ...}}", entry.key);
+    } else if (node.text.find("://") != std::string::npos) {
+      return no_url(node.text);
     } else {
       input.file = node.text;
     }
@@ -86,9 +100,7 @@ Result<Input> read_input(const Node::Entry& entry) {
     return fail_at(node.find("database")->place, "input '{}': a database needs a query", entry.key);
   if (int(!input.file.empty()) + int(!input.url.empty()) + int(!input.query.empty()) != 1)
     return fail_at(entry.place, "input '{}' needs one of file, url and query", entry.key);
-  if (!input.url.empty() && !is_url(input.url))
-    return fail_at(entry.place, "input '{}': '{}' is not a URL of http, https or s3, nor runs:/ or models:/",
-                   entry.key, input.url);
+  if (!input.url.empty() && !is_url(input.url)) return no_url(input.url);
   const Node* sha256 = node.find("sha256");
   if (sha256 == nullptr) return input;
   input.sha256 = to_lower(TRY(as_text(*sha256, "sha256")));

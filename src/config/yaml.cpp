@@ -40,7 +40,9 @@ class TreeBuilder : public YAML::EventHandler {
     return fail_at(place_of(*last_quote_), "this quote has no end");
   }
 
-  void OnDocumentStart(const YAML::Mark&) override {}
+  void OnDocumentStart(const YAML::Mark& mark) override {
+    if (++documents_ > 1) refuse(mark, "the file holds more than one document");
+  }
   void OnDocumentEnd() override {}
   void OnNull(const YAML::Mark& mark, YAML::anchor_t) override { add(mark, Node::Kind::kNull); }
   void OnAlias(const YAML::Mark& mark, YAML::anchor_t) override {
@@ -126,6 +128,7 @@ class TreeBuilder : public YAML::EventHandler {
   Shared<std::string> file_;
   std::vector<Open> open_;
   size_t count_ = 0;
+  int documents_ = 0;
   std::optional<YAML::Mark> last_quote_;  // unless another scalar came after it
 };
 
@@ -147,8 +150,8 @@ Result<Node> parse_yaml(std::string_view text, const std::string& file_name, siz
   try {
     std::istringstream stream{std::string(text)};
     YAML::Parser parser(stream);
-    if (parser.HandleNextDocument(builder) && parser.HandleNextDocument(builder))
-      return fail(Code::kInvalid, "{}: holds more than one document", file_name);
+    while (parser.HandleNextDocument(builder)) {
+    }
   } catch (const YAML::Exception& e) {
     if (builder.error) return tl::unexpected<Error>(*builder.error);
     Place place{file_name, std::max(0, e.mark.line) + 1, std::max(0, e.mark.column) + 1};

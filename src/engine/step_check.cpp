@@ -27,6 +27,11 @@ Result<> check_here(const pipeline::Plan& plan, const pipeline::PlannedStep& ste
   return {};
 }
 
+// One that was started by itself, not as a step.
+static bool is_project(const pipeline::Plan& plan) {
+  return plan.steps.size() == 1 && plan.file == plan.steps[0].project->file;
+}
+
 Result<> check_step(const pipeline::Plan& plan, const pipeline::PlannedStep& step) {
   config::Arguments known, all;
   pipeline::PlannedStep static_part = step;
@@ -35,6 +40,9 @@ Result<> check_step(const pipeline::Plan& plan, const pipeline::PlannedStep& ste
   for (const auto& parameter : step.entry->parameters) {
     bool passed = false;
     for (const auto& argument : step.arguments) passed = passed || argument.name == parameter.name;
+    if (!passed && !parameter.default_value && is_project(plan))
+      return config::fail_at(parameter.place, "parameter '{}' has no default; give it with -P {}=VALUE",
+                             parameter.name, parameter.name);
     if (!passed && !parameter.default_value)
       return config::fail_at(parameter.place, "step '{}' does not pass parameter '{}', which has no default",
                              step.name, parameter.name);

@@ -55,7 +55,8 @@ class Builder {
       if (!next || !pipeline_.steps[*next].foreach) {
         if (step == &pipeline_.steps[index])
           problems_.keep(fail_at(step->foreach->place, "foreach: '{}' is not a step with foreach{}",
-                                 step->foreach->like, did_you_mean(step->foreach->like, graph_.names)));
+                                 step->foreach->like,
+                                 next ? "" : did_you_mean(step->foreach->like, graph_.names)));
         return;
       }
       if (!seen.insert(*next).second) return;  // a circle, which is told as one of needs

@@ -51,7 +51,7 @@ Result<fs::path> within(const fs::path& folder, const Address& address) {
   auto inside = path_inside(folder, address.subdir);
   std::error_code ignored;
   if (!inside || !fs::is_directory(*inside, ignored))
-    return fail(Code::kNotFound, "Could not find subdirectory {} of {}", address.subdir, address.place);
+    return fail(Code::kInvalid, "Could not find subdirectory {} of {}", address.subdir, address.place);
   return *inside;
 }
 
