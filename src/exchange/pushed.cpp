@@ -68,6 +68,14 @@ Result<std::optional<PushedRun>> find_pushed_run(MlflowApi& api, const std::stri
   return found;
 }
 
+Result<std::optional<PushedRun>> find_same_run(MlflowApi& api, const std::string& run_id) {
+  auto found = api.get("runs/get", {{"run_id", run_id}});
+  if (!found && found.error().code == Code::kNotFound) return std::nullopt;
+  const Json info = TRY(std::move(found)).value("run", Json::object()).value("info", Json::object());
+  return PushedRun{json_string(info, "run_id"), json_string(info, "artifact_uri"),
+                   json_string(info, "lifecycle_stage") == "deleted"};
+}
+
 Result<PushedRun> create_pushed_run(MlflowApi& api, const std::string& experiment, const tracking::Run& run,
                                     std::vector<KeyValue> tags) {
   tags.emplace_back(kPushedFromTag, run.info.id);

@@ -31,6 +31,9 @@ Result<PushedExperiment> push_experiment(MlflowApi& api, const std::string& name
 Result<std::optional<PushedRun>> find_pushed_run(MlflowApi& api, const std::string& experiment,
                                                  const std::string& run_id,
                                                  tracking::ViewType view = tracking::ViewType::kActiveOnly);
+// The run that has the same id there: the server's store is the one that this store's run was imported from,
+// or this store itself.
+Result<std::optional<PushedRun>> find_same_run(MlflowApi& api, const std::string& run_id);
 // With these tags, its name, user and start time.
 Result<PushedRun> create_pushed_run(MlflowApi& api, const std::string& experiment, const tracking::Run& run,
                                     std::vector<tracking::KeyValue> tags);

@@ -80,6 +80,7 @@ Result<std::optional<RemoteSink::Pushed>> RemoteSink::find_or_create_run(const t
   using tracking::ViewType;
   auto found = TRY(
       find_pushed_run(api_, experiment, run.info.id, is_deleted ? ViewType::kAll : ViewType::kActiveOnly));
+  if (!found) found = TRY(find_same_run(api_, run.info.id));
   if (found && found->is_deleted) return std::nullopt;
   if (found) return Pushed{std::move(found->id), std::move(found->artifact_uri), false};
   PushedRun made = TRY(create_pushed_run(api_, experiment, run, {}));
@@ -185,12 +186,21 @@ Result<> RemoteSink::finish(Report&) {
   return {};
 }
 
+// What has the same id or number there (find_same_run); null: nothing has.
+Result<Json> RemoteSink::same_there(const std::string& call, const MlflowApi::Query& query,
+                                    std::string_view name) {
+  auto found = api_.get(call, query);
+  if (!found && found.error().code == Code::kNotFound) return Json();
+  return TRY(std::move(found)).value(name, Json());
+}
+
 Result<RemoteSink::Pushed> RemoteSink::find_or_create_model(const tracking::LoggedModel& model,
                                                             const std::string& experiment) {
   Json search{{"experiment_ids", {experiment}},
               {"filter", fmt::format("tags.`{}` = '{}'", kFrom, model.id)},
               {"max_results", 1}};
   Json found = first_of(TRY(api_.post("logged-models/search", search)), "models");
+  if (found.is_null()) found = TRY(same_there("logged-models/" + url_encode(model.id), {}, "model"));
   bool is_new = found.is_null();
   if (is_new) {
     std::vector<KeyValue> tags = model.tags;
@@ -281,6 +291,12 @@ Result<> RemoteSink::put_version(const tracking::ModelVersion& version,
       TRY(api_.get("model-versions/search",
                    {{"filter", fmt::format("name = {} AND tags.`{}` = '{}'", quoted, kFrom, mark)}})),
       "model_versions");
+  if (found.is_null()) {
+    found = TRY(same_there("model-versions/get",
+                           {{"name", version.name}, {"version", std::to_string(version.version)}},
+                           "model_version"));
+    if (json_int(found, "creation_timestamp") != version.created) found = {};  // another of that number
+  }
   bool is_new = found.is_null();
   if (is_new) {
     std::vector<KeyValue> tags = version.tags;
@@ -315,7 +331,7 @@ Result<> RemoteSink::put_version(const tracking::ModelVersion& version,
 Result<> RemoteSink::put_files(const Files& files, const std::string& from, const std::string& to,
                                Report& report) {
   moves_[from] = to;
-  if (upload_ == Upload::no) return {};
+  if (upload_ == Upload::no || from == to) return {};
   auto place = artifacts::proxied_path(to);
   Result<> done = files([&](const ArtifactFile& file) -> Result<> {
     if (!place) return fail(Code::kInvalid, "the server keeps artifacts in {}, and takes none itself", to);

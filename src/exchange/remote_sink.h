@@ -48,6 +48,7 @@ class RemoteSink final : public Sink {
   Result<std::optional<Pushed>> find_or_create_run(const tracking::Run& run, const std::string& experiment);
   Result<> log_lineage(const tracking::Run& run, const Pushed& pushed);
   Result<> end_run();  // gives the run that is being pushed its status
+  Result<Json> same_there(const std::string& call, const MlflowApi::Query& query, std::string_view name);
   Result<Pushed> find_or_create_model(const tracking::LoggedModel& model, const std::string& experiment);
   Result<> log_model_metrics(const tracking::LoggedModel& model, const Pushed& pushed);
   Result<> put_version(const tracking::ModelVersion& version, std::map<int64_t, std::string>& numbers,

@@ -171,6 +171,21 @@ class FromServer(ExchangeTest):
         local = client.download_artifacts(version.run_id, "sub/hello.txt", folder)
         self.assertEqual(pathlib.Path(local).read_text(), "hello")
 
+    def test_what_has_come_from_a_server_is_not_doubled_there(self):
+        """Neither by the way back, nor by a push to the server of the very store."""
+        source, folder = self.new_folder(), self.new_folder()
+        fill.fill((source / "mlruns").as_uri())
+        tidemill("import", source, folder=source)
+        with served(source) as there:
+            tidemill("import", there, folder=folder)
+            before = compare.everything(there)
+            for back in (folder, source):
+                report = json.loads(tidemill("export", there, "--json", folder=back).stdout)
+                self.assertEqual(report["problems"], [])
+                self.assertEqual(report["metric_points"], 0)
+            changed = compare.differences(compare.everything(there), before)
+            self.assertEqual([what for what in changed if "/updated: " not in what], [])
+
     def test_a_server_that_is_not_there(self):
         error = tidemill("import", "http://127.0.0.1:9", folder=self.new_folder(), status=1).stderr
         self.assertIn("http://127.0.0.1:9: ", error)
