@@ -477,6 +477,17 @@ TEST_F(Cli, AStoreThatCannotBeOpenedIsNamed) {
   EXPECT_THAT(run.errors, HasSubstr("/proc/none.db"));
 }
 
+TEST_F(Cli, WhoNamesWhatIsMlflowsIsToldHowItIsTakenOver) {
+  ASSERT_TRUE(make_dirs(path("folder")));
+  for (const std::string& store :
+       {path("folder").string(), path("mlruns").string(), "file://" + path("mlruns").string()}) {
+    Captured told = tidemill({"server", "--store", store});
+    EXPECT_NE(told.exit.status, 0);
+    EXPECT_THAT(told.errors, HasSubstr("tidemill import")) << store;
+  }
+  EXPECT_FALSE(fs::exists(path("mlruns")));
+}
+
 TEST_F(Cli, AFullDiskBehindStdoutIsAnError) {
   write_project(".", "true");
   ASSERT_EQ(in_store({"run", dir_.path().string()}).exit.status, 0);

@@ -38,7 +38,7 @@ struct Context {
   // read. Returns the exit status.
   std::function<Result<int>()> action;
 
-  Result<db::Location> location() const { return db::parse_location(store); }
+  Result<db::Location> location() const;
   // The folder behind mlflow-artifacts:/: MLFLOW_ARTIFACTS_DESTINATION, when that is a folder, else
   // mlartifacts beside the store's file, or in the current folder.
   Result<fs::path> artifact_root() const;
@@ -49,6 +49,8 @@ struct Context {
   Result<engine::Options> engine_options() const;
   // Opens the store and marks the runs FAILED whose runner has died.
   Result<tracking::Store> open_store(Create create = Create::no, Places places = Places::kServed) const;
+  // Only opens it; of what is MLflow's it says how that is taken over.
+  Result<tracking::Store> open_store(const tracking::StoreOptions& options) const;
   // The files of a run or model: on this machine, in S3, or behind the proxy of a server whose destination
   // MLFLOW_ARTIFACTS_DESTINATION names.
   Result<std::unique_ptr<artifacts::ArtifactRepository>> artifacts_at(const std::string& artifact_uri) const;

@@ -63,6 +63,36 @@ Result<engine::Options> Context::engine_options() const {
   return options;
 }
 
+// Who comes from MLflow names first what it has.
+static Error with_the_way_from_mlflow(Error error, std::string_view store) {
+  if (error.code == Code::kInvalid)
+    error.message += fmt::format(
+        "; what MLflow has recorded is taken over into a store of its own: tidemill import {}", store);
+  return error;
+}
+
+Result<db::Location> Context::location() const {
+  auto location = db::parse_location(store);
+  if (!location && store.starts_with("file:"))
+    return tl::unexpected<Error>(with_the_way_from_mlflow(std::move(location).error(), store));
+  return location;
+}
+
+Result<tracking::Store> Context::open_store(const tracking::StoreOptions& options) const {
+  const db::Location where = TRY(location());
+  std::error_code ignored;
+  const bool is_file = where.kind == db::Location::Kind::kSqlite;
+  auto refused = [&](Error error) {
+    return tl::unexpected<Error>(is_file ? with_the_way_from_mlflow(std::move(error), where.name())
+                                         : std::move(error));
+  };
+  if (is_file && (fs::is_directory(where.file, ignored) || where.file.filename() == "mlruns"))
+    return refused({Code::kInvalid, where.name() + ": a store is a file, and this names a folder"});
+  auto opened = tracking::Store::open(options);
+  if (!opened) return refused(std::move(opened).error());
+  return opened;
+}
+
 Result<tracking::Store> Context::open_store(Create create, Places places) const {
   db::Location where = TRY(location());
   std::error_code ignored;
@@ -72,7 +102,7 @@ Result<tracking::Store> Context::open_store(Create create, Places places) const 
                 where.name());
   std::string root = TRY(default_artifact_root());
   std::string folder = places == Places::kFolders ? TRY(artifact_root()).string() : "";
-  auto opened = TRY(tracking::Store::open(
+  auto opened = TRY(open_store(
       {.uri = store, .default_artifact_root = std::move(root), .served_folder = std::move(folder)}));
   // A store that cannot be written can still be read.
   if (auto marked = engine::end_orphaned_runs(opened, TRY(engine_options()).state_dir);

@@ -180,8 +180,9 @@ class Subcommands {
     CLI::App& added = add(name, help, example, list);
     add_view_option(added, options_->view);
     added.add_option("-f,--filter", options_->filter, "MLflow's search language: \"name LIKE 'cifar%'\"");
-    added.add_option("-n,--max-results,--limit", options_->limit, "At most this many");
-    added.add_flag("--csv", options_->csv, "Comma-separated values");
+    added.add_option("-n,--max-results,--limit", options_->limit, "At most this many")
+        ->check(CLI::Range(int64_t{1}, int64_t{50'000}));
+    added.add_flag("--csv", options_->csv, "Comma-separated values")->excludes("--json");
   }
   Options& options() { return *options_; }
 

@@ -180,6 +180,7 @@ Result<int> show_model(const Context& context, const Options& options) {
 
 // What a command made or changed: JSON when asked for, else only the word that scripts go on with.
 Result<int> answer(const Context& context, const Json& json, const std::string& word) {
+  if (!context.json && word.empty()) return 0;
   TRY(print(context.json ? dump_json(json, 2) + "\n" : word + "\n"));
   return 0;
 }
@@ -214,19 +215,23 @@ Result<int> delete_model(const Context& context, const Options& options) {
   auto models = records->models();
   TRY(options.version > 0 ? models->remove_version(options.name, options.version)
                           : models->remove(options.name));
-  return 0;
+  Json deleted{{"name", options.name}, {"deleted", true}};
+  if (options.version > 0) deleted["version"] = std::to_string(options.version);
+  return answer(context, deleted, "");
 }
 
 Result<int> set_alias(const Context& context, const Options& options) {
   auto records = TRY(open_records(context));
   TRY(records->models()->set_alias(options.name, options.alias, options.version));
-  return 0;
+  return answer(
+      context,
+      {{"name", options.name}, {"alias", options.alias}, {"version", std::to_string(options.version)}}, "");
 }
 
 Result<int> delete_alias(const Context& context, const Options& options) {
   auto records = TRY(open_records(context));
   TRY(records->models()->delete_alias(options.name, options.alias));
-  return 0;
+  return answer(context, {{"name", options.name}, {"alias", options.alias}, {"deleted", true}}, "");
 }
 
 Result<int> transition(const Context& context, const Options& options) {

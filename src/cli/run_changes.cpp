@@ -39,7 +39,12 @@ Result<std::vector<tracking::KeyValue>> tags_of(const NewRun& wanted) {
 }
 
 // By name it is made when there is none, as MLflow does.
-Result<std::string> experiment_of(Records& records, const NewRun& wanted) {
+Result<std::string> experiment_of(Records& records, NewRun wanted) {
+  if (wanted.experiment_id.empty() && wanted.experiment_name.empty()) {
+    const char *id = std::getenv("MLFLOW_EXPERIMENT_ID"), *name = std::getenv("MLFLOW_EXPERIMENT_NAME");
+    if (id != nullptr) wanted.experiment_id = id;
+    if (name != nullptr && wanted.experiment_id.empty()) wanted.experiment_name = name;
+  }
   if (wanted.experiment_id.empty() == wanted.experiment_name.empty())
     return fail(Code::kInvalid, "give --experiment-id or --experiment-name");
   if (!wanted.experiment_id.empty()) return wanted.experiment_id;
@@ -82,9 +87,10 @@ Result<int> restore(const Context& context, const std::string& given) {
 void add_create(CLI::App& runs, Context& context) {
   CLI::App* command = runs.add_subcommand("create", "Records a run that is over; prints its id");
   auto wanted = std::make_shared<NewRun>();
-  command->add_option("--experiment-id", wanted->experiment_id, "The experiment's id");
+  command->add_option("--experiment-id", wanted->experiment_id,
+                      "The experiment's id (also MLFLOW_EXPERIMENT_ID)");
   command->add_option("--experiment-name", wanted->experiment_name,
-                      "Its name instead; it is made when there is none");
+                      "Its name instead (also MLFLOW_EXPERIMENT_NAME); it is made when there is none");
   command->add_option("--run-name", wanted->name, "The run's name (default: one is made up)");
   command->add_option("--description", wanted->description, "What it is");
   command->add_option("-t,--tags", wanted->tags, "KEY=VALUE; may be given more than once");

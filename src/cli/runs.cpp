@@ -168,15 +168,18 @@ void add_runs(CLI::App& app, Context& context) {
   auto options = std::make_shared<ListOptions>();
   CLI::App* list = runs->add_subcommand("list", "Runs, the newest first");
   list->add_option("-e,--experiment,--experiment-id", options->experiment,
-                   "Only of this experiment (name or id)");
+                   "Only of this experiment (name or id)")
+      ->envname("MLFLOW_EXPERIMENT_ID");
   list->add_option("-f,--filter", options->filter, "MLflow's search language: \"metrics.accuracy > 0.8\"");
   list->add_option("-o,--order-by", options->order_by, "\"metrics.accuracy DESC\"");
   list->add_option("-n,--limit", options->limit, "At most this many")
       ->check(CLI::Range(int64_t{1}, int64_t{50'000}))
       ->capture_default_str();
   add_view_option(*list, options->view);
-  list->add_flag("--csv", options->csv, "Comma-separated values with all parameters, metrics and tags");
+  CLI::Option* csv =
+      list->add_flag("--csv", options->csv, "Comma-separated values with all parameters, metrics and tags");
   add_record_options(*list, context);
+  csv->excludes("--json");
   list->footer(
       "Example: tidemill runs list -e cifar10 -f \"metrics.accuracy > 0.7\" -o \"metrics.accuracy DESC\"");
   list->callback(

@@ -157,7 +157,7 @@ Result<int> serve(const Context& context, ServerFlags flags) {
   if (destination.empty()) destination = TRY(context.artifact_root()).string();
   std::string root = flags.default_artifact_root;
   if (root.empty()) root = flags.serve_artifacts ? "mlflow-artifacts:" : destination;
-  auto store = TRY(tracking::Store::open({.uri = context.store, .default_artifact_root = root}));
+  auto store = TRY(context.open_store({.uri = context.store, .default_artifact_root = root}));
 
   api::EndpointOptions options = options_of(flags);
   if (flags.auth) {
@@ -240,7 +240,7 @@ void add_network_flags(CLI::App& command, ServerFlags& flags) {
       ->envname("MLFLOW_SERVER_CORS_ALLOWED_ORIGINS");
   command
       .add_option("--x-frame-options", flags.x_frame_options, "SAMEORIGIN, DENY, or NONE for no such header")
-      ->check(CLI::IsMember({"SAMEORIGIN", "DENY", "NONE"}))
+      ->transform(CLI::IsMember({"SAMEORIGIN", "DENY", "NONE"}, CLI::ignore_case))
       ->envname("MLFLOW_SERVER_X_FRAME_OPTIONS")
       ->capture_default_str();
   command

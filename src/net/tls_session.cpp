@@ -1,6 +1,7 @@
 #include "net/tls_session.h"
 
 #include <arpa/inet.h>
+#include <fcntl.h>
 
 #include <openssl/bio.h>
 #include <openssl/err.h>
@@ -50,6 +51,8 @@ TlsContext::TlsContext(std::unique_ptr<State> state) : state_(std::move(state)) 
 TlsContext::~TlsContext() = default;
 
 Result<std::shared_ptr<TlsContext>> TlsContext::for_server(const fs::path& certificate, const fs::path& key) {
+  for (const fs::path& file : {certificate, key})
+    TRY(open_file(file, O_RDONLY));  // says what is wrong with it
   auto state = TRY(State::create(TLS_server_method()));
   SSL_CTX* context = state->context.get();
   SSL_CTX_set_options(context, SSL_OP_CIPHER_SERVER_PREFERENCE);
