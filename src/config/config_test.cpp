@@ -231,8 +231,8 @@ TEST_F(PipelineFile, ReadsAfterWhichFailuresAStepIsTriedAgain) {
               HasSubstr("'a(' is not a regular expression"));
   EXPECT_THAT(error_of("steps:\n  train: {project: train, retry: {times: 1, more_memory: 2}}\n"),
               HasSubstr("add resources: {memory: 4G}"));
-  auto refusal = [&](const std::string& retry) {
-    return error_of("steps:\n  train: {project: train, resources: {memory: 4G}, retry: " + retry + "}\n");
+  auto refusal = [&](const std::string& text) {
+    return error_of("steps:\n  train: {project: train, resources: {memory: 4G}, retry: " + text + "}\n");
   };
   EXPECT_THAT(refusal("{}"), HasSubstr("retry needs times"));
   EXPECT_THAT(refusal("{after: [4]}"), HasSubstr("retry.after means nothing without times"));
