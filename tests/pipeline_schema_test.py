@@ -121,7 +121,8 @@ class Schema(unittest.TestCase):
         (self.folder / "a").mkdir()
         (self.folder / "a" / "MLproject").write_text(
             "entry_points:\n  main:\n    parameters: {x: {default: ''}}\n    command: echo {x}\n")
-
+        for name in ("x", "x.csv"):  # inputs
+            (self.folder / name).touch()
         (self.folder / "inner.yaml").write_text("params: {x: 0}\nsteps: {i: {project: a, params: {x: '${params.x}'}}}\n")
 
     def tearDown(self):
