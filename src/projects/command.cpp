@@ -1,16 +1,25 @@
 #include "projects/command.h"
 
+#include "base/log.h"
 #include "base/text.h"
+#include "base/time.h"
 #include "sys/signals.h"
 
 namespace tidemill::projects {
 namespace {
 
-std::string last_lines(const fs::path& log) {
-  constexpr size_t kLines = 12;
+std::string last_lines(const fs::path& log, size_t most) {
   std::vector<std::string> lines = split(trim(read_file(log, 64 << 20).value_or("")), '\n');
-  if (lines.size() > kLines) lines.erase(lines.begin(), lines.end() - kLines);
+  if (lines.size() > most) lines.erase(lines.begin(), lines.end() - static_cast<ptrdiff_t>(most));
   return join(lines, "\n");
+}
+
+void tell_progress(const LongCommand& command, double seconds) {
+  constexpr size_t kMostBytes = 160;
+  std::string line = last_lines(command.log, 1);
+  std::erase_if(line, [](unsigned char c) { return c < ' ' || c == 0x7f; });
+  log_info("{}: {} so far; {}", fs::path(command.argv[0]).filename().string(), human_duration(seconds),
+           line.substr(0, kMostBytes));
 }
 
 }  // namespace
@@ -23,14 +32,20 @@ Result<> run_long(const LongCommand& command) {
                                         .extra_env = command.variables,
                                         .output_file = command.log}));
   std::optional<Exit> exit;
-  while (!(exit = process.wait_for(kTick)))
+  const Stopwatch watch;
+  Stopwatch since_told;
+  while (!(exit = process.wait_for(kTick))) {
     if (interrupted()) {
       process.stop(kGrace);
       return fail(Code::kCancelled, "interrupted");
     }
+    if (since_told.seconds() * 1000 < static_cast<double>(command.tell_every.count())) continue;
+    tell_progress(command, watch.seconds());
+    since_told.restart();
+  }
   if (exit->ok()) return {};
   return fail(Code::kUnavailable, "{}: {}; its output is in {}:\n{}", join(command.argv, " "),
-              exit->describe(), command.log.string(), last_lines(command.log));
+              exit->describe(), command.log.string(), last_lines(command.log, 12));
 }
 
 }  // namespace tidemill::projects

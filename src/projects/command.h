@@ -1,4 +1,5 @@
-// Commands that may take minutes: their output in a log, Ctrl-C ends them.
+// Commands that may take minutes: their output in a log, of which the last line is told now and then; Ctrl-C
+// ends them.
 #pragma once
 
 #include <string>
@@ -14,6 +15,7 @@ struct LongCommand {
   fs::path folder;  // to run in
   fs::path log;     // appended
   std::map<std::string, std::string> variables = {};
+  std::chrono::milliseconds tell_every{10'000};
 };
 
 // kCancelled when the user interrupts; a failing command is an error with the end of its log.

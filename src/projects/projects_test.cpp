@@ -8,6 +8,7 @@
 
 #include "base/text.h"
 #include "config/mlproject.h"
+#include "projects/command.h"
 #include "projects/environment.h"
 #include "projects/source.h"
 #include "sys/process.h"
@@ -305,6 +306,16 @@ TEST_F(EnvironmentTest, TheManagerMustFitTheProject) {
   write("project/MLproject", "name: p\n");
   fs::remove(folder() / "project" / "python_env.yaml");
   EXPECT_EQ(make(Manager::kVirtualenv).value().manager, Manager::kLocal);
+}
+
+TEST(LongCommand, TellsWhatItPrintsLastWhileItRuns) {
+  TempDir folder = TempDir::create().value();
+  testing::internal::CaptureStderr();
+  EXPECT_TRUE(run_long({.argv = {"sh", "-c", "echo collecting; printf 'numpy\\033[1m\\n'; sleep 0.5"},
+                        .folder = folder.path(),
+                        .log = folder.path() / "log",
+                        .tell_every = std::chrono::milliseconds(200)}));
+  EXPECT_THAT(testing::internal::GetCapturedStderr(), testing::ContainsRegex("sh: .* so far; numpy.1m"));
 }
 
 }  // namespace
