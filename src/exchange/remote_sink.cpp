@@ -97,6 +97,7 @@ Result<> RemoteSink::put_run(tracking::TransferredRun transferred, const Files& 
   runs_[run.info.id] = pushed.id;
   if (run.info.lifecycle == Lifecycle::kDeleted) to_delete_.push_back(pushed.id);
   open_run_is_new_ = pushed.is_new;
+  std::erase_if(run.tags, [](const KeyValue& tag) { return tag.first == kFrom; });  // of a push to here
   for (auto& [key, value] : run.tags) {
     if (key != kParent) continue;
     if (auto parent = runs_.find(value); parent != runs_.end())
@@ -186,6 +187,13 @@ Result<> RemoteSink::finish(Report&) {
   return {};
 }
 
+// With where it comes from; what was pushed to this store has a mark of its own.
+static std::vector<KeyValue> marked(std::vector<KeyValue> tags, const std::string& from) {
+  std::erase_if(tags, [](const KeyValue& tag) { return tag.first == kFrom; });
+  tags.emplace_back(kFrom, from);
+  return tags;
+}
+
 // What has the same id or number there (find_same_run); null: nothing has.
 Result<Json> RemoteSink::same_there(const std::string& call, const MlflowApi::Query& query,
                                     std::string_view name) {
@@ -203,8 +211,7 @@ Result<RemoteSink::Pushed> RemoteSink::find_or_create_model(const tracking::Logg
   if (found.is_null()) found = TRY(same_there("logged-models/" + url_encode(model.id), {}, "model"));
   bool is_new = found.is_null();
   if (is_new) {
-    std::vector<KeyValue> tags = model.tags;
-    tags.emplace_back(kFrom, model.id);
+    std::vector<KeyValue> tags = marked(model.tags, model.id);
     auto run = runs_.find(model.source_run_id);
     Json reply = TRY(api_.post("logged-models", Json{{"experiment_id", experiment},
                                                      {"name", model.name},
@@ -299,8 +306,7 @@ Result<> RemoteSink::put_version(const tracking::ModelVersion& version,
   }
   bool is_new = found.is_null();
   if (is_new) {
-    std::vector<KeyValue> tags = version.tags;
-    tags.emplace_back(kFrom, mark);
+    std::vector<KeyValue> tags = marked(version.tags, mark);
     auto run = runs_.find(version.run_id);
     auto model = models_.find(version.model_id);
     Json create{{"name", version.name},

@@ -186,6 +186,19 @@ class FromServer(ExchangeTest):
             changed = compare.differences(compare.everything(there), before)
             self.assertEqual([what for what in changed if "/updated: " not in what], [])
 
+    def test_what_was_pushed_here_is_pushed_on_once(self):
+        first, second, third = self.new_folder(), self.new_folder(), self.new_folder()
+        fill.fill((first / "mlruns").as_uri())
+        tidemill("import", first, folder=first)
+        with served(second) as there:
+            tidemill("export", there, folder=first)
+        with served(third) as there:
+            tidemill("export", there, folder=second)
+            before = len(compare.everything(there)["runs"])
+            report = json.loads(tidemill("export", there, "--json", folder=second).stdout)
+            self.assertEqual(report["problems"], [])
+            self.assertEqual(len(compare.everything(there)["runs"]), before)
+
     def test_a_server_that_is_not_there(self):
         error = tidemill("import", "http://127.0.0.1:9", folder=self.new_folder(), status=1).stderr
         self.assertIn("http://127.0.0.1:9: ", error)
