@@ -10,11 +10,6 @@ namespace {
 
 constexpr const char* kStepRun = "TIDEMILL_RUN_ID";
 
-std::string variable(const char* name) {
-  const char* value = std::getenv(name);
-  return value != nullptr ? value : "";
-}
-
 Result<tracking::Experiment> experiment_there(const exchange::ServerAddress& server, const std::string& id) {
   auto api = TRY(exchange::MlflowApi::connect(server));
   Json reply = TRY(api.get("experiments/get", {{"experiment_id", id}}));
@@ -22,6 +17,11 @@ Result<tracking::Experiment> experiment_there(const exchange::ServerAddress& ser
 }
 
 }  // namespace
+
+std::string variable(const char* name) {
+  const char* value = std::getenv(name);
+  return value != nullptr ? value : "";
+}
 
 Result<std::string> calling_run(tracking::Store& store, bool has_tracking_server) {
   const std::string given = variable("MLFLOW_RUN_ID");

@@ -14,6 +14,9 @@ namespace tidemill::cli {
 // Of steps whose MLFLOW_TRACKING_URI is that of the run around them, and no server of its own.
 inline constexpr const char* kEndpointVariable = "TIDEMILL_ENDPOINT";
 
+// Of the caller's environment; "" where it is not set.
+std::string variable(const char* name);
+
 // MLFLOW_RUN_ID; or the run of the step, for clients of MLflow take that variable away once they have joined
 // the run. "" when neither is a run of this store; with a tracking server, MLFLOW_RUN_ID may be one there.
 Result<std::string> calling_run(tracking::Store& store, bool has_tracking_server);

@@ -72,6 +72,7 @@ TEST_P(Records, AnExperimentIsMadeRenamedDeletedAndRestored) {
   EXPECT_THAT(refusal({"experiments", "get", "secnd"}), HasSubstr("(did you mean 'second'?)"));
   EXPECT_EQ(json({"experiments", "search", "-f", "name LIKE 'sec%'"})["experiments"].size(), 1u);
   EXPECT_EQ(json({"experiments", "search", "--max-results", "1"})["experiments"].size(), 1u);
+  EXPECT_THAT(refusal({"experiments", "list", "-n", "0"}), HasSubstr("not in range"));
   said({"experiments", "delete", "second"});
   EXPECT_EQ(json({"experiments", "list"})["experiments"].size(), 1u) << "Default is left";
   EXPECT_THAT(said({"experiments", "search", "-v", "deleted_only", "--csv"}),
@@ -104,6 +105,16 @@ TEST_P(Records, ARunIsRecordedDeletedAndRestored) {
   EXPECT_EQ(json({"runs", "restore", run})["lifecycle_stage"], "active");
   EXPECT_THAT(refusal({"runs", "restore", std::string(32, '0')}), HasSubstr(std::string(32, '0')));
   EXPECT_THAT(refusal({"runs", "create", "--run-name", "nowhere"}), HasSubstr("--experiment-name"));
+  ::setenv("MLFLOW_EXPERIMENT_NAME", "of the environment", 1);
+  run = said({"runs", "create"});
+  ::unsetenv("MLFLOW_EXPERIMENT_NAME");
+  const std::string there = json_string(json({"runs", "show", run}), "experiment_id");
+  EXPECT_EQ(json({"experiments", "get", "-x", there})["name"], "of the environment");
+  ::setenv("MLFLOW_EXPERIMENT_ID", there.c_str(), 1);
+  EXPECT_EQ(json({"runs", "list"})["runs"].size(), 1u);
+  EXPECT_EQ(json({"runs", "list", "-e", "e"})["runs"].size(), 2u);
+  ::unsetenv("MLFLOW_EXPERIMENT_ID");
+  EXPECT_THAT(refusal({"runs", "list", "--csv", "--json"}), HasSubstr("--csv excludes --json"));
   EXPECT_THAT(refusal({"runs", "create", "--experiment-id", "0", "-t", "novalue"}), HasSubstr("KEY=VALUE"));
   EXPECT_THAT(refusal({"runs", "create", "--experiment-id", "0", "--status", "running"}),
               HasSubstr("running"));
@@ -150,7 +161,8 @@ TEST_P(Records, AModelsFilesAreFoundByVersionAndAlias) {
   write("model/MLmodel", "flavors: {}");
   said({"artifacts", "log-artifacts", run, "-l", path("model").string(), "-a", "net"});
   EXPECT_EQ(said({"registry", "register", "net", "--run", run, "--path", "net"}), "1");
-  said({"models", "set-alias", "net", "champion", "1"});
+  EXPECT_EQ(said({"models", "set-alias", "net", "champion", "1"}), "");
+  EXPECT_EQ(json({"models", "set-alias", "net", "champion", "1"})["version"], "1");
   EXPECT_EQ(said({"models", "transition", "net", "1", "production"}), "Production");
   EXPECT_THAT(said({"models", "list", "--csv"}), HasSubstr("\nnet,1,champion@1,2"));
   EXPECT_THAT(said({"models", "versions", "net", "--csv"}), HasSubstr("\nnet,1,Production,champion,2"));

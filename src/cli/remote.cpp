@@ -1,7 +1,5 @@
 #include "cli/remote.h"
 
-#include <cstdlib>
-
 #include "base/log.h"
 #include "base/text.h"
 #include "cli/caller.h"
@@ -9,23 +7,18 @@
 
 namespace tidemill::cli {
 
-static std::string env(const char* name) {
-  const char* value = std::getenv(name);
-  return value ? value : "";
-}
-
 exchange::ServerAddress server_at(const std::string& url) {
-  std::string insecure = to_lower(env("MLFLOW_TRACKING_INSECURE_TLS"));
+  std::string insecure = to_lower(variable("MLFLOW_TRACKING_INSECURE_TLS"));
   exchange::ServerAddress address{.url = url,
                                   .authorization = {},
-                                  .trust = {.certificates = env("MLFLOW_TRACKING_SERVER_CERT_PATH"),
+                                  .trust = {.certificates = variable("MLFLOW_TRACKING_SERVER_CERT_PATH"),
                                             .anybody = insecure == "true" || insecure == "1"}};
-  std::string user = env("MLFLOW_TRACKING_USERNAME"), token = env("MLFLOW_TRACKING_TOKEN");
+  std::string user = variable("MLFLOW_TRACKING_USERNAME"), token = variable("MLFLOW_TRACKING_TOKEN");
   size_t host = url.find("://");
   if (host == std::string::npos || url.find('@') != std::string::npos) return address;
   if (!user.empty())
-    address.url.insert(host + 3,
-                       fmt::format("{}:{}@", url_encode(user), url_encode(env("MLFLOW_TRACKING_PASSWORD"))));
+    address.url.insert(
+        host + 3, fmt::format("{}:{}@", url_encode(user), url_encode(variable("MLFLOW_TRACKING_PASSWORD"))));
   else if (!token.empty())
     address.authorization = "Bearer " + token;
   return address;
@@ -34,8 +27,8 @@ exchange::ServerAddress server_at(const std::string& url) {
 Result<std::optional<exchange::ServerAddress>> tracking_server(const Context& context, tracking::Store& store,
                                                                const std::string& uri) {
   if (uri.empty()) return std::nullopt;
-  if (uri == env(kEndpointVariable)) return std::nullopt;
-  if (std::string run = env("MLFLOW_RUN_ID"); !run.empty() && store.run(run)) return std::nullopt;
+  if (uri == variable(kEndpointVariable)) return std::nullopt;
+  if (std::string run = variable("MLFLOW_RUN_ID"); !run.empty() && store.run(run)) return std::nullopt;
   if (exchange::is_server(uri)) return server_at(uri);
   log_warning("MLFLOW_TRACKING_URI {} is not the URL of a server: this run is recorded in {} alone",
               db::without_secrets(uri), TRY(context.location()).name());

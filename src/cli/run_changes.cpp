@@ -1,5 +1,6 @@
 // tidemill runs create, delete, restore.
 #include "base/text.h"
+#include "cli/caller.h"
 #include "cli/format.h"
 #include "cli/records.h"
 #include "cli/run_id.h"
@@ -41,9 +42,8 @@ Result<std::vector<tracking::KeyValue>> tags_of(const NewRun& wanted) {
 // By name it is made when there is none, as MLflow does.
 Result<std::string> experiment_of(Records& records, NewRun wanted) {
   if (wanted.experiment_id.empty() && wanted.experiment_name.empty()) {
-    const char *id = std::getenv("MLFLOW_EXPERIMENT_ID"), *name = std::getenv("MLFLOW_EXPERIMENT_NAME");
-    if (id != nullptr) wanted.experiment_id = id;
-    if (name != nullptr && wanted.experiment_id.empty()) wanted.experiment_name = name;
+    wanted.experiment_id = variable("MLFLOW_EXPERIMENT_ID");
+    if (wanted.experiment_id.empty()) wanted.experiment_name = variable("MLFLOW_EXPERIMENT_NAME");
   }
   if (wanted.experiment_id.empty() == wanted.experiment_name.empty())
     return fail(Code::kInvalid, "give --experiment-id or --experiment-name");

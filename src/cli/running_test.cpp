@@ -5,6 +5,7 @@
 #include <csignal>
 
 #include "cli/cli_fixture.h"
+#include "sys/process_fixture.h"
 
 namespace tidemill {
 namespace {
@@ -12,17 +13,6 @@ namespace {
 using namespace std::chrono_literals;
 using testing::AllOf;
 using testing::HasSubstr;
-
-bool alive(pid_t pid) {
-  auto stat = read_file(fmt::format("/proc/{}/stat", pid));
-  return stat && stat->find(") Z") == std::string::npos;
-}
-
-// Waits for a condition that must come; the test's own time limit ends it otherwise.
-template <class Condition>
-void wait_until(Condition condition) {
-  while (!condition()) std::this_thread::sleep_for(5ms);
-}
 
 TEST_F(Cli, AStepThatWaitsForOthersSaysForWhat) {
   write("pipeline.yaml",

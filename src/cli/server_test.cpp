@@ -95,6 +95,7 @@ TEST_F(ServerCommand, SwitchesOfMlflowsEnvironmentAreRead) {
   std::string url = start({"server"}, {{"MLFLOW_PORT", "0"},
                                        {"MLFLOW_SERVE_ARTIFACTS", "false"},
                                        {"MLFLOW_SERVER_DISABLE_SECURITY_MIDDLEWARE", "true"},
+                                       {"MLFLOW_SERVER_X_FRAME_OPTIONS", "deny"},
                                        {"MLFLOW_EXPOSE_PROMETHEUS", "anywhere"}});
   ASSERT_NE(url, "") << output();
   auto client = HttpClient::create(url).value();
@@ -169,6 +170,8 @@ TEST_F(ServerCommand, FlagsThatDoNotGoTogetherAreExplained) {
   EXPECT_THAT(output(), HasSubstr("--registry-store-uri"));
   EXPECT_EQ(start({"server", "--port", "0", "--ssl-cert", "cert.pem"}), "");
   EXPECT_THAT(output(), HasSubstr("--ssl-key"));
+  EXPECT_EQ(start({"server", "--port", "0", "--ssl-cert", "cert.pem", "--ssl-key", "key.pem"}), "");
+  EXPECT_THAT(output(), HasSubstr("cert.pem: No such file"));
   EXPECT_EQ(start({"server", "--port", "0", "--artifacts-only", "--no-serve-artifacts"}), "");
   EXPECT_EQ(start({"server", "--port", "0", "--static-prefix", "ml"}), "");
 }

@@ -314,7 +314,7 @@ TEST(LongCommand, TellsWhatItPrintsLastWhileItRuns) {
   EXPECT_TRUE(run_long({.argv = {"sh", "-c", "echo collecting; printf 'numpy\\033[1m\\n'; sleep 0.5"},
                         .folder = folder.path(),
                         .log = folder.path() / "log",
-                        .tell_every = std::chrono::milliseconds(200)}));
+                        .tell_every = std::chrono::milliseconds(1)}));
   EXPECT_THAT(testing::internal::GetCapturedStderr(), testing::ContainsRegex("sh: .* so far; numpy.1m"));
 }
 

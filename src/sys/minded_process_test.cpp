@@ -12,21 +12,12 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "sys/process_fixture.h"
+
 namespace tidemill {
 namespace {
 
 using namespace std::chrono_literals;
-
-bool alive(pid_t pid) {
-  auto stat = read_file(fmt::format("/proc/{}/stat", pid));
-  return stat && stat->find(") Z") == std::string::npos;
-}
-
-// Waits for a condition that must come; the test's own time limit ends it otherwise.
-template <class Condition>
-void wait_until(Condition condition) {
-  while (!condition()) std::this_thread::sleep_for(2ms);
-}
 
 class Minded : public testing::Test {
  protected:

@@ -11,23 +11,13 @@
 #include <gtest/gtest.h>
 
 #include "base/text.h"
+#include "sys/process_fixture.h"
 #include "sys/process_guard.h"
 
 namespace tidemill {
 namespace {
 
 using namespace std::chrono_literals;
-
-bool alive(pid_t pid) {
-  auto stat = read_file(fmt::format("/proc/{}/stat", pid));
-  return stat && stat->find(") Z") == std::string::npos;
-}
-
-// Waits for a condition that must come; the test's own time limit ends it otherwise.
-template <class Condition>
-void wait_until(Condition condition) {
-  while (!condition()) std::this_thread::sleep_for(2ms);
-}
 
 pid_t read_pid(const fs::path& file) {
   pid_t pid = 0;
