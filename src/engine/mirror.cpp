@@ -12,6 +12,7 @@
 #include "base/text.h"
 #include "base/time.h"
 #include "engine/provenance.h"
+#include "engine/record.h"
 #include "exchange/mlflow_json.h"
 #include "exchange/remote_source.h"
 #include "sys/signals.h"
@@ -39,7 +40,7 @@ bool has(const std::vector<KeyValue>& pairs, const std::string& key) {
 
 // What is of use only where the runner is.
 void drop_local(std::vector<KeyValue>& tags) {
-  std::erase_if(tags, [](const KeyValue& tag) { return tag.first == kRunnerTag; });
+  std::erase_if(tags, [](const KeyValue& tag) { return tag.first == kRunnerTag || tag.first == kLogsToTag; });
 }
 
 // Until it is done, is refused, or patience has an end.

@@ -255,6 +255,7 @@ Result<tracking::Run> Record::make_step_run(size_t index) {
   std::vector<KeyValue> tags = tags_of(step.project->folder);
   tags.emplace_back("mlflow.project.entryPoint", step.entry->name);
   tags.emplace_back("tidemill.step", step.name);
+  if (mirror_) tags.emplace_back(kLogsToTag, mirror_->server());
   if (auto found = options_.environments.find(step.project->folder); found != options_.environments.end()) {
     tags.emplace_back("mlflow.project.env", to_string(found->second.manager));
     if (const auto& container = found->second.container) {

@@ -21,6 +21,8 @@ inline constexpr std::string_view kNestTag = "tidemill.nest";
 inline constexpr std::string_view kPartOfTag = "tidemill.part_of";
 // The pipeline's run that a step's run belongs to; "" for that of a pipeline itself.
 std::string pipeline_run_of(const tracking::Run& step);
+// Of a step's run: the tracking server, if it is another, that the step was told to log to.
+inline constexpr std::string_view kLogsToTag = "tidemill.logs_to";
 // Those of its steps that are pipelines.
 Result<std::vector<tracking::Run>> nest_runs(tracking::Store& store, const tracking::Run& pipeline_run);
 

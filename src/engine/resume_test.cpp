@@ -198,6 +198,57 @@ TEST_F(Resume, WhatEndedWhileNobodyWasThereCounts) {
   EXPECT_FALSE(store_->run(record("a").step_run)->metrics.empty());
 }
 
+TEST_F(Resume, AnotherRunTakesWhatEndedWhileNobodyWasThere) {
+  add_counted("a", "touch ../up; until [ -e ../go ]; do sleep 0.01; done; echo 1 > $TIDEMILL_OUTPUT_DIR/out");
+  add_counted("b", "true");
+  run_and_kill(kTwo, "up");
+  const std::string first = pipeline_run(), a = record("a").step_run;
+  pid_t helper = run_in_child([&] {
+    std::this_thread::sleep_for(std::chrono::milliseconds(200));
+    write("go", "");
+    return 0;
+  });
+  auto outcome = run(kTwo);  // waits for it
+  waitpid(helper, nullptr, 0);
+  ASSERT_TRUE(outcome) << outcome.error().message;
+  EXPECT_EQ(outcome->status, RunStatus::kFinished);
+  EXPECT_EQ(times("a"), 1);
+  EXPECT_EQ(end_of("a").state, StepState::kReused);
+  EXPECT_EQ(end_of("a").reused_run, a);
+  EXPECT_EQ(status_of(a), RunStatus::kFinished);
+  EXPECT_EQ(store_->artifacts(a)->size(), 1u);
+  EXPECT_TRUE(fs::is_empty(attempts_folder(dir_.path() / "state")));
+  ASSERT_TRUE(go_on(first, kTwo));  // the killed run goes on from there
+  EXPECT_EQ(times("a"), 1);
+  EXPECT_EQ(status_of(first), RunStatus::kFinished);
+}
+
+TEST_F(Resume, AnotherRunTakesItAlsoOnceTheKilledOneIsMarkedAsFailed) {
+  add_counted("a", "touch ../up; until [ -e ../go ]; do sleep 0.01; done; echo 1 > $TIDEMILL_OUTPUT_DIR/out");
+  add_counted("b", "true");
+  run_and_kill(kTwo, "up");
+  write("go", "");
+  ASSERT_TRUE(eventually([&] { return !lives("a"); }));
+  EXPECT_EQ(end_orphaned_runs(*store_, dir_.path() / "state")->size(), 2u);
+  EXPECT_EQ(run(kTwo)->status, RunStatus::kFinished);
+  EXPECT_EQ(times("a"), 1);
+}
+
+TEST_F(Resume, AnotherRunDoesNotTakeWhatHasFailedOrLeftTooLittle) {
+  add_counted("a",
+              "touch ../up; until [ -e ../go ]; do sleep 0.01; done; "
+              "[ ! -e ../mended ] || echo 1 > $TIDEMILL_OUTPUT_DIR/out");
+  const std::string yaml = "name: p\nsteps:\n  a: {project: a, outputs: {o: out}}\n";
+  run_and_kill(yaml, "up");
+  const std::string a = record("a").step_run;
+  write("go", "");
+  ASSERT_TRUE(eventually([&] { return !lives("a"); }));
+  write("mended", "");
+  EXPECT_EQ(run(yaml)->status, RunStatus::kFinished);
+  EXPECT_EQ(times("a"), 2);
+  EXPECT_EQ(status_of(a), RunStatus::kFailed);
+}
+
 TEST_F(Resume, AFailureWhileNobodyWasThereIsTriedAgainAsTheStepAsks) {
   add_counted("a", "touch ../up; until [ -e ../go ]; do sleep 0.01; done; [ -e ../mended ]");
   add_counted("b", "true");

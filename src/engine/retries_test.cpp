@@ -119,16 +119,27 @@ TEST_F(Retrying, ATimeoutIsAFailureLikeOthersAndEndsGrandchildren) {
   EXPECT_FALSE(fs::exists("/proc/" + std::string(trim(text_of("a/child")))));
 }
 
-TEST_F(Retrying, AStepThatCannotBeStartedIsTriedAgainOutOfAnotherBudget) {
-  add_step("a", "true");
-  add_step("b", "rm -r ../a", "{x: string}");
-  const std::string yaml =
-      "steps:\n  b: {project: b, params: {x: 1}}\n"
-      "  a: {project: a, needs: [b], retry: {infrastructure: 2, delay: 0}}\n";
-  EXPECT_EQ(run(yaml)->status, RunStatus::kFailed);
+constexpr const char* kLosesItsProcess = "kill -KILL $PPID $$";  // its minder too
+
+TEST_F(Retrying, AStepThatIsLostIsTriedAgainOutOfAnotherBudget) {
+  add_flaky_step(kLosesItsProcess);
+  EXPECT_EQ(run_with("retry: {infrastructure: 2, delay: 0}")->status, RunStatus::kFailed);
+  EXPECT_EQ(times_run(), 3u);
   ASSERT_EQ(failed_attempts().size(), 2u);
   EXPECT_EQ(failed_attempts()[0].kind, "infrastructure");
-  EXPECT_THAT(failed_attempts()[0].reason, HasSubstr("start"));
+  EXPECT_THAT(failed_attempts()[0].reason, HasSubstr("lost"));
+}
+
+TEST_F(Retrying, AStepWhoseFolderIsGoneHasFailedByItself) {
+  add_step("a", "true");
+  add_step("b", "rm -r ../a", "{x: string}");
+  EXPECT_EQ(run("steps:\n  b: {project: b, params: {x: 1}}\n"
+                "  a: {project: a, needs: [b], retry: {infrastructure: 2, delay: 0}}\n")
+                ->status,
+            RunStatus::kFailed);
+  EXPECT_TRUE(failed_attempts().empty());
+  EXPECT_EQ(finished("a")->state, StepState::kFailed);
+  EXPECT_THAT(finished("a")->reason, HasSubstr("start"));
 }
 
 TEST_F(Retrying, WhatTheLogEndsWithMayDecide) {
@@ -194,12 +205,10 @@ TEST_F(Retrying, AStepThatRanOutOfMemoryGetsMoreOfIt) {
 }
 
 TEST_F(Retrying, AnUnsafeStepIsNeverRepeated) {
-  add_step("a", "true");
-  add_step("b", "rm -r ../a", "{x: string}");
-  EXPECT_EQ(
-      run("steps:\n  b: {project: b, params: {x: 1}}\n  a: {project: a, needs: [b], retry: 0}\n")->status,
-      RunStatus::kFailed);
+  add_flaky_step(kLosesItsProcess);
+  EXPECT_EQ(run_with("retry: 0")->status, RunStatus::kFailed);
   EXPECT_TRUE(failed_attempts().empty());
+  EXPECT_EQ(times_run(), 1u);
 }
 
 TEST_F(Retrying, NothingIsTriedAgainOnceAnotherStepHasFailed) {
@@ -212,6 +221,16 @@ TEST_F(Retrying, NothingIsTriedAgainOnceAnotherStepHasFailed) {
   EXPECT_EQ(times_run(), 1u);
   EXPECT_DOUBLE_EQ(failed_attempts()[0].wait_seconds, 300 * 0.999);
   EXPECT_EQ(finished("a")->reason, "exit status 1; not tried again, as another step failed");
+}
+
+TEST(Judge, OnlyWhatTheMachineIsShortOfIsItsFault) {
+  for (int error : {EAGAIN, ENOMEM, EMFILE, ENOSPC, EIO})
+    EXPECT_EQ(kind_of_start_error(error), FailureKind::kInfrastructure) << error;
+  for (int error : {E2BIG, ENOENT, EACCES, ENOEXEC, ENOTDIR, ELOOP})
+    EXPECT_EQ(kind_of_start_error(error), FailureKind::kExit) << error;
+  EXPECT_EQ(kind_of_start_error(errno_error("fork", EAGAIN)), FailureKind::kInfrastructure);
+  EXPECT_EQ(kind_of_start_error(errno_error("fork", ENOMEM)), FailureKind::kInfrastructure);
+  EXPECT_EQ(kind_of_start_error(errno_error("start bash", ENOENT)), FailureKind::kExit);
 }
 
 TEST(Judge, MemoryThatRanOutIsNoOrdinaryKill) {

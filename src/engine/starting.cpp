@@ -74,6 +74,7 @@ Result<bool> Execution::begin_step(size_t index) {
   if (std::ranges::find(settled_keys_, decision.key) != settled_keys_.end()) TRY(commit());
   if (!decision.key.empty() && !locks_->try_lock(decision.key)) return wait_for(index, Wait::For::kOtherRun);
   TRY(cache_.decide(index, decision));
+  if (TRY(harvest(index, decision))) TRY(cache_.decide(index, decision));
   if (decision.what == Decision::What::kReuse) {
     locks_->unlock(decision.key);
     TRY(reuse_step(index, decision));
@@ -273,8 +274,8 @@ Result<> Execution::launch(size_t index) {
   if (launched) return {};
   if (!minding.control_group.empty()) remove_control_group(minding.control_group);
   Attempt failed = std::move(attempts_.extract(index).mapped());
-  settle_unstarted(index, failed, StepState::kCrashed, launched.error(),
-                   config::Failure{config::FailureKind::kInfrastructure});
+  const config::FailureKind kind = kind_of_start_error(launched.error());
+  settle_unstarted(index, failed, state_after(kind), launched.error(), config::Failure{kind});
   return {};
 }
 

@@ -230,6 +230,7 @@ Result<> StepCache::tell_why_run(size_t index, Decision& decision) const {
   }
   if (auto before = pipeline::ingredients_from_json(last->ingredients))
     decision.changes = pipeline::describe_changes(*before, decision.ingredients);
+  if (last->key == decision.key) decision.left_by = last->step_run;
   decision.reason = decision.changes.empty()
                         ? fmt::format("its last run, {}, has left no result", short_id(last->step_run))
                         : pipeline::in_short(decision.changes);

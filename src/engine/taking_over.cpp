@@ -7,6 +7,7 @@
 #include "engine/execution.h"
 #include "engine/latest_result.h"
 #include "engine/provenance.h"
+#include "engine/record.h"
 #include "engine/verdict.h"
 
 namespace tidemill::engine {
@@ -188,6 +189,52 @@ Result<> Execution::ended_unattended(const Ended& ended) {
   end_attempt(failed.run, RunStatus::kKilled, failed.reason, std::nullopt);
   scheduler_.enqueue(ended.step);
   return {};
+}
+
+Result<bool> Execution::harvest(size_t index, const Decision& decision) {
+  if (decision.left_by.empty() || record_.mirror() != nullptr) return false;
+  const auto run = store_.run(decision.left_by);
+  if (!run || !run->tag(kLogsToTag).empty() || !runner_is_of_this_boot(run->tag(kRunnerTag))) return false;
+  const std::string whole = pipeline_run_of(*run);
+  if (whole.empty() || whole == record_.run_id() || !locks_->try_lock(whole)) return false;
+  Result<bool> made = false;
+  auto records = store_.step_records(whole);
+  if (!records)
+    made = tl::unexpected<Error>(records.error());
+  else
+    for (const auto& record : *records)
+      if (record.step_run == run->info.id && was_running(record) && record.key == decision.key)
+        made = settle_left(index, record, decision.key);
+  locks_->unlock(whole);
+  return made;
+}
+
+Result<bool> Execution::settle_left(size_t index, const StepRecord& record, const std::string& key) {
+  const fs::path process = process_record(attempts_folder_, record.step_run);
+  Ended ended{.step = index, .end = read_end(process), .at = written_at(process)};
+  if (!ended.end || ended.end->start_errno != 0 || ended.end->stopped != StopCause::kNone ||
+      !ended.end->exit.ok())
+    return false;  // how often it may be tried again is that run's business
+  Attempt attempt{.run = TRY(run_of(record)), .decision = {}};
+  attempt.run.ended = ended.at;
+  TRY(record_.adopt(attempt.run));
+  TRY(commit());  // how the run stands now is asked when it is judged
+  Verdict verdict = TRY(judge(ended, attempt, *plan_.steps[index].settings, stop_reason_, false, store_));
+  const bool made = verdict.state == StepState::kFinished;
+  if (made) {
+    FileTree tree = TRY(hashes_.tree(attempt.run.artifacts));
+    record_.add(tracking::StepResult{key, record.step_run, tree.digest, {}});
+    record_.add(tracking::RecordArtifacts{record.step_run, std::move(tree.files)});
+    record_.add(tracking::LogBatch{record.step_run,
+                                   {.metrics = usage_metrics(*ended.end), .params = {}, .tags = {}}});
+  }
+  end_attempt(attempt.run, run_status(verdict.state), verdict.reason, verdict.failure);
+  StepRecord settled = record;
+  settled.state = to_string(verdict.state);
+  if (!made) settled.reason = verdict.reason;
+  record_.add(std::move(settled));
+  TRY(commit());
+  return made;
 }
 
 Result<> Execution::end_what_was_not_taken_over() {

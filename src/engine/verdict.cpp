@@ -1,5 +1,8 @@
 #include "engine/verdict.h"
 
+#include <algorithm>
+#include <cerrno>
+
 #include "base/text.h"
 #include "base/time.h"
 
@@ -39,17 +42,31 @@ StepState state_after(config::FailureKind kind) {
   }
 }
 
+config::FailureKind kind_of_start_error(int error) {
+  constexpr int kOfTheMachine[] = {EAGAIN, EBUSY,  EDQUOT, EIO,    EMFILE,    ENFILE, ENOBUFS,
+                                   ENODEV, ENOMEM, ENOSPC, ESTALE, ETIMEDOUT, ETXTBSY};
+  return std::ranges::find(kOfTheMachine, error) != std::end(kOfTheMachine)
+             ? config::FailureKind::kInfrastructure
+             : config::FailureKind::kExit;
+}
+
+config::FailureKind kind_of_start_error(const Error& error) {
+  const bool is_wrong =
+      error.code == Code::kNotFound || error.code == Code::kDenied || error.code == Code::kInvalid;
+  return is_wrong ? config::FailureKind::kExit : config::FailureKind::kInfrastructure;
+}
+
 Result<Verdict> judge(const Ended& ended, const Attempt& attempt, const config::StepSettings& settings,
                       const std::string& stopped_by, bool limits_memory, tracking::Store& store) {
   using Kind = config::FailureKind;
   if (!ended.end)
     return failed(Kind::kInfrastructure,
                   "its process was lost: it was killed together with its minder, or the machine went down");
-  if (ended.end->start_errno == E2BIG)
-    return failed(Kind::kExit, "its command and variables are longer than this system allows for a program");
-  if (ended.end->start_errno != 0)
-    return failed(Kind::kInfrastructure,
-                  errno_error("start the command of step", ended.end->start_errno).message);
+  if (const int error = ended.end->start_errno; error != 0)
+    return failed(kind_of_start_error(error),
+                  error == E2BIG
+                      ? "its command and variables are longer than this system allows for a program"
+                      : errno_error("start the command of step", error).message);
   const Exit& exit = ended.end->exit;
   if (ended.end->stopped == StopCause::kAsked) return Verdict{StepState::kKilled, stopped_by, {}};
   if (ended.end->stopped == StopCause::kTimeout)

@@ -25,6 +25,10 @@ struct Verdict {
 Result<Verdict> judge(const Ended& ended, const Attempt& attempt, const config::StepSettings& settings,
                       const std::string& stopped_by, bool limits_memory, tracking::Store& store);
 StepState state_after(config::FailureKind kind);
+// Why a step's process could not be started, by errno or as MindedProcess::start tells it: kInfrastructure
+// where the machine is short of something, which may pass; kExit where the command or its folder is wrong.
+config::FailureKind kind_of_start_error(int error_number);
+config::FailureKind kind_of_start_error(const Error& error);
 
 tracking::RunStatus run_status(StepState state);
 tracking::RunStatus run_status(RunOutcome outcome);
