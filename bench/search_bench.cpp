@@ -1,5 +1,6 @@
 // search_bench: how long one client waits for searches and histories, beside MLflow's own server.
-//   search_bench [runs of the large experiment, default 100000] [--alone]
+//   search_bench [runs of the large experiment, default 100000 [points of a metric in each, default 0]]
+//   [--alone]
 // Both run as their users start them, on SQLite. A small experiment has 1000 runs with ten metrics,
 // parameters and tags each; the large one and the metric of a million points are in Tidemill's store alone:
 // MLflow would need hours to take them. Times are medians of interleaved requests over one connection, from
@@ -115,8 +116,16 @@ Result<Contents> fill(Client& client) {
   return contents;
 }
 
+Result<> log_points(tracking::Store& store, const std::string& run, int64_t points) {
+  constexpr int64_t kBatch = 1000;
+  for (int64_t at = 0; at < points; at += kBatch)
+    TRY(store.log_batch(run, points_of(at, std::min(kBatch, points - at))));
+  return {};
+}
+
 // The large experiment and the long metric, straight into the store's file.
-Result<> fill_large(const fs::path& file, int runs, Contents& contents) {
+Result<> fill_large(const fs::path& file, int runs, int64_t points, Contents& contents) {
+  const Stopwatch watch;
   auto store = TRY(tracking::Store::open({.uri = file, .default_artifact_root = "mlflow-artifacts:"}));
   contents.large = TRY(store.ensure_experiment("large"));
   constexpr int kThreads = 16;  // they share their commits
@@ -129,7 +138,9 @@ Result<> fill_large(const fs::path& file, int runs, Contents& contents) {
         create.experiment_id = contents.large;
         create.start_time = kStart + i;
         auto run = store.create_run(create);
-        if (!run || !store.log_batch(run->info.id, batch_of(random))) std::exit(1);
+        if (!run || !store.log_batch(run->info.id, batch_of(random)) ||
+            !log_points(store, run->info.id, points))
+          std::exit(1);
         (void)store.update_run({.run_id = run->info.id,
                                 .status = tracking::RunStatus::kFinished,
                                 .end_time = kStart + i + 1,
@@ -141,11 +152,14 @@ Result<> fill_large(const fs::path& file, int runs, Contents& contents) {
   for (int i = 0; i < kLongRuns; ++i) {
     contents.long_runs.push_back(TRY(store.create_run({})).info.id);
     threads.emplace_back([&store, id = contents.long_runs.back()] {
-      for (int64_t at = 0; at < 1'000'000; at += 1000)
-        if (!store.log_batch(id, points_of(at, 1000))) std::exit(1);
+      if (!log_points(store, id, 1'000'000)) std::exit(1);
     });
   }
   for (std::thread& thread : threads) thread.join();
+  fmt::print("a store of {} runs and {} points: {}, made in {}\n",
+             human_count(static_cast<uint64_t>(runs + kLongRuns)),
+             human_count(static_cast<uint64_t>(runs * (points + 10) + kLongRuns * 1'000'000)),
+             human_bytes(fs::file_size(file)), human_duration(watch.seconds()));
   return {};
 }
 
@@ -254,11 +268,11 @@ Result<> measure_all(Side& ours, Side* rival, int large_runs) {
                  search(&Contents::large, "params.param_2 = '3' AND tags.tag_4 LIKE '7%'", "", 100));
 }
 
-Result<> run(int large_runs, bool alone) {
+Result<> run(int large_runs, int64_t points, bool alone) {
   TempDir folder = TRY(TempDir::create(fs::current_path()));
   Contents large;
   TRY(make_dirs(folder.path() / "tidemill"));
-  TRY(fill_large(folder.path() / "tidemill" / "t.db", large_runs, large));
+  TRY(fill_large(folder.path() / "tidemill" / "t.db", large_runs, points, large));
   ServerProcess tidemill = TRY(ServerProcess::start(
       "Tidemill", {TIDEMILL, "server", "--store", "t.db", "--port", "{port}"}, folder.path() / "tidemill"));
   Side ours{TRY(Client::create(tidemill.port())), {}};
@@ -289,7 +303,8 @@ Result<> run(int large_runs, bool alone) {
 int main(int argc, char** argv) {
   bool alone = argc > 1 && std::string_view(argv[argc - 1]) == "--alone";
   int runs = argc > 1 && argv[1][0] != '-' ? std::atoi(argv[1]) : 100'000;
-  auto done = tidemill::bench::run(runs, alone);
+  int64_t points = argc > 2 && argv[2][0] != '-' ? std::atoll(argv[2]) : 0;
+  auto done = tidemill::bench::run(runs, points, alone);
   if (!done) fmt::print(stderr, "search_bench: {}\n", done.error().message);
   return done ? 0 : 1;
 }

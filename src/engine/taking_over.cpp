@@ -3,6 +3,8 @@
 // and one that has ended meanwhile is settled by what its minder wrote down.
 #include <sys/stat.h>
 
+#include <algorithm>
+
 #include "artifacts/folder_repository.h"
 #include "engine/execution.h"
 #include "engine/latest_result.h"
@@ -197,19 +199,16 @@ Result<bool> Execution::harvest(size_t index, const Decision& decision) {
   if (!run || !run->tag(kLogsToTag).empty() || !runner_is_of_this_boot(run->tag(kRunnerTag))) return false;
   const std::string whole = pipeline_run_of(*run);
   if (whole.empty() || whole == record_.run_id() || !locks_->try_lock(whole)) return false;
-  Result<bool> made = false;
-  auto records = store_.step_records(whole);
-  if (!records)
-    made = tl::unexpected<Error>(records.error());
-  else
-    for (const auto& record : *records)
-      if (record.step_run == run->info.id && was_running(record) && record.key == decision.key)
-        made = settle_left(index, record, decision.key);
+  auto made = settle_left(index, whole, decision);
   locks_->unlock(whole);
   return made;
 }
 
-Result<bool> Execution::settle_left(size_t index, const StepRecord& record, const std::string& key) {
+Result<bool> Execution::settle_left(size_t index, const std::string& whole, const Decision& decision) {
+  const auto records = TRY(store_.step_records(whole));
+  const auto found = std::ranges::find(records, decision.left_by, &StepRecord::step_run);
+  if (found == records.end() || !was_running(*found) || found->key != decision.key) return false;
+  const StepRecord& record = *found;
   const fs::path process = process_record(attempts_folder_, record.step_run);
   Ended ended{.step = index, .end = read_end(process), .at = written_at(process)};
   if (!ended.end || ended.end->start_errno != 0 || ended.end->stopped != StopCause::kNone ||
@@ -223,7 +222,7 @@ Result<bool> Execution::settle_left(size_t index, const StepRecord& record, cons
   const bool made = verdict.state == StepState::kFinished;
   if (made) {
     FileTree tree = TRY(hashes_.tree(attempt.run.artifacts));
-    record_.add(tracking::StepResult{key, record.step_run, tree.digest, {}});
+    record_.add(tracking::StepResult{decision.key, record.step_run, tree.digest, {}});
     record_.add(tracking::RecordArtifacts{record.step_run, std::move(tree.files)});
     record_.add(tracking::LogBatch{record.step_run,
                                    {.metrics = usage_metrics(*ended.end), .params = {}, .tags = {}}});
