@@ -343,12 +343,53 @@ class Parser {
   int clauses_ = 0;
 };
 
+tl::unexpected<Error> at_word(std::string_view order, std::string_view word, Error error) {
+  error.message += at_column(order, static_cast<size_t>(word.data() - order.data()), "order_by clause");
+  return tl::unexpected<Error>(std::move(error));
+}
+
 template <class T>
 Result<T> located(std::string_view order, const Token& word, Result<T> parsed) {
-  if (!parsed)
-    parsed.error().message +=
-        at_column(order, static_cast<size_t>(word.text.data() - order.data()), "order_by clause");
-  return parsed;
+  if (parsed) return parsed;
+  return at_word(order, word.text, std::move(parsed).error());
+}
+
+Result<> check_order(Entity entity, std::string_view text, Subject subject) {
+  if (entity == Entity::kDataset) return fail(Code::kInvalid, "Invalid order_by entity type 'dataset'");
+  if (subject == Subject::kLoggedModels && entity != Entity::kAttribute && entity != Entity::kMetric)
+    return fail(Code::kInvalid, "Invalid order by field name: {}. Only metrics are supported.", text);
+  if (subject != Subject::kRuns && subject != Subject::kLoggedModels && entity != Entity::kAttribute)
+    return fail(Code::kInvalid, "Invalid order_by entity: {}", singular(entity));
+  return {};
+}
+
+bool is_direction(const Token& token) { return upper(token.text) == "ASC" || upper(token.text) == "DESC"; }
+
+Result<OrderKey> parse_order_key(std::string_view text, Subject subject) {
+  std::vector<Token> tokens = tokenize(text);
+  bool is_function = tokens.size() >= kFunctionWords && tokens[kArgument - 1].kind == TokenKind::kOpen &&
+                     tokens[kArgument].kind == TokenKind::kName &&
+                     tokens[kFunctionWords - 1].kind == TokenKind::kClose;
+  size_t name_words = is_function ? kFunctionWords : 1;
+  bool is_named = !tokens.empty() && tokens[0].kind == TokenKind::kName;
+  if (!is_named || tokens.size() > name_words + 1) {
+    size_t strange = !is_named ? 0 : is_direction(tokens[name_words]) ? name_words + 1 : name_words;
+    return at_word(text, tokens.empty() ? text : tokens[strange].text,
+                   {Code::kInvalid, fmt::format("Invalid order_by clause '{}'. Could not be parsed.", text)});
+  }
+  bool has_direction = tokens.size() > name_words;
+  if (has_direction && !is_direction(tokens[name_words]))
+    return at_word(text, tokens[name_words].text,
+                   {Code::kInvalid, fmt::format("Invalid ordering key in order_by clause '{}'.", text)});
+  Aggregate aggregate = Aggregate::kLast;
+  if (is_function) aggregate = TRY(located(text, tokens[kFunction], parse_function(tokens[kFunction].text)));
+  const Token& name = tokens[is_function ? kArgument : 0];
+  Identifier left = TRY(located(text, name,
+                                is_function ? parse_argument(tokens[kFunction].text, name.text, subject)
+                                            : parse_identifier(name.text, subject, NameUse::kOrder)));
+  TRY(located(text, name, check_order(left.entity, text, subject)));
+  bool descending = has_direction && upper(tokens[name_words].text) == "DESC";
+  return OrderKey{left.entity, std::move(left.key), aggregate, descending};
 }
 
 }  // namespace
@@ -379,40 +420,15 @@ Result<std::vector<OrderKey>> parse_order(const std::vector<std::string>& order_
     return fail(Code::kInvalid, "order_by has more than {} keys", kMaxOrderKeys);
   std::vector<OrderKey> keys;
   for (const std::string& text : order_by) {
-    std::vector<Token> tokens = tokenize(text);
-    bool is_function = tokens.size() >= kFunctionWords && tokens[kArgument - 1].kind == TokenKind::kOpen &&
-                       tokens[kArgument].kind == TokenKind::kName &&
-                       tokens[kFunctionWords - 1].kind == TokenKind::kClose;
-    size_t name_words = is_function ? kFunctionWords : 1;
-    if (tokens.empty() || tokens.size() > name_words + 1 || tokens[0].kind != TokenKind::kName)
-      return fail(Code::kInvalid, "Invalid order_by clause '{}'. Could not be parsed.", text);
-    std::string direction = tokens.size() > name_words ? upper(tokens[name_words].text) : "ASC";
-    if (direction != "ASC" && direction != "DESC")
-      return fail(Code::kInvalid, "Invalid ordering key in order_by clause '{}'.", text);
-    Aggregate aggregate = Aggregate::kLast;
-    Identifier left;
-    if (is_function) {
-      aggregate = TRY(located(text, tokens[kFunction], parse_function(tokens[kFunction].text)));
-      left = TRY(located(text, tokens[kArgument],
-                         parse_argument(tokens[kFunction].text, tokens[kArgument].text, subject)));
-    } else {
-      left = TRY(parse_identifier(tokens[0].text, subject, NameUse::kOrder));
-    }
-    if (left.entity == Entity::kDataset)
-      return fail(Code::kInvalid, "Invalid order_by entity type 'dataset'");
-    if (subject == Subject::kLoggedModels && left.entity != Entity::kAttribute &&
-        left.entity != Entity::kMetric)
-      return fail(Code::kInvalid, "Invalid order by field name: {}. Only metrics are supported.", text);
-    if (subject != Subject::kRuns && subject != Subject::kLoggedModels && left.entity != Entity::kAttribute)
-      return fail(Code::kInvalid, "Invalid order_by entity: {}", singular(left.entity));
+    OrderKey key = TRY(parse_order_key(text, subject));
     for (const OrderKey& other : keys) {
-      if (other.entity != left.entity || other.key != left.key || other.aggregate != aggregate) continue;
+      if (other.entity != key.entity || other.key != key.key || other.aggregate != key.aggregate) continue;
       if (subject == Subject::kExperiments) continue;  // it orders nothing any more
       std::vector<std::string> quoted;
       for (const std::string& one : order_by) quoted.push_back(fmt::format("'{}'", one));
       return fail(Code::kInvalid, "`order_by` contains duplicate fields: [{}]", join(quoted, ", "));
     }
-    keys.push_back({left.entity, left.key, aggregate, direction == "DESC"});
+    keys.push_back(std::move(key));
   }
   return keys;
 }

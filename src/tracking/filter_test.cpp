@@ -291,11 +291,42 @@ TEST_F(SearchTest, a_bad_order_is_refused_in_mlflows_words) {
     ASSERT_FALSE(page);
     EXPECT_EQ(page.error().message, message);
   };
-  refused_order({"metrics.m FOO"}, "Invalid ordering key in order_by clause 'metrics.m FOO'.");
+  refused_order(
+      {"metrics.m FOO"},
+      "Invalid ordering key in order_by clause 'metrics.m FOO'. (column 11 of the order_by clause)");
   refused_order({"metrics.m", "metrics.m DESC"},
                 "`order_by` contains duplicate fields: ['metrics.m', 'metrics.m DESC']");
-  refused_order({"metrics.m DESC x"}, "Invalid order_by clause 'metrics.m DESC x'. Could not be parsed.");
-  refused_order({""}, "Invalid order_by clause ''. Could not be parsed.");
+  refused_order({"metrics.m DESC x"},
+                "Invalid order_by clause 'metrics.m DESC x'. Could not be parsed. "
+                "(column 16 of the order_by clause)");
+  refused_order({""}, "Invalid order_by clause ''. Could not be parsed. (column 1 of the order_by clause)");
+}
+
+TEST(Filter, every_error_in_an_order_names_the_column) {
+  struct Case {
+    Subject subject;
+    std::string clause;
+    int column;
+  };
+  for (const auto& [subject, clause, column] : {Case{Subject::kRuns, "metrics.m", 0},
+                                                {Subject::kRuns, " foo DESC", 2},
+                                                {Subject::kRuns, "metrics.m FOO BAR", 11},
+                                                {Subject::kRuns, "metrics.m DESC BAR", 16},
+                                                {Subject::kRuns, "min(params.p) DESC", 5},
+                                                {Subject::kRuns, "min(metrics.m) SIDEWAYS", 16},
+                                                {Subject::kRuns, "'x'", 1},
+                                                {Subject::kRuns, "  dataset.name", 3},
+                                                {Subject::kExperiments, " tags.t", 2},
+                                                {Subject::kLoggedModels, " params.p", 2},
+                                                {Subject::kRegisteredModels, " version_number", 2},
+                                                {Subject::kModelVersions, " tags.t ASC", 2}}) {
+    auto order = parse_order({clause}, subject);
+    EXPECT_EQ(order.has_value(), column == 0) << clause;
+    if (!order) {
+      EXPECT_THAT(order.error().message, HasSubstr(fmt::format("(column {} of the order_by clause)", column)))
+          << clause;
+    }
+  }
 }
 
 TEST_F(SearchTest, pages_meet_without_gap_or_overlap) {

@@ -278,7 +278,7 @@ Result<> check_search(const SearchLoggedModels& search) {
       return fail(Code::kInvalid, "`field_name` in the `order_by` clause must be specified.");
   if (search.max_results < 0 || search.max_results > kMaxResults)
     return fail(Code::kInvalid,
-                "Invalid value {} for parameter 'max_results' supplied. It must be at most {}",
+                "Invalid value {} for parameter 'max_results' supplied. It must be from 1 to {}",
                 search.max_results, kMaxResults);
   return {};
 }

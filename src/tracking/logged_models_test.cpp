@@ -212,6 +212,8 @@ TEST_F(LoggedModelsTest, hostile_filters_are_values_or_errors) {
             Code::kInvalid);
   EXPECT_EQ(models.search({.experiment_ids = {"0"}, .datasets = {{.name = ""}}}).error().code,
             Code::kInvalid);
+  EXPECT_EQ(models.search({.experiment_ids = {"0"}, .max_results = -1}).error().message,
+            "Invalid value -1 for parameter 'max_results' supplied. It must be from 1 to 50000");
 }
 
 TEST_F(LoggedModelsTest, pages_follow_each_other) {

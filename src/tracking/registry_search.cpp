@@ -122,7 +122,7 @@ Result<std::vector<Row>> read_page(db::Connection& connection, const Query& quer
 Result<Page<RegisteredModel>> Registry::search_models(const SearchRegistry& search) {
   if (search.max_results < 0 || search.max_results > kMaxModelResults)
     return fail(Code::kInvalid,
-                "Invalid value for request parameter max_results. It must be at most {}, but got value {}",
+                "Invalid value for request parameter max_results. It must be from 1 to {}, but got value {}",
                 kMaxModelResults, search.max_results);
   int64_t offset = TRY(parse_page_token(search.page_token));
   Query query = TRY(model_query(search, offset));

@@ -346,7 +346,11 @@ TEST_F(RegistryTest, wrong_searches_say_what_is_wrong) {
   expect_error(
       registry.search_models({.filter = "", .max_results = 1001, .order_by = {}, .page_token = ""}),
       Code::kInvalid,
-      "Invalid value for request parameter max_results. It must be at most 1000, but got value 1001");
+      "Invalid value for request parameter max_results. It must be from 1 to 1000, but got value 1001");
+  expect_error(
+      registry.search_models({.filter = "", .max_results = -1, .order_by = {}, .page_token = ""}),
+      Code::kInvalid,
+      "Invalid value for request parameter max_results. It must be from 1 to 1000, but got value -1");
   expect_error(registry.search_versions({.filter = "", .max_results = 0, .order_by = {}, .page_token = ""}),
                Code::kInvalid, "Invalid value for max_results. It must be a positive integer, but got 0");
   expect_error(registry.search_versions({.filter = "", .order_by = {}, .page_token = "!"}), Code::kInvalid,
