@@ -103,9 +103,12 @@ Result<std::string> series_of_metrics(Service& service, const Params& params) {
   if (first || last)
     query.range = {first.value_or(std::numeric_limits<int64_t>::min()),
                    last.value_or(std::numeric_limits<int64_t>::max())};
+  tracking::SeriesOfRuns found = TRY(tracking::read_series(service.store, query));
   JsonWriter json;
   json.begin_object().key("series").begin_array();
-  for (const tracking::Series& series : TRY(tracking::read_series(service.store, query))) write(json, series);
+  for (const tracking::Series& series : found.series) write(json, series);
+  json.end_array().key("missing_runs").begin_array();
+  for (const std::string& id : found.missing_runs) json.text(id);
   json.end_array().end_object();
   return json.take();
 }

@@ -77,10 +77,19 @@ TEST_F(PageCallsTest, lines_of_a_chart_come_as_columns) {
   }
   Json expected = Json::parse(R"({"series": [
       {"key": "a", "count": 3, "x": [1, 8], "min": [1.0, null], "max": [3.0, null], "last": [3.0, null]},
-      {"key": "b", "count": 1, "x": [4], "last": [2.0]}]})");
+      {"key": "b", "count": 1, "x": [4], "last": [2.0]}],
+      "missing_runs": []})");
   EXPECT_EQ(lines, expected);
   Json zoom = post("series", {{"run_ids", {run}}, {"keys", {"a"}}, {"x", "time"}, {"from", 15}, {"to", 25}});
   EXPECT_EQ(zoom["series"][0]["x"], Json::parse("[20]"));
+}
+
+TEST_F(PageCallsTest, a_run_that_is_gone_leaves_the_lines_of_the_others) {
+  std::string run = add_run({.metrics = {{"a", 1, 10, 0}}, .params = {}, .tags = {}});
+  Json lines = post("series", {{"run_ids", {"gone", run}}, {"keys", {"a"}}});
+  EXPECT_EQ(lines["missing_runs"], Json::parse(R"(["gone"])"));
+  ASSERT_EQ(lines["series"].size(), 1u);
+  EXPECT_EQ(lines["series"][0]["run_id"], run);
 }
 
 TEST_F(PageCallsTest, wrong_requests_are_refused_with_the_reason) {
@@ -96,8 +105,6 @@ TEST_F(PageCallsTest, wrong_requests_are_refused_with_the_reason) {
   EXPECT_THAT(message("series", {{"run_ids", {"x"}}}), HasSubstr("required parameter 'keys'"));
   EXPECT_THAT(message("series", {{"run_ids", {"x"}}, {"keys", {"k"}}, {"x", "y"}}),
               HasSubstr("it is 'step', 'time' or 'relative'"));
-  EXPECT_THAT(message("series", {{"run_ids", {"x"}}, {"keys", {"k"}}}, 404),
-              HasSubstr("Run with id=x not found"));
   auto get = client_.send({.target = "/ajax-api/tidemill/runs"});
   EXPECT_EQ(get->status, 405);
 }

@@ -110,9 +110,9 @@ struct RunStart {
   int64_t row, time;
 };
 
-Result<RunStart> find_run(db::Connection& connection, const std::string& run_id) {
+Result<std::optional<RunStart>> find_run(db::Connection& connection, const std::string& run_id) {
   db::Statement row = TRY(connection.prepare("SELECT id, start_time FROM runs WHERE uuid = ?"));
-  if (!TRY(row.bind(run_id).step())) return tl::unexpected<Error>(no_run(run_id));
+  if (!TRY(row.bind(run_id).step())) return std::nullopt;
   return RunStart{row.integer(0), row.integer(1)};
 }
 
@@ -132,29 +132,32 @@ int64_t minus(int64_t a, int64_t b) {
 
 }  // namespace
 
-Result<std::vector<Series>> read_series(Store& store, const SeriesQuery& query) {
-  using All = std::vector<Series>;
+Result<SeriesOfRuns> read_series(Store& store, const SeriesQuery& query) {
   TRY(check(query));
   const PointOrder& order = query.axis == Axis::kStep ? kByStep : kByTime;
-  return store.state().read_metrics<All>([&](Reader& reader) -> Result<All> {
+  return store.state().read_metrics<SeriesOfRuns>([&](Reader& reader) -> Result<SeriesOfRuns> {
     db::Connection& connection = *reader.connection;
     std::vector<std::optional<int64_t>> keys;
     for (const std::string& key : query.keys) keys.push_back(TRY(find_key(connection, key)));
-    All all;
+    SeriesOfRuns all;
     for (const std::string& run_id : query.run_ids) {
-      RunStart run = TRY(find_run(connection, run_id));
-      int64_t origin = query.axis == Axis::kRelative ? run.time : 0;
+      std::optional<RunStart> run = TRY(find_run(connection, run_id));
+      if (!run) {
+        all.missing_runs.push_back(run_id);
+        continue;
+      }
+      int64_t origin = query.axis == Axis::kRelative ? run->time : 0;
       std::optional<PointRange> range = query.range;
       if (range) range = {plus(range->first, origin), plus(range->last, origin)};
       for (size_t k = 0; k < keys.size(); ++k) {
         if (!keys[k]) continue;
         Series series =
-            TRY(read_one(MetricReader(connection, run.row, *keys[k]), order, query.points, range));
+            TRY(read_one(MetricReader(connection, run->row, *keys[k]), order, query.points, range));
         if (series.x.empty()) continue;
         for (int64_t& x : series.x) x = minus(x, origin);
         series.run_id = run_id;
         series.key = query.keys[k];
-        all.push_back(std::move(series));
+        all.series.push_back(std::move(series));
       }
     }
     return all;

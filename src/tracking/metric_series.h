@@ -34,8 +34,13 @@ struct Series {
   std::vector<double> lowest, highest, last;
 };
 
-// By run, then by key, in the order asked for, without those that have no points. kNotFound names a run that
-// does not exist; kInvalid when more is asked for than one answer holds.
-Result<std::vector<Series>> read_series(Store& store, const SeriesQuery& query);
+struct SeriesOfRuns {
+  std::vector<Series>
+      series;  // by run, then by key, in the order asked for, without those that have no points
+  std::vector<std::string> missing_runs;  // those asked for that do not exist
+};
+
+// kInvalid when more is asked for than one answer holds.
+Result<SeriesOfRuns> read_series(Store& store, const SeriesQuery& query);
 
 }  // namespace tidemill::tracking

@@ -158,7 +158,7 @@ TEST_P(Upgrade, metrics_have_all_their_points_and_get_more) {
   };
   EXPECT_EQ(found("min(metrics.loss) = 0 AND max(metrics.loss) = 1000"), 1u);
   EXPECT_EQ(found("metrics.loss < 1000"), 0u);
-  auto series = read_series(store, {.run_ids = {kRun}, .keys = {"loss"}, .points = 10}).value();
+  auto series = read_series(store, {.run_ids = {kRun}, .keys = {"loss"}, .points = 10})->series;
   ASSERT_EQ(series.size(), 1u);
   EXPECT_EQ(series[0].count, static_cast<size_t>(kPoints) + 1);
   EXPECT_EQ(series[0].last.back(), 1000);
