@@ -490,6 +490,9 @@ TEST_F(ApiTest, ArtifactsGoThroughTheProxy) {
   ClientResponse file = send({.target = target + "/a/b.txt"});
   EXPECT_EQ(file.body, "hello");
   EXPECT_THAT(std::string(file.headers.get("Content-Disposition")), HasSubstr("attachment"));
+  EXPECT_EQ(std::ranges::count(file.headers, "X-Content-Type-Options",
+                               [](const auto& field) { return field.first; }),
+            1);
   ClientRequest part{.target = target + "/a/b.txt"};
   part.headers.add("Range", "bytes=1-2");
   EXPECT_EQ(send(part).body, "el");

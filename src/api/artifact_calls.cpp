@@ -57,7 +57,6 @@ Result<HttpResponse> send_file(const HttpRequest& request, const ArtifactReposit
                                const std::string& path) {
   HttpResponse response = TRY(repository.answer(request, path));
   response.headers.add("Content-Disposition", attachment(fs::path(path).filename().string()));
-  response.headers.add("X-Content-Type-Options", "nosniff");
   return response;
 }
 
