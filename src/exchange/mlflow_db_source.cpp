@@ -5,6 +5,7 @@
 #include "artifacts/folder_repository.h"
 #include "base/text.h"
 #include "exchange/folder.h"
+#include "tracking/schema.h"
 
 namespace tidemill::exchange {
 namespace {
@@ -53,11 +54,19 @@ Result<bool> MlflowDbSource::has(std::string_view column, std::string_view table
 
 Result<> MlflowDbSource::find_layout() {
   if (!TRY(has("run_uuid", "runs")) || !TRY(has("experiment_id", "experiments")) ||
-      !TRY(has("step", "metrics")))
+      !TRY(has("step", "metrics"))) {
+    auto mark = connection_->schema_mark();
+    if (mark && mark->application == tracking::store_schema().application)
+      return fail(
+          Code::kInvalid,
+          "{0} is a Tidemill store, no database of an MLflow server. Two stores are merged through a server: "
+          "`tidemill server --store {0}`, then `tidemill import http://127.0.0.1:5000`",
+          connection_->name());
     return fail(
         Code::kInvalid,
         "{}: no database of an MLflow server (of 1.0 or newer): it lacks runs, experiments or metrics",
         connection_->name());
+  }
   layout_ = {.deleted_time = TRY(has("deleted_time", "runs")),
              .run_names = TRY(has("name", "runs")),
              .experiment_times = TRY(has("creation_time", "experiments")),

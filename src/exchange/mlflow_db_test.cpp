@@ -308,5 +308,14 @@ TEST_F(SqliteMlflowDb, truncated_files_and_other_files_are_refused_by_name) {
               HasSubstr("there is no file"));
 }
 
+TEST_F(MlflowDb, a_store_of_tidemills_is_told_how_it_is_merged) {
+  auto file = dir_.path() / "other.db";
+  {
+    auto other = tracking::Store::open({.uri = file}).value();
+  }
+  EXPECT_THAT(MlflowDbSource::open({.file = file}).error().message,
+              HasSubstr("other.db is a Tidemill store, no database of an MLflow server"));
+}
+
 }  // namespace
 }  // namespace tidemill::exchange

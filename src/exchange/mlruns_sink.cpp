@@ -2,6 +2,9 @@
 
 #include <fcntl.h>
 
+#include <algorithm>
+#include <fstream>
+
 #include "artifacts/folder_repository.h"
 #include "base/hash.h"
 #include "base/text.h"
@@ -19,9 +22,9 @@ constexpr std::string_view kMeta = "meta.yaml";
 constexpr size_t kMostWaitingBytes = 4 << 20;
 constexpr std::string_view kSpaces = " \t\r\n\v\f";
 
-Result<> write(const fs::path& file, std::string_view bytes) {
-  TRY(make_dirs(file.parent_path()));
-  return write_file_atomic(file, bytes, Durable::no);
+uint64_t lines_in(const fs::path& file) {
+  std::ifstream in(file);
+  return static_cast<uint64_t>(std::count(std::istreambuf_iterator<char>(in), {}, '\n'));
 }
 
 std::string file_uri(const fs::path& path) { return "file://" + url_encode(path.string(), "/"); }
@@ -67,6 +70,24 @@ MlrunsSink::~MlrunsSink() {
   if (!root_.empty()) fs::remove(root_ / artifacts::FolderRepository::kIncoming, error);
 }
 
+bool MlrunsSink::begin(const fs::path& folder) {
+  changed_ = false;
+  std::error_code error;
+  return fs::exists(folder / kMeta, error);
+}
+
+MlrunsSink::Outcome MlrunsSink::outcome(bool was_there) const {
+  if (!was_there) return Outcome::kNew;
+  return changed_ ? Outcome::kChanged : Outcome::kSame;
+}
+
+Result<> MlrunsSink::write(const fs::path& file, std::string_view bytes) {
+  if (auto there = read_file(file); there && *there == bytes) return {};
+  changed_ = true;
+  TRY(make_dirs(file.parent_path()));
+  return write_file_atomic(file, bytes, Durable::no);
+}
+
 Result<> MlrunsSink::put_values(const fs::path& folder, const std::vector<KeyValue>& values, Report& report) {
   for (const auto& [key, value] : values) {
     auto place = path_inside(folder, key);
@@ -80,7 +101,9 @@ Result<> MlrunsSink::put_values(const fs::path& folder, const std::vector<KeyVal
 Result<> MlrunsSink::put_experiment(const tracking::Experiment& experiment, Report& report) {
   bool deleted = experiment.lifecycle == Lifecycle::kDeleted;
   fs::path folder = (deleted ? root_ / ".trash" : root_) / experiment.id;
-  TRY(tidemill::remove_all((deleted ? root_ : root_ / ".trash") / experiment.id));  // from an earlier export
+  const fs::path other = (deleted ? root_ : root_ / ".trash") / experiment.id;
+  const bool was_there = begin(other) || begin(folder);
+  TRY(tidemill::remove_all(other));  // from an earlier export
   std::string location =
       copy_files_ == CopyFiles::yes ? file_uri(root_ / experiment.id) : experiment.artifact_location;
   config::YamlMap meta;
@@ -93,7 +116,7 @@ Result<> MlrunsSink::put_experiment(const tracking::Experiment& experiment, Repo
   TRY(write(folder / kMeta, meta.yaml()));
   TRY(put_values(folder / "tags", experiment.tags, report));
   experiments_[experiment.id] = folder;
-  report.experiments.add(tracking::Transferred::Outcome::kNew);
+  report.experiments.add(outcome(was_there));
   return {};
 }
 
@@ -102,6 +125,7 @@ Result<> MlrunsSink::put_run(tracking::TransferredRun transferred, const Files& 
   tracking::RunInfo& info = transferred.run.info;
   const fs::path& experiment = experiments_.at(info.experiment_id);
   fs::path folder = TRY(child(experiment, info.id));
+  const bool was_there = begin(folder);
   TRY(copy_artifacts(files, folder / "artifacts", info.artifact_uri, report));
   config::YamlMap meta;
   meta.text("artifact_uri", info.artifact_uri);
@@ -127,7 +151,7 @@ Result<> MlrunsSink::put_run(tracking::TransferredRun transferred, const Files& 
   TRY(put_values(folder / "tags", transferred.run.tags, report));
   TRY(put_datasets(experiment, folder, transferred.run));
   open_ = {.run_id = info.id, .key = {}, .folder = folder, .text = {}, .part = {}};
-  report.runs.add(tracking::Transferred::Outcome::kNew);
+  run_was_there_ = was_there;
   return {};
 }
 
@@ -177,11 +201,11 @@ Result<> MlrunsSink::put_points(const std::string& run_id, std::string_view key,
                                 std::vector<tracking::Point> points, Report& report) {
   if (open_.run_id != run_id || open_.key != key) {
     fs::path folder = open_.folder;
-    TRY(flush(report));
+    TRY(close_metric(report));
     open_ = {.run_id = run_id, .key = std::string(key), .folder = std::move(folder), .text = {}, .part = {}};
   }
   for (const tracking::Point& point : points) open_.text += metric_line(point);
-  report.points += points.size();
+  open_.points += points.size();
   if (open_.text.size() < kMostWaitingBytes) return {};
   if (!open_.part) {
     open_.part = open_.folder / ".part";
@@ -193,6 +217,12 @@ Result<> MlrunsSink::put_points(const std::string& run_id, std::string_view key,
 }
 
 Result<> MlrunsSink::flush(Report& report) {
+  TRY(close_metric(report));
+  if (auto was_there = std::exchange(run_was_there_, std::nullopt)) report.runs.add(outcome(*was_there));
+  return {};
+}
+
+Result<> MlrunsSink::close_metric(Report& report) {
   Open done = std::exchange(open_, {});
   if (done.key.empty()) return {};
   open_.folder = done.folder;
@@ -201,7 +231,10 @@ Result<> MlrunsSink::flush(Report& report) {
     report.problem("metric " + done.key + " of run " + done.run_id, place.error());
     return {};
   }
+  const uint64_t before = std::min(lines_in(*place), done.points);
+  report.points += done.points - before;
   if (!done.part) return write(*place, done.text);
+  changed_ = changed_ || before < done.points;  // histories only grow
   {
     Fd fd = TRY(open_file(*done.part, O_WRONLY | O_APPEND));
     TRY(write_all(fd, done.text));
@@ -214,6 +247,7 @@ Result<> MlrunsSink::flush(Report& report) {
 
 Result<> MlrunsSink::put_logged_model(tracking::LoggedModel model, const Files& files, Report& report) {
   fs::path folder = TRY(child(experiments_.at(model.experiment_id) / "models", model.id));
+  const bool was_there = begin(folder);
   TRY(copy_artifacts(files, folder / "artifacts", model.artifact_uri, report));
   config::YamlMap meta;
   meta.text("artifact_location", model.artifact_uri)
@@ -231,7 +265,7 @@ Result<> MlrunsSink::put_logged_model(tracking::LoggedModel model, const Files& 
   TRY(put_values(folder / "params", model.params, report));
   TRY(put_values(folder / "tags", model.tags, report));
   TRY(put_model_metrics(folder / "metrics", model, report));
-  report.logged_models.add(tracking::Transferred::Outcome::kNew);
+  report.logged_models.add(outcome(was_there));
   return {};
 }
 
@@ -262,6 +296,7 @@ Result<> MlrunsSink::put_model_metrics(const fs::path& folder, const tracking::L
 Result<> MlrunsSink::put_registered_model(tracking::TransferredModel transferred, Report& report) {
   const tracking::RegisteredModel& model = transferred.model;
   fs::path folder = TRY(child(root_ / "models", model.name));
+  const bool was_there = begin(folder);
   std::vector<KeyValue> aliases;
   for (const tracking::ModelAlias& alias : model.aliases)
     aliases.emplace_back(alias.alias, std::to_string(alias.version));
@@ -274,11 +309,14 @@ Result<> MlrunsSink::put_registered_model(tracking::TransferredModel transferred
   TRY(write(folder / kMeta, meta.yaml()));
   TRY(put_values(folder / "tags", model.tags, report));
   TRY(put_values(folder / "aliases", aliases, report));
+  const Outcome of_model = outcome(was_there);
   for (const tracking::ModelVersion& version : transferred.versions) {
-    TRY(put_version(folder / fmt::format("version-{}", version.version), version, report));
-    report.model_versions.add(tracking::Transferred::Outcome::kNew);
+    const fs::path place = folder / fmt::format("version-{}", version.version);
+    const bool version_was_there = begin(place);
+    TRY(put_version(place, version, report));
+    report.model_versions.add(outcome(version_was_there));
   }
-  report.registered_models.add(tracking::Transferred::Outcome::kNew);
+  report.registered_models.add(of_model);
   return {};
 }
 

@@ -1,4 +1,5 @@
-// Writes an `mlruns/` folder, MLflow's file store, as MLflow 3 does. What is there already is replaced.
+// Writes an `mlruns/` folder, MLflow's file store, as MLflow 3 does. What is there already is replaced; the
+// report says what of it was new, changed, or as before.
 #pragma once
 
 #include <map>
@@ -27,6 +28,12 @@ class MlrunsSink final : public Sink {
  private:
   MlrunsSink(fs::path root, CopyFiles copy_files) : root_(std::move(root)), copy_files_(copy_files) {}
 
+  using Outcome = tracking::Transferred::Outcome;
+  // Before anything of it is written: whether the thing in this folder is there.
+  bool begin(const fs::path& folder);
+  Outcome outcome(bool was_there) const;
+  Result<> write(const fs::path& file, std::string_view bytes);
+  Result<> close_metric(Report& report);
   Result<> put_datasets(const fs::path& experiment, const fs::path& folder, const tracking::Run& run);
   Result<> put_values(const fs::path& folder, const std::vector<tracking::KeyValue>& values, Report& report);
   Result<> put_model_metrics(const fs::path& folder, const tracking::LoggedModel& model, Report& report);
@@ -39,11 +46,14 @@ class MlrunsSink final : public Sink {
   CopyFiles copy_files_;
   std::map<std::string, fs::path> experiments_;  // folders by id
   Moves moves_;
+  bool changed_ = false;  // whether anything of the thing that was begun last differs from what was there
+  std::optional<bool> run_was_there_;  // of the run whose points come: it is counted behind them
   // The metric that is being written: its points come in pieces.
   struct Open {
     std::string run_id, key;
     fs::path folder;  // of the run
     std::string text;
+    uint64_t points = 0;
     std::optional<fs::path> part;  // where the text so far was written, when it became long
   };
   Open open_;

@@ -179,6 +179,39 @@ TEST_F(Mlruns, deleted_things_stay_deleted_and_are_found) {
   EXPECT_THAT(meta, HasSubstr("lifecycle_stage: \"deleted\"\n"));
 }
 
+TEST_F(Mlruns, a_second_export_tells_what_was_there) {
+  auto store = open();
+  std::string run = store.create_run({}).value().info.id;
+  std::string other = store.create_run({}).value().info.id;
+  std::vector<tracking::Metric> points;
+  for (int64_t step = 0; step < 200'000; ++step) points.push_back({"long", 0.1, 1795560353323 + step, step});
+  ASSERT_TRUE(store.log_batch(run, {.metrics = {{"m", 1, 1, 0}}, .params = {{"p", "1"}}, .tags = {}}));
+  for (size_t i = 0; i < points.size(); i += 1000)
+    ASSERT_TRUE(store.log_batch(
+        run, {.metrics = {points.begin() + i, points.begin() + i + 1000}, .params = {}, .tags = {}}));
+  auto give = [&] {
+    StoreSource source(store, dir_.path());
+    auto sink = MlrunsSink::open(dir_.path() / "out", CopyFiles::no).value();
+    Report report;
+    EXPECT_TRUE(copy(source, sink, {}, report));
+    return report;
+  };
+  Report first = give();
+  EXPECT_EQ(first.runs.added, 2u);
+  EXPECT_EQ(first.points, 200'001u);
+  Report again = give();
+  EXPECT_EQ(again.experiments.same, 1u);
+  EXPECT_EQ(again.runs.same, 2u);
+  EXPECT_EQ(again.points, 0u);
+  ASSERT_TRUE(
+      store.log_batch(run, {.metrics = {{"long", 1, 1895560353323, 300'000}}, .params = {}, .tags = {}}));
+  ASSERT_TRUE(store.log_batch(other, {.metrics = {}, .params = {}, .tags = {{"t", "x"}}}));
+  Report third = give();
+  EXPECT_EQ(third.runs.changed, 2u);
+  EXPECT_EQ(third.experiments.same, 1u);
+  EXPECT_EQ(third.points, 1u);
+}
+
 TEST_F(Mlruns, ids_that_are_taken_give_way_and_names_join) {
   auto store = open();
   ASSERT_EQ(store.create_experiment("ours").value(), "1");
