@@ -149,6 +149,8 @@ TEST(Files, AtomicWriteReplacesAndLeavesNothingBehind) {
   ASSERT_TRUE(write_file_atomic(dir.path() / "f", "two"));
   EXPECT_EQ(read_file(dir.path() / "f").value(), "two");
   EXPECT_EQ(std::distance(fs::directory_iterator(dir.path()), {}), 1);
+  EXPECT_EQ(write_file_atomic(dir.path() / "none" / "f", "x").error().message,
+            fmt::format("create {}: No such file or directory", (dir.path() / "none" / "f").string()));
 }
 
 TEST(Files, what_is_created_never_takes_anothers_place) {

@@ -74,10 +74,11 @@ static Result<> write_beside(const fs::path& path, std::string_view bytes, Durab
                              int (*rename_into_place)(const char* from, const char* to)) {
   fs::path temporary = path;
   temporary += fmt::format(".{:016x}.tmp", random_u64());
-  Fd file = TRY(open_file(temporary, O_WRONLY | O_CREAT | O_EXCL));
+  Fd file(::open(temporary.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644));
+  if (!file) return fail_errno("create", path);  // a name that the caller knows
   auto write_and_rename = [&]() -> Result<> {
     TRY_IN(path.string(), write_all(file, bytes));
-    if (durable == Durable::yes && fsync(file.get()) != 0) return fail_errno("fsync", temporary);
+    if (durable == Durable::yes && fsync(file.get()) != 0) return fail_errno("fsync", path);
     if (rename_into_place(temporary.c_str(), path.c_str()) != 0) return fail_errno("rename to", path);
     return {};
   };
