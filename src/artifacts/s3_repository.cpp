@@ -68,6 +68,8 @@ Result<std::unique_ptr<ArtifactRepository>> S3Repository::open(std::string_view 
   constexpr std::string_view kScheme = "s3://";
   uri.remove_prefix(kScheme.size());
   std::string bucket(uri.substr(0, uri.find('/')));
+  if (bucket.empty())
+    return fail(Code::kInvalid, "s3://{}: the bucket is missing, as in s3://bucket/prefix", uri);
   std::string_view prefix = uri.substr(bucket.size());
   while (prefix.starts_with('/')) prefix.remove_prefix(1);
   while (prefix.ends_with('/')) prefix.remove_suffix(1);

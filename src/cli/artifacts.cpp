@@ -196,6 +196,10 @@ Result<int> log_artifact(const Context& context, const Options& options) {
 }
 
 Result<int> log_artifacts(const Context& context, const Options& options) {
+  std::error_code ignored;
+  if (!fs::is_directory(options.local, ignored))
+    return fail(Code::kNotFound, "there is no folder {}; single files are logged by log-artifact",
+                options.local.string());
   auto files = TRY(files_below(options.local));
   auto repository = TRY(repository_of(context, options.run_id));
   Progress progress("artifacts", files.size(), "files");

@@ -136,6 +136,9 @@ Result<int> restore(const Context& context, const Options& options) {
 }
 
 Result<int> runs_as_csv(const Context& context, const Options& options) {
+  if (context.json)
+    return fail(Code::kInvalid,
+                "experiments csv excludes --json; as JSON: tidemill runs list -e EXPERIMENT --json");
   auto records = TRY(open_records(context));
   Experiment experiment = TRY(chosen(*records, options));
   tracking::SearchRuns search{.experiment_ids = {experiment.id}, .filter = options.filter};
@@ -151,7 +154,7 @@ Result<int> runs_as_csv(const Context& context, const Options& options) {
     return 0;
   }
   TRY(write_file_atomic(options.output, csv, Durable::no));
-  fmt::print(stderr, "{} runs in {}\n", runs.size(), options.output);
+  fmt::print(stderr, "{} {} in {}\n", runs.size(), runs.size() == 1 ? "run" : "runs", options.output);
   return 0;
 }
 

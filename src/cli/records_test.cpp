@@ -130,6 +130,7 @@ TEST_P(Records, RunsAsCommaSeparatedValuesHaveMlflowsColumns) {
   EXPECT_EQ(said({"runs", "list", "-e", "e", "--csv"}), csv);
   said({"experiments", "csv", "e", "-o", path("e.csv").string()});
   EXPECT_EQ(read_file(path("e.csv")).value(), csv + "\n");
+  EXPECT_THAT(refusal({"experiments", "csv", "e", "--json"}), HasSubstr("excludes --json"));
 }
 
 TEST_P(Records, FilesAreGivenToARunAndTakenBack) {
@@ -152,6 +153,8 @@ TEST_P(Records, FilesAreGivenToARunAndTakenBack) {
   EXPECT_THAT(refusal({"artifacts", "download", run, "none"}), HasSubstr("has no artifact 'none'"));
   EXPECT_THAT(refusal({"artifacts", "log-artifact", run, "-l", path("none").string()}),
               HasSubstr("there is no file"));
+  EXPECT_THAT(refusal({"artifacts", "log-artifacts", run, "-l", path("out/a.txt").string()}),
+              HasSubstr("single files are logged by log-artifact"));
   EXPECT_THAT(refusal({"artifacts", "log-artifact", run, "-l", path("out/a.txt").string(), "-a", "../x"}),
               HasSubstr("Invalid path"));
 }

@@ -1,4 +1,5 @@
 // tidemill server: the tracking endpoint on a port, until it is told to stop.
+#include <netdb.h>
 #include <poll.h>
 
 #include <CLI/CLI.hpp>
@@ -51,12 +52,22 @@ void wait_for_signal() {
   while (!interrupted()) ::poll(&entry, 1, -1);
 }
 
+Result<> check_host(const std::string& host) {
+  addrinfo* found = nullptr;
+  int problem = getaddrinfo(host.c_str(), nullptr, nullptr, &found);
+  if (problem != 0)
+    return fail(Code::kInvalid, "--host {}: there is no such host ({})", host, gai_strerror(problem));
+  freeaddrinfo(found);
+  return {};
+}
+
 // Who can reach this server, and what they could do or overhear.
 Result<> check_openness(const ServerFlags& flags) {
   if (flags.auth && flags.no_auth) return fail(Code::kInvalid, "--auth and --no-auth exclude each other");
   if (!flags.app_name.empty() && flags.app_name != "basic-auth")
     return fail(Code::kInvalid, "--app-name '{}': there is only basic-auth, which is --auth", flags.app_name);
   if (api::is_loopback(flags.host)) return {};
+  TRY(check_host(flags.host));
   if (!flags.auth && !flags.no_auth)
     return fail(Code::kInvalid,
                 "--host {}: everybody who reaches this address could read, change and delete all runs; add "

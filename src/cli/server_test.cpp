@@ -174,6 +174,10 @@ TEST_F(ServerCommand, FlagsThatDoNotGoTogetherAreExplained) {
   EXPECT_THAT(output(), HasSubstr("cert.pem: No such file"));
   EXPECT_EQ(start({"server", "--port", "0", "--artifacts-only", "--no-serve-artifacts"}), "");
   EXPECT_EQ(start({"server", "--port", "0", "--static-prefix", "ml"}), "");
+  EXPECT_EQ(start({"server", "--port", "0", "--host", "nohost.invalid"}), "");
+  EXPECT_THAT(output(), HasSubstr("--host nohost.invalid: there is no such host"));
+  EXPECT_EQ(start({"server", "--port", "0", "--artifacts-destination", "s3://"}), "");
+  EXPECT_THAT(output(), HasSubstr("s3://: the bucket is missing"));
 }
 
 }  // namespace

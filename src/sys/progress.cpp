@@ -18,7 +18,9 @@ std::string amount(uint64_t count, const std::string& unit) {
 }
 
 std::string amount_with_unit(uint64_t count, const std::string& unit) {
-  return unit == "bytes" ? human_bytes(count) : human_count(count) + " " + unit;
+  if (unit == "bytes") return human_bytes(count);
+  bool singular = count == 1 && unit.ends_with('s');
+  return human_count(count) + " " + unit.substr(0, unit.size() - (singular ? 1 : 0));
 }
 
 // Of a terminal's width; a narrow one has more use for words.

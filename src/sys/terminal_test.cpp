@@ -128,6 +128,11 @@ TEST(Progress, ShowsTimeLeft) {
   EXPECT_THAT(state.bar(200), HasSubstr("25 / 100 images"));
 }
 
+TEST(Progress, OneThingHasNoPlural) {
+  ProgressState state{.label = "", .unit = "files", .note = "", .done = 1, .total = 1, .seconds = 0};
+  EXPECT_THAT(state.bar(100), testing::EndsWith("1 / 1 file"));
+}
+
 TEST(Progress, OfNothingInParticularIsARatio) {
   ProgressState state{.label = "", .unit = "", .note = "loss 1", .done = 250, .total = 1000, .seconds = 10};
   EXPECT_THAT(state.bar(100), testing::EndsWith("25 %  30.0 s left  loss 1"));
