@@ -103,6 +103,19 @@ TEST_F(Live, PlainLinesAreToBeHadOnATerminalToo) {
   for (const char* moves : {"\x1b[J", "\x1b[K", "\x1b[1A"}) EXPECT_THAT(printed, Not(HasSubstr(moves)));
 }
 
+TEST_F(Live, AValueThatIsTooLongIsCutToTheTerminal) {
+  in_store({"runs", "create", "--experiment-id", "0", "--run-name", "r", "-t",
+            "long=" + std::string(300, 'x') + "\nend"});
+  const std::string id = listed("runs", {"runs", "list"}).at(0).at("run_id");
+  auto terminal = on_terminal({"runs", "show", id}, 60);
+  const std::string printed = terminal->read_all();
+  EXPECT_EQ(terminal->status(), 0);
+  EXPECT_THAT(printed, HasSubstr("xxx…"));
+  for (std::string_view line : split(printed.substr(printed.find("TAG")), '\n'))
+    EXPECT_LE(display_width(line), 61u) << line;  // with the carriage return
+  EXPECT_THAT(in_store({"runs", "show", id}).output, HasSubstr(std::string(300, 'x') + "\nend"));
+}
+
 TEST_F(Live, OfManyStepsOnlyFailuresGetALine) {
   std::vector<std::string> values;
   for (int i = 0; i < 60; ++i) values.push_back(std::to_string(i));

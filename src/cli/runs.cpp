@@ -74,8 +74,24 @@ Result<int> list_runs(const Context& context, const ListOptions& options) {
   return 0;
 }
 
+// Names and values so short that each row takes one line of a terminal.
+void fit(std::vector<std::vector<std::string>>& rows, std::string_view title, int width) {
+  size_t names = title.size();
+  for (auto& row : rows) {
+    for (std::string& cell : row) {
+      for (char& c : cell)
+        if (c == '\n' || c == '\r') c = ' ';
+      cell = plain_line(cell);
+    }
+    row[0] = cut_to_width(row[0], width / 2);
+    names = std::max(names, display_width(row[0]));
+  }
+  for (auto& row : rows) row[1] = cut_to_width(row[1], width - static_cast<int>(names) - 2);
+}
+
 void add_section(std::string& out, std::string_view title, std::vector<std::vector<std::string>> rows) {
   if (rows.empty()) return;
+  if (is_terminal(STDOUT_FILENO)) fit(rows, title, terminal_width(STDOUT_FILENO));
   Table table({std::string(title), ""});
   for (auto& row : rows) table.add(std::move(row));
   out += "\n" + table.to_string();
@@ -189,7 +205,9 @@ void add_runs(CLI::App& app, Context& context) {
       runs->add_subcommand("show", "Parameters, metrics and tags of one run; of a pipeline's also its steps");
   auto shown = add_run_id(*show);
   add_record_options(*show, context);
-  show->footer("Example: tidemill runs show 0d9f2f5a7c5f4d1c9f5a8e7b6c5d4e3f --json");
+  show->footer(
+      "On a terminal, values that are too long for a line are cut; --json, or `| cat`, shows all of them.\n"
+      "Example: tidemill runs show 0d9f2f5a7c5f4d1c9f5a8e7b6c5d4e3f --json");
   show->callback(
       [&context, shown] { context.action = [&context, shown] { return show_run(context, *shown); }; });
 
