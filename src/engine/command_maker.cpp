@@ -45,6 +45,17 @@ std::set<fs::path> paths_in(const config::Arguments& arguments) {
   return paths;
 }
 
+// Its parameters, but those that say where it is to write something are no paths that have to be there.
+config::EntryPoint without_own_places(const pipeline::PlannedStep& step) {
+  config::EntryPoint entry = *step.entry;
+  for (auto& parameter : entry.parameters)
+    for (const auto& argument : step.arguments)
+      for (const auto& reference : argument.value.references())
+        if (argument.name == parameter.name && reference[0] == "self")
+          parameter.type = config::ParameterType::kString;
+  return entry;
+}
+
 }  // namespace
 
 CommandMaker::CommandMaker(const pipeline::Plan& plan, const Options& options, Record& record,
@@ -113,7 +124,7 @@ Result<> CommandMaker::prepare(size_t index, Attempt& attempt) {
   config::Arguments given = TRY(pipeline::resolve(plan_, step, self, scope()));
   config::Arguments complete = TRY(config::complete_arguments(*step.entry, given));
   const config::Arguments located = TRY(config::with_absolute_paths(
-      *step.entry, complete, record_.is_pipeline() ? *step.folder : fs::current_path()));
+      without_own_places(step), complete, record_.is_pipeline() ? *step.folder : fs::current_path()));
   attempt.command = TRY(config::command_line(*step.entry, located));
   if (attempt.command.size() > kLongestCommand)
     attempt.command =

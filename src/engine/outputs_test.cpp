@@ -40,6 +40,15 @@ TEST_F(Outputs, TheFolderThatOneIsToLieInIsThere) {
   EXPECT_EQ(finished("a")->state, StepState::kFinished) << finished("a")->reason;
 }
 
+TEST_F(Outputs, AParameterOfTypePathMaySayWhereOneIsToBeWritten) {
+  add_step("a", "echo 1 > {o}", "{o: path}");
+  const char* yaml = "name: p\nsteps: {a: {project: a, params: {o: '${self.outputs.o}'}, outputs: {o: o}}}\n";
+  ASSERT_TRUE(run(yaml));
+  EXPECT_EQ(finished("a")->state, StepState::kFinished) << finished("a")->reason;
+  ASSERT_TRUE(run(yaml));
+  EXPECT_EQ(finished("a")->state, StepState::kReused);
+}
+
 TEST_F(Outputs, WhatIsDeclaredIsPartOfTheKeyAndItsNameIsNot) {
   ASSERT_TRUE(run(steps("1", "2", "{b: sub/b}")));
   ASSERT_TRUE(run(steps("1", "2", "{b: sub/b, a: a}")));
