@@ -66,6 +66,12 @@ class Resume : public EngineTest {
     return reason;
   }
   const StepFinished& end_of(const std::string& step) const { return *finished(step); }
+  std::string waited_for(const std::string& step) const {
+    for (const auto& event : events_)
+      if (const auto* waits = std::get_if<StepWaits>(&event); waits != nullptr && waits->step == step)
+        return waits->reason;
+    return "";
+  }
 };
 
 constexpr const char* kTwo = "name: p\nsteps:\n  a: {project: a}\n  b: {project: b, needs: [a]}\n";
@@ -210,6 +216,10 @@ TEST_F(Resume, AnotherRunTakesWhatEndedWhileNobodyWasThere) {
   });
   auto outcome = run(kTwo);  // waits for it
   waitpid(helper, nullptr, 0);
+  EXPECT_EQ(waited_for("a"),
+            "waits for the same result, which another run or step makes just now; its run has "
+            "no runner any more: tidemill resume " +
+                first);
   ASSERT_TRUE(outcome) << outcome.error().message;
   EXPECT_EQ(outcome->status, RunStatus::kFinished);
   EXPECT_EQ(times("a"), 1);

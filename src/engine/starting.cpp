@@ -2,6 +2,8 @@
 #include "base/log.h"
 #include "base/text.h"
 #include "engine/execution.h"
+#include "engine/provenance.h"
+#include "engine/record.h"
 #include "engine/verdict.h"
 #include "sys/control_group.h"
 
@@ -170,14 +172,25 @@ std::string Execution::awaited(size_t index, Wait::For what) const {
                                       : describe(resources_of(index)) + ", which others hold";
 }
 
+// When what makes the result belongs to a run that nobody runs any more: how that goes on.
+static std::string hint_to_resume(tracking::Store& store, StepCache& cache, size_t index) {
+  Decision decision = cache.key_now(index);
+  if (!cache.decide(index, decision) || decision.left_by.empty()) return "";
+  const auto step = store.run(decision.left_by);
+  const auto run = step ? store.run(pipeline_run_of(*step)) : tl::unexpected<Error>(step.error());
+  if (!run || runner_is_alive(run->tag(kRunnerTag))) return "";
+  return fmt::format("; its run has no runner any more: tidemill resume {}", run->info.id);
+}
+
 bool Execution::wait_for(size_t index, Wait::For what) {
   auto [known, is_new] = waits_.try_emplace(index, Wait{what, false});
   Wait& wait = known->second;
   const bool is_other = what != wait.what;
   if (is_other) wait = {what, false, wait.since};
   const auto& step = plan_.steps[index];
-  const std::string reason = "waits for " + awaited(index, what);
+  std::string reason = "waits for " + awaited(index, what);
   if (is_new || is_other) {
+    if (what == Wait::For::kOtherRun) reason += hint_to_resume(store_, cache_, index);
     auto past = past_.find(index);
     record_.set_state(index, StepState::kWaiting, past == past_.end() ? StepRun{} : past->second.run,
                       {.reason = reason});
