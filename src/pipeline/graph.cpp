@@ -16,11 +16,13 @@ Result<> check_words(const Reference& reference, size_t word, const std::vector<
                      size_t length, const config::Place& place) {
   if (reference.size() <= word || std::find(known.begin(), known.end(), reference[word]) == known.end()) {
     std::string got = reference.size() > word ? reference[word] : "";
-    return fail_at(
-        place, "unknown reference {}{}; '{}' can be followed by {}", config::to_string(reference),
-        did_you_mean(got, known),
-        word > 0 ? join({reference.begin(), reference.begin() + static_cast<long>(word)}, ".") : "${",
-        join(known, ", "));
+    const std::string before =
+        word > 0 ? join({reference.begin(), reference.begin() + static_cast<long>(word)}, ".") : "${";
+    if (known.empty())
+      return fail_at(place, "unknown reference {}: nothing is declared that '{}' can be followed by",
+                     config::to_string(reference), before);
+    return fail_at(place, "unknown reference {}{}; '{}' can be followed by {}", config::to_string(reference),
+                   did_you_mean(got, known), before, join(known, ", "));
   }
   if (length != 0 && reference.size() != length)
     return fail_at(place, "unknown reference {}: it has {} words, not {}", config::to_string(reference),

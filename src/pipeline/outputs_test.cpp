@@ -10,6 +10,7 @@
 namespace tidemill::pipeline {
 namespace {
 
+using testing::EndsWith;
 using testing::HasSubstr;
 
 class Outputs : public testing::Test {
@@ -80,6 +81,8 @@ TEST_F(Outputs, NamesThatNobodyDeclaresAreToldBeforeAnythingRuns) {
       error_of_use("${steps.make.outputs.tabel}"),
       HasSubstr("pipeline.yaml:4:41: unknown reference ${steps.make.outputs.tabel} (did you mean 'table'?)"));
   EXPECT_THAT(error_of_use("${steps.make.outputs}"), HasSubstr("unknown reference ${steps.make.outputs}"));
+  EXPECT_THAT(error_of_use("${params.data}"),
+              EndsWith("${params.data}: nothing is declared that 'params' can be followed by"));
   EXPECT_THAT(error_of_use("${steps.make.outputs.table.x}"), HasSubstr("it has 4 words, not 5"));
   EXPECT_THAT(error_of_use("${steps.none.outputs.table}"),
               HasSubstr("step 'none' declares no outputs; add outputs: {NAME: PATH} to it"));
