@@ -99,6 +99,22 @@ TEST_F(ProjectRun, AMissingPathLeavesNoRun) {
               HasSubstr("Got value /no/such for parameter folder, but no such file or directory was found."));
 }
 
+TEST_F(ProjectRun, AProjectInASubfolderIsPointedAt) {
+  write_project("all/deep/inner", "true");
+  const std::string all = path("all").string(), zip = path("all.zip").string();
+  EXPECT_THAT(in_store({"run", all}).errors,
+              HasSubstr(all +
+                        " has neither a pipeline.yaml nor an MLproject; its folder deep/inner has: "
+                        "tidemill run " +
+                        all + "#deep/inner"));
+  EXPECT_THAT(in_store({"run", all + "#deep"}).errors, HasSubstr("tidemill run " + all + "#deep/inner"));
+  ASSERT_TRUE(run_command({"python3", "-m", "zipfile", "-c", zip, path("all/deep").string()},
+                          std::chrono::minutes(1)));
+  EXPECT_THAT(in_store({"run", zip}).errors, HasSubstr("tidemill run " + zip + "#deep/inner"));
+  write("empty/x", "");
+  EXPECT_THAT(in_store({"run", path("empty").string()}).errors, HasSubstr("nor an MLproject\n"));
+}
+
 TEST_F(ProjectRun, APathMayBeWhatARunHasMade) {
   write_project("make", "echo 42 > $TIDEMILL_OUTPUT_DIR/answer");
   write_project("use", "cp {what} " + path("copy").string(), "{what: path}");

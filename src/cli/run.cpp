@@ -41,6 +41,28 @@ struct Work {
   std::set<std::string> again, before;  // of pipeline::Selected
 };
 
+// A folder below that holds one, as it is named behind "#"; "" for none.
+std::string project_below(const fs::path& folder) {
+  std::vector<std::string> found;
+  std::error_code ignored;
+  for (fs::recursive_directory_iterator at(folder, ignored), end; at != end; at.increment(ignored)) {
+    if (at.depth() >= 2) at.disable_recursion_pending();
+    const std::string name = to_lower(at->path().filename().string());
+    if (name == "mlproject" || name == "pipeline.yaml" || name == "pipeline.yml")
+      found.push_back(at->path().parent_path().lexically_relative(folder).string());
+  }
+  return found.empty() ? "" : *std::ranges::min_element(found);
+}
+
+tl::unexpected<Error> has_no_project(const RunOptions& options) {
+  const std::string below = project_below(options.target);
+  const bool is_subdir = options.uri.find('#') != std::string::npos;
+  return fail(Code::kInvalid, "{} has neither a pipeline.yaml nor an MLproject{}", options.uri,
+              below.empty() ? ""
+                            : fmt::format("; its folder {} has: tidemill run {}{}{}", below, options.uri,
+                                          is_subdir ? "/" : "#", below));
+}
+
 Result<Work> load_work(const RunOptions& options) {
   std::error_code ignored;
   auto arguments = TRY(read_params(options.params));
@@ -59,8 +81,7 @@ Result<Work> load_work(const RunOptions& options) {
   if (!fs::is_directory(options.target, ignored))
     return fail(Code::kInvalid, "{} is a file: -e needs the folder of an MLproject", options.target.string());
   auto project = TRY(config::load_project(options.target));
-  if (project.file.empty() && options.entry_point.empty())
-    return fail(Code::kInvalid, "{} has neither a pipeline.yaml nor an MLproject", options.target.string());
+  if (project.file.empty() && options.entry_point.empty()) return has_no_project(options);
   auto entry = TRY(config::entry_point(project, options.entry_point.empty() ? "main" : options.entry_point));
   return Work{Kind::kProject, pipeline::plan_of_project(project, entry, arguments), {}, {}};
 }

@@ -127,6 +127,8 @@ TEST_F(ProjectEnvironments, DockerEnvNeedsAnImage) {
   EXPECT_EQ(docker.variables[0], (std::pair<std::string, std::optional<std::string>>("HOME", std::nullopt)));
   EXPECT_EQ(docker.variables[1].second, "fast");
   EXPECT_THAT(load("docker_env: {}\n").error().message, HasSubstr("needs an image"));
+  EXPECT_THAT(load("docker_env:\n  imagee: a\n").error().message,
+              AllOf(HasSubstr("MLproject:2:3"), HasSubstr("did you mean 'image'?"), Not(HasSubstr("more;"))));
   EXPECT_FALSE(load("docker_env: {image: --privileged}\n"));
   EXPECT_FALSE(load("docker_env: {image: a, environment: {A: b}}\n"));
 }

@@ -37,12 +37,15 @@ void read_variables(const Node& list, DockerEnvironment& docker, Problems& probl
 
 DockerEnvironment read_docker(const Node::Entry& entry, Problems& problems) {
   DockerEnvironment docker;
+  const size_t before = problems.count();
+  if (entry.value.is_map())
+    check_keys(entry.value, {"image", "volumes", "environment"}, "docker_env", problems);
   const Node* image = entry.value.is_map() ? entry.value.find("image") : nullptr;
   if (image == nullptr) {
-    problems.keep(fail_at(entry.place, "docker_env needs an image"));
+    // An unknown key is what it was meant to be.
+    if (problems.count() == before) problems.keep(fail_at(entry.place, "docker_env needs an image"));
     return docker;
   }
-  check_keys(entry.value, {"image", "volumes", "environment"}, "docker_env", problems);
   docker.image = problems.keep(as_text(*image, "image")).value_or("");
   if (docker.image.empty() || docker.image[0] == '-')
     problems.keep(fail_at(image->place, "'{}' is not an image's name", docker.image));

@@ -1,5 +1,6 @@
 #include "projects/environment.h"
 
+#include <algorithm>
 #include <cstdlib>
 
 #include "base/hash.h"
@@ -53,6 +54,7 @@ std::optional<std::string> file_of(std::string_view requirement) {
 // the key: the files named are in it.
 struct Requirements {
   std::string lines, content;
+  std::vector<fs::path> files;
 
   Result<> add(const std::vector<std::string>& requirements, const fs::path& folder) {
     for (const auto& requirement : requirements) {
@@ -64,6 +66,7 @@ struct Requirements {
       }
       const fs::path path = fs::absolute(folder / *file).lexically_normal();
       lines += requirement.substr(0, requirement.find_first_of(" =")) + " " + path.string() + "\n";
+      files.push_back(path);
       content += TRY(read_file(path, kMostRequirementBytes)) + "\n";
       TRY(add_nested(path, 0));
     }
@@ -86,6 +89,47 @@ struct Requirements {
   }
 };
 
+// Whether the text has the word, and not only within a longer one.
+bool says(std::string_view text, std::string_view word) {
+  auto is_part = [](char c) {
+    return std::isalnum(static_cast<unsigned char>(c)) || c == '-' || c == '_' || c == '/';
+  };
+  for (size_t at = text.find(word); at != std::string_view::npos; at = text.find(word, at + 1)) {
+    const size_t end = at + word.size();
+    if ((at == 0 || !is_part(text[at - 1])) && (end == text.size() || !is_part(text[end]))) return true;
+  }
+  return false;
+}
+
+// "numpy" of a line such as "  - 'numpy==99'".
+std::string_view package_in(std::string_view line) {
+  line = trim(line);
+  if (line.starts_with("- ")) line = trim(line.substr(2));
+  if (line.starts_with('"') || line.starts_with('\'')) line.remove_prefix(1);
+  return line.substr(0, line.find_first_of("=<>!~[;@ \"'"));
+}
+
+// Neither a key nor an option of pip.
+bool is_package(std::string_view word) {
+  return !word.empty() && std::isalnum(static_cast<unsigned char>(word[0])) && word.find(':') == word.npos;
+}
+
+// Where the package stands that the package manager has spoken of last, as "FILE:LINE:1"; else the first
+// file.
+std::string place_of_culprit(const std::vector<fs::path>& files, const std::string& message) {
+  const std::vector<std::string> said = split(message, '\n');
+  for (size_t last = said.size(); --last > 0;) {  // the first line is the command
+    if (said[last].starts_with("[notice]")) continue;
+    for (const auto& file : files) {
+      const std::vector<std::string> lines = split(read_file(file, kMostRequirementBytes).value_or(""), '\n');
+      for (size_t i = 0; i < lines.size(); ++i)
+        if (const auto package = package_in(lines[i]); is_package(package) && says(said[last], package))
+          return fmt::format("{}:{}:1", file.string(), i + 1);
+    }
+  }
+  return files[0].string();
+}
+
 bool is_version(std::string_view version, std::string_view wanted) {
   return version == wanted || (version.starts_with(wanted) && version[wanted.size()] == '.');
 }
@@ -105,7 +149,7 @@ Result<Interpreter> find_python(const std::string& wanted) {
     if (!run || !run->exit.ok()) continue;
     std::string version(trim(run->output));
     if (wanted.empty() || is_version(version, wanted)) return Interpreter{program->string(), version};
-    seen.push_back(version);
+    if (std::ranges::find(seen, version) == seen.end()) seen.push_back(version);
   }
   return fail(Code::kNotFound,
               "the project asks for Python {}, and this machine has {}; install it, or let uv fetch it with "
@@ -126,8 +170,8 @@ std::vector<std::string> list_with_pip(const fs::path& folder) {
 // One environment of pip's packages.
 class PythonMaker {
  public:
-  PythonMaker(Manager manager, const PythonEnvironment& wanted, fs::path folder)
-      : manager_(manager), wanted_(wanted), base_(std::move(folder)) {}
+  PythonMaker(Manager manager, const PythonEnvironment& wanted, fs::path file)
+      : manager_(manager), wanted_(wanted), file_(std::move(file)), base_(file_.parent_path()) {}
 
   Result<> prepare() {
     if (manager_ == Manager::kUv) {
@@ -137,6 +181,14 @@ class PythonMaker {
     }
     TRY(build_.add(wanted_.build_dependencies, base_));
     return all_.add(wanted_.dependencies, base_);
+  }
+
+  // What the project says of it, the file that its MLproject names first.
+  std::vector<fs::path> files() const {
+    std::vector<fs::path> files = {file_};
+    for (const auto* named : {&build_.files, &all_.files})
+      files.insert(files.end(), named->begin(), named->end());
+    return files;
   }
 
   std::string content() const {
@@ -178,7 +230,7 @@ class PythonMaker {
  private:
   Manager manager_;
   const PythonEnvironment& wanted_;
-  fs::path base_;  // of relative names
+  fs::path file_, base_;  // base_: of relative names
   std::string uv_;
   Interpreter python_;
   Requirements build_, all_;
@@ -204,6 +256,7 @@ class CondaMaker {
                 "installed; install one, or take the packages from pip with --env-manager virtualenv");
   }
 
+  std::vector<fs::path> files() const { return {file_}; }
   std::string content() const { return fmt::format("conda\n{}", text_); }
 
   Result<> make(const fs::path& folder, const fs::path& log) const {
@@ -248,7 +301,7 @@ enum class Make { kNo, kYes };
 
 template <class Maker>
 Result<Environment> make_with(Maker maker, Manager manager, Make make) {
-  TRY(maker.prepare());
+  TRY_IN(maker.files()[0].string(), maker.prepare());
   const std::string id = sha256_hex(maker.content());
   const std::string name = fmt::format("{}-{}", to_string(manager), id.substr(0, 16));
   const fs::path root = TRY(environment_root()), folder = root / name, log = root / (name + ".log");
@@ -262,7 +315,9 @@ Result<Environment> make_with(Maker maker, Manager manager, Make make) {
   Stopwatch watch;
   if (auto made = maker.make(folder, log); !made) {
     (void)tidemill::remove_all(folder);
-    return tl::unexpected(std::move(made).error().in(fmt::format("environment {}", name)));
+    if (made.error().code == Code::kCancelled) return tl::unexpected(std::move(made).error());
+    const std::string place = place_of_culprit(maker.files(), made.error().message);
+    return tl::unexpected(std::move(made).error().in(fmt::format("{}: environment {}", place, name)));
   }
   const Json done = {
       {"manager", to_string(manager)}, {"id", id}, {"packages", output_of(maker.list_packages(folder))}};
@@ -310,7 +365,7 @@ Result<Environment> environment_of(const config::Project& project, Manager wante
       TRY(is_conda ? config::load_conda_env(asked.file) : config::load_python_env(asked.file));
   if (!python.left_out.empty() && make == Make::kYes)
     log_warning("{}: pip has no {}; left out", asked.file.string(), join(python.left_out, ", "));
-  return make_with(PythonMaker(manager, python, asked.file.parent_path()), manager, make);
+  return make_with(PythonMaker(manager, python, asked.file), manager, make);
 }
 
 }  // namespace

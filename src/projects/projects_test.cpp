@@ -16,7 +16,9 @@
 namespace tidemill::projects {
 namespace {
 
+using testing::AllOf;
 using testing::HasSubstr;
+using testing::StartsWith;
 
 void must(const Result<>& result) { ASSERT_TRUE(result) << result.error().message; }
 
@@ -112,6 +114,15 @@ TEST_F(ProjectsTest, WhatAUrlLogsInWithIsShownNowhere) {
   auto refused = fetch("http://ada:s3cret@127.0.0.1:1/repository.git", "");
   ASSERT_FALSE(refused);
   EXPECT_THAT(refused.error().message, Not(HasSubstr("s3cret")));
+}
+
+TEST_F(ProjectsTest, WhatGitSaysIsToldOnce) {
+  for (int i = 0; i < 2; ++i) {
+    const std::string said = fetch("http://127.0.0.1:1/repository.git", "").error().message;
+    const size_t first = said.find("unable to access");
+    ASSERT_NE(first, std::string::npos) << said;
+    EXPECT_EQ(said.find("unable to access", first + 1), std::string::npos) << said;
+  }
 }
 
 TEST_F(ProjectsTest, NewCommitsOfABranchAreSeen) {
@@ -258,8 +269,19 @@ TEST_F(EnvironmentTest, OneThatCannotBeMadeLeavesNothingAndTellsWhatPipSaid) {
   write("project/requirements.txt", "no-such-package-in-this-world\n");
   auto made = make(Manager::kDeclared);
   EXPECT_THAT(made.error().message, HasSubstr("no-such-package-in-this-world"));
+  EXPECT_THAT(made.error().message, StartsWith((folder() / "project/requirements.txt:1:1: ").string()));
   auto project = config::load_project(folder() / "project").value();
   EXPECT_FALSE(fs::exists(find_environment(project, Manager::kDeclared).value().folder));
+}
+
+TEST_F(EnvironmentTest, TheLineOfThePackageThatCannotBeHadIsNamed) {
+  write("project/python_env.yaml",
+        "build_dependencies:\n  - pip\ndependencies:\n  # what for\n  - \"no-such-package == 9\"\n");
+  EXPECT_THAT(make(Manager::kDeclared).error().message,
+              StartsWith((folder() / "project/python_env.yaml:5:1: environment virtualenv-").string()));
+  write("project/python_env.yaml", "dependencies: [-r absent.txt]\n");
+  EXPECT_THAT(make(Manager::kDeclared).error().message,
+              AllOf(StartsWith((folder() / "project/python_env.yaml: ").string()), HasSubstr("absent.txt")));
 }
 
 TEST_F(EnvironmentTest, TwoThatWantTheSameMakeItOnce) {
@@ -279,7 +301,20 @@ TEST_F(EnvironmentTest, TwoThatWantTheSameMakeItOnce) {
 TEST_F(EnvironmentTest, AMissingPythonIsNamedWithWhatIsThere) {
   write("project/python_env.yaml", "python: \"2.6\"\n");
   EXPECT_THAT(make(Manager::kDeclared).error().message,
-              HasSubstr("asks for Python 2.6, and this machine has 3."));
+              AllOf(StartsWith((folder() / "project/python_env.yaml: ").string()),
+                    HasSubstr("asks for Python 2.6, and this machine has 3.")));
+}
+
+TEST_F(EnvironmentTest, APythonOfTwoNamesIsListedOnce) {
+  for (const char* name : {"python3", "python"})
+    write(fs::path("programs") / name, "#!/bin/sh\necho 3.99.7\n");
+  shell("chmod +x " + (folder() / "programs").string() + "/*");
+  const std::string path = std::getenv("PATH");
+  setenv("PATH", ((folder() / "programs").string() + ":" + path).c_str(), 1);
+  write("project/python_env.yaml", "python: \"2.6\"\n");
+  const std::string said = make(Manager::kDeclared).error().message;
+  setenv("PATH", path.c_str(), 1);
+  EXPECT_THAT(said, HasSubstr("has 3.99.7; install"));
 }
 
 TEST_F(EnvironmentTest, CondaIsAskedWithTheProjectsFile) {

@@ -120,7 +120,7 @@ class GitCheckout {
     if (std::regex_match(version_, kHash))
       if (auto commit = known_commit(version_)) return *commit;
     const std::string wanted = version_.empty() ? "HEAD" : version_;
-    log_info("fetching {} {}", shown_, version_);
+    log_info("fetching {}{}", shown_, version_.empty() ? "" : " " + version_);
     auto shallow = run_long(git({"fetch", "--quiet", "--force", "--depth", "1", "--no-tags", "--", remote_,
                                  fmt::format("+{}:{}", wanted, kept_)},
                                 repository_));
