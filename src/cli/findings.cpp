@@ -52,13 +52,18 @@ void check_places(const Context& context, const std::vector<tracking::ArtifactPl
   if (!missing.empty())
     findings.push_back(
         {Level::kError, "artifacts",
-         fmt::format("{} places are missing: {}", missing.size(), some_of(missing)),
+         fmt::format("{} missing: {}",
+                     missing.size() == 1 ? "a place is" : fmt::format("{} places are", missing.size()),
+                     some_of(missing)),
          "bring the folders back, or delete what has lost them: tidemill runs delete RUN, tidemill "
          "models delete NAME --version N"});
   if (!without_files.empty())
     findings.push_back(
         {Level::kWarning, "artifacts",
-         fmt::format("{} models have no files: {}", without_files.size(), some_of(without_files)),
+         fmt::format(
+             "{} no files: {}",
+             without_files.size() == 1 ? "a model has" : fmt::format("{} models have", without_files.size()),
+             some_of(without_files)),
          "bring the folders back, if the models were stored with files"});
   if (missing.empty() && without_files.empty())
     findings.push_back(

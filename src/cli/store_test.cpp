@@ -76,7 +76,7 @@ TEST_F(StoreCommands, DoctorFindsMissingFilesAndDamage) {
   }
   Captured missing = tidemill({"doctor"});
   EXPECT_EQ(missing.exit.status, 1);
-  EXPECT_THAT(missing.output, HasSubstr("artifacts: 1 places are missing: run "));
+  EXPECT_THAT(missing.output, HasSubstr("artifacts: a place is missing: run "));
   ASSERT_TRUE(write_file_atomic(path("t.db"), std::string(9000, 'x'), Durable::no));
   fs::remove(path("t.db-wal"));
   Captured damaged = tidemill({"doctor"});
@@ -95,7 +95,7 @@ TEST_F(StoreCommands, DoctorOnlyWarnsOfAModelWithoutFiles) {
   }
   Captured doctor = tidemill({"doctor"});
   EXPECT_EQ(doctor.exit.status, 0) << doctor.output;
-  EXPECT_THAT(doctor.output, HasSubstr("1 models have no files: logged model "));
+  EXPECT_THAT(doctor.output, HasSubstr("a model has no files: logged model "));
 }
 
 TEST_F(StoreCommands, TheStoreOfTheCommandLineWinsOverThatOfTheEnvironment) {

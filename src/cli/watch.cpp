@@ -63,9 +63,10 @@ class Screen {
     for (const auto& point : points) curve.emplace_back(static_cast<double>(point.step), point.value);
     std::string out = lines_ > 0 ? fmt::format("\x1b[{}A\x1b[J", lines_) : "";
     std::vector<std::string> lines = plot(curve, terminal_width(STDOUT_FILENO), 16);
-    lines.insert(lines.begin(), fmt::format("{}  {}  {} at step {}, {} points", found.run.info.name,
+    lines.insert(lines.begin(), fmt::format("{}  {}  {} at step {}, {} {}", found.run.info.name,
                                             styled(found.key, Style::kBold, use_colour(STDOUT_FILENO)),
-                                            number(points.back().value), points.back().step, points.size()));
+                                            number(points.back().value), points.back().step, points.size(),
+                                            points.size() == 1 ? "point" : "points"));
     for (const auto& line : lines) out += line + "\n";
     lines_ = lines.size();
     return print(out);
