@@ -236,6 +236,7 @@ TEST_F(PipelineFile, ReadsAfterWhichFailuresAStepIsTriedAgain) {
   auto refusal = [&](const std::string& text) {
     return error_of("steps:\n  train: {project: train, resources: {memory: 4G}, retry: " + text + "}\n");
   };
+  EXPECT_THAT(refusal("{time: 1, after: [timout, 256], delay: soon, factor: 0}"), HasSubstr("(4 more;"));
   EXPECT_THAT(refusal("{}"), HasSubstr("retry needs times"));
   EXPECT_THAT(refusal("{after: [4]}"), HasSubstr("retry.after means nothing without times"));
   EXPECT_THAT(refusal("{times: 2, after: []}"), HasSubstr("as in [timeout, 75]"));

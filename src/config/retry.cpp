@@ -6,6 +6,7 @@
 #include <re2/re2.h>
 
 #include "base/text.h"
+#include "config/problems.h"
 
 namespace tidemill::config {
 namespace {
@@ -43,12 +44,13 @@ Result<FailureRule> read_rule(const Node& node, std::string_view what) {
       text == "oom" || text == "out_of_memory" ? " (did you mean 'memory'?)" : did_you_mean(text, kinds));
 }
 
-Result<std::vector<FailureRule>> read_rules(const Node* node, std::string_view what) {
+std::vector<FailureRule> read_rules(const Node& node, std::string_view what, Problems& problems) {
   std::vector<FailureRule> rules;
-  if (node == nullptr || node->kind == Node::Kind::kNull) return rules;
-  if (node->kind != Node::Kind::kList || node->items.empty())
-    return fail_at(node->place, "{} must be a list of what it is about, as in [timeout, 75]", what);
-  for (const auto& item : node->items) rules.push_back(TRY(read_rule(item, what)));
+  if (node.kind == Node::Kind::kNull) return rules;
+  if (node.kind != Node::Kind::kList || node.items.empty())
+    problems.keep(fail_at(node.place, "{} must be a list of what it is about, as in [timeout, 75]", what));
+  for (const auto& item : node.items)
+    if (auto rule = problems.keep(read_rule(item, what))) rules.push_back(std::move(*rule));
   return rules;
 }
 
@@ -140,30 +142,31 @@ int RetryPolicy::budget(const Failure& failure) const {
   return after.empty() || any_matches(after, failure) ? times : 0;
 }
 
-Result<RetryPolicy> read_retry(const Node* node) {
+RetryPolicy read_retry(const Node& node, Problems& problems) {
   RetryPolicy policy;
-  if (node == nullptr || node->kind == Node::Kind::kNull) return policy;
-  const Node* times = node->is_map() ? node->find("times") : node;
-  if (times != nullptr) {
-    policy.times = static_cast<int>(TRY(as_int(*times, "retry", 0, kMostRetries)));
+  if (node.kind == Node::Kind::kNull) return policy;
+  const size_t before = problems.count();
+  auto keep = [&](auto result, auto& to) {
+    if (auto value = problems.keep(std::move(result))) to = static_cast<std::decay_t<decltype(to)>>(*value);
+  };
+  if (const Node* times = node.is_map() ? node.find("times") : &node) {
+    keep(as_int(*times, "retry", 0, kMostRetries), policy.times);
     if (policy.times == 0) policy.infrastructure = 0;
   }
-  if (!node->is_map()) return policy;
-  TRY(check_keys(
-      *node, {"times", "infrastructure", "after", "not_after", "delay", "factor", "max_delay", "more_memory"},
-      "retry"));
-  if (const Node* infrastructure = node->find("infrastructure"))
-    policy.infrastructure =
-        static_cast<int>(TRY(as_int(*infrastructure, "retry.infrastructure", 0, kMostRetries)));
-  policy.after = TRY(read_rules(node->find("after"), "retry.after"));
-  policy.not_after = TRY(read_rules(node->find("not_after"), "retry.not_after"));
-  if (const Node* delay = node->find("delay")) policy.delay = TRY(read_delay(*delay, "retry.delay"));
-  if (const Node* factor = node->find("factor"))
-    policy.factor = static_cast<int>(TRY(as_int(*factor, "retry.factor", 1, 100)));
-  if (const Node* most = node->find("max_delay"))
-    policy.max_delay = TRY(read_delay(*most, "retry.max_delay"));
-  if (const Node* more = node->find("more_memory")) policy.more_memory = TRY(read_more_memory(*more));
-  TRY(check_sense(*node, policy));
+  if (!node.is_map()) return policy;
+  check_keys(node,
+             {"times", "infrastructure", "after", "not_after", "delay", "factor", "max_delay", "more_memory"},
+             "retry", problems);
+  if (const Node* infrastructure = node.find("infrastructure"))
+    keep(as_int(*infrastructure, "retry.infrastructure", 0, kMostRetries), policy.infrastructure);
+  if (const Node* after = node.find("after")) policy.after = read_rules(*after, "retry.after", problems);
+  if (const Node* not_after = node.find("not_after"))
+    policy.not_after = read_rules(*not_after, "retry.not_after", problems);
+  if (const Node* delay = node.find("delay")) keep(read_delay(*delay, "retry.delay"), policy.delay);
+  if (const Node* factor = node.find("factor")) keep(as_int(*factor, "retry.factor", 1, 100), policy.factor);
+  if (const Node* most = node.find("max_delay")) keep(read_delay(*most, "retry.max_delay"), policy.max_delay);
+  if (const Node* more = node.find("more_memory")) keep(read_more_memory(*more), policy.more_memory);
+  if (problems.count() == before) problems.keep(check_sense(node, policy));
   return policy;
 }
 

@@ -66,7 +66,7 @@ struct RetryPolicy {
   int budget(const Failure& failure) const;
 };
 
-// A number, or a map. 0: the step is not safe to repeat, and never is. node: nullptr when there is none.
-Result<RetryPolicy> read_retry(const Node* node);
+// A number, or a map. 0: the step is not safe to repeat, and never is.
+RetryPolicy read_retry(const Node& node, Problems& problems);
 
 }  // namespace tidemill::config

@@ -215,7 +215,7 @@ Shared<StepSettings> read_settings(const Node& step, Problems& problems) {
     settings.allow_failure = keep(as_bool(*allow, "allow_failure"), false);
   if (const Node* timeout = step.find("timeout"))
     settings.timeout = keep(read_timeouts(*timeout), settings.timeout);
-  settings.retry = keep(read_retry(step.find("retry")), settings.retry);
+  if (const Node* retry = step.find("retry")) settings.retry = read_retry(*retry, problems);
   if (const Node* resources = step.find("resources")) {
     settings.resources = read_resources(*resources, problems);
     settings.resources_place = resources->place;
