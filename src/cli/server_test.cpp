@@ -135,6 +135,11 @@ TEST_F(ServerCommand, TheFirstAdministratorLogsInWithThePasswordThatIsShownOnce)
     return HttpClient::create(base)->send({.target = "/api/2.0/mlflow/users/current"})->status;
   };
   EXPECT_EQ(status(url), 401);
+  auto list = run_command(ProcessOptions{.argv = {TIDEMILL_BINARY_DIR "/bin/tidemill", "runs", "list"},
+                                         .extra_env = {{"MLFLOW_TRACKING_URI", url}}},
+                          20s);
+  EXPECT_FALSE(list->exit.ok());
+  EXPECT_THAT(list->errors, HasSubstr("MLFLOW_TRACKING_USERNAME"));
   EXPECT_EQ(status("http://admin:" + password + "@" + url.substr(7)), 200);
   process_->stop(20s);
   fs::remove(output_);

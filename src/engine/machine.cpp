@@ -74,12 +74,13 @@ Result<MachineShare> MachineShare::open(Machine machine, fs::path file) {
 
 Result<> MachineShare::check(const config::Resources& wanted, const Machine& machine) {
   if (wanted.cpus > machine.cpus)
-    return fail(Code::kInvalid, "asks for {} cpus, and this machine has {}", wanted.cpus, machine.cpus);
+    return fail(Code::kInvalid, "asks for {}, and this machine has {}", describe({.cpus = wanted.cpus}),
+                machine.cpus);
   if (wanted.memory > machine.memory)
     return fail(Code::kInvalid, "asks for {} of memory, and this machine has {}", human_bytes(wanted.memory),
                 human_bytes(machine.memory));
   if (static_cast<size_t>(wanted.gpus) > machine.gpus.size())
-    return fail(Code::kInvalid, "asks for {} gpus, and this machine has {}", wanted.gpus,
+    return fail(Code::kInvalid, "asks for {}, and this machine has {}", describe({.gpus = wanted.gpus}),
                 machine.gpus.size());
   return {};
 }

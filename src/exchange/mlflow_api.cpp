@@ -16,11 +16,19 @@ constexpr milliseconds kFirstPause{200};
 
 bool may_pass(int status) { return status == 408 || status == 429 || status >= 500; }
 
+std::string without_words(int status) {
+  std::string text = fmt::format("the server answered {} {}", status, reason_phrase(status));
+  if (status == 401)
+    text +=
+        ": it wants to know who asks; set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or "
+        "MLFLOW_TRACKING_TOKEN";
+  return text;
+}
+
 Error refusal(const ClientResponse& response) {
   auto body = parse_json(response.body);
   std::string message = body && body->is_object() ? json_string(*body, "message") : "";
-  if (message.empty())
-    message = fmt::format("the server answered {} {}", response.status, reason_phrase(response.status));
+  if (message.empty()) message = without_words(response.status);
   std::string code = body && body->is_object() ? json_string(*body, "error_code") : "";
   if (response.status == 500) return {Code::kInvalid, std::move(message)};  // it fails at this call
   if (may_pass(response.status)) return {Code::kUnavailable, std::move(message)};
