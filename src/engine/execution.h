@@ -189,8 +189,8 @@ class Execution {
                                          const Decision& decision, const Ended* ended);
   Result<> begin_taken_over(size_t step, Attempt attempt, const Ended* ended);
   Result<> ended_unattended(const Ended& ended);
-  // Whether another run, which has no runner any more, has made what is wanted and was not there to record it:
-  // now it is recorded, as that run's result. The key is held.
+  // Whether another run, which has no runner any more, has made what is wanted and was not there to record
+  // it: now it is recorded, as that run's result. The key is held.
   Result<bool> harvest(size_t step, const Decision& decision);
   Result<bool> settle_left(size_t step, const std::string& pipeline_run, const Decision& decision);
   Result<StepRun> run_of(const tracking::StepRecord& record);

@@ -32,7 +32,7 @@ struct Decision {
   std::string identity;               // as key, also when the result cannot be kept: of use within one run
   pipeline::Ingredients ingredients;  // of the key
   KnownResult result;                 // when reused
-  std::string left_by = {};  // the run of the same step, made of the same, which has left no result
+  std::string left_by = {};           // the run of the same step, made of the same, which has left no result
 };
 
 // Names of files and folders that are made, not written.
