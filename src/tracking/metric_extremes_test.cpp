@@ -186,7 +186,9 @@ TEST_F(MetricExtremesTest, a_wrong_function_is_shown_by_its_column) {
             "order_by clause)");
   EXPECT_EQ(order("max(tags.t)"),
             "max() takes a metric, as in max(metrics.loss). Got 'tags.t' (column 5 of the order_by clause)");
-  EXPECT_EQ(order("max(metrics.m"), "Invalid order_by clause 'max(metrics.m'. Could not be parsed.");
+  EXPECT_EQ(
+      order("max(metrics.m"),
+      "Invalid order_by clause 'max(metrics.m'. Could not be parsed. (column 4 of the order_by clause)");
   EXPECT_THAT(search("", {"last(metrics.m)", "metrics.m"}).error().message, HasSubstr("duplicate fields"));
   EXPECT_THAT(found("", {"min(metrics.m)", "max(metrics.m)"}), IsEmpty());
   SearchExperiments experiments;
