@@ -3,6 +3,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <random>
+
 #include "base/files.h"
 #include "db/location.h"
 #include "db/sqlite.h"
@@ -324,6 +326,38 @@ TEST_F(SqliteTest, a_log_in_use_has_space_ahead_and_loses_nothing_when_its_write
   Statement check = survivor->prepare("PRAGMA integrity_check").value();
   ASSERT_TRUE(check.step().value());
   EXPECT_EQ(check.text(0), "ok");
+}
+
+// Entries into the middle of an index, growth that is taken back, and a file that becomes shorter, against
+// what another connection reads.
+TEST_F(SqliteTest, pages_behind_the_files_end_are_forgotten) {
+  auto db = opened();
+  ASSERT_TRUE(db->execute("CREATE TABLE random (key TEXT PRIMARY KEY, round INTEGER) WITHOUT ROWID"));
+  std::mt19937_64 random(7);
+  int64_t kept = 0;
+  for (int round = 0; round < 40; ++round) {
+    auto transaction = Transaction::begin(*db, TransactionMode::kWrite).value();
+    for (int i = 0; i < 500; ++i)
+      ASSERT_TRUE(db->run("INSERT INTO random VALUES (?, ?)",
+                          fmt::format("{:016x}{:016x}", random(), random()), int64_t{round}));
+    if (round % 3 == 1) continue;  // taken back
+    ASSERT_TRUE(transaction.commit());
+    kept += 500;
+    if (round % 10 != 9) continue;
+    ASSERT_TRUE(db->run("DELETE FROM random WHERE round % 2 = 0"));
+    kept = kept - db->changes().value();
+    ASSERT_TRUE(db->execute("VACUUM"));
+  }
+  auto other = opened();
+  for (Connection* connection : {db.get(), other.get()}) {
+    Statement all = connection->prepare("SELECT count(*), count(DISTINCT key) FROM random").value();
+    ASSERT_TRUE(all.step().value());
+    EXPECT_EQ(all.integer(0), kept);
+    EXPECT_EQ(all.integer(1), kept);
+    Statement check = connection->prepare("PRAGMA integrity_check").value();
+    ASSERT_TRUE(check.step().value());
+    EXPECT_EQ(check.text(0), "ok");
+  }
 }
 
 TEST_F(SqliteTest, a_read_only_file_system_is_refused_by_name) {

@@ -8,6 +8,7 @@
 #include <thread>
 #include <unordered_map>
 
+#include "db/sqlite_pages.h"
 #include "db/sqlite_regex.h"
 #include "db/sqlite_wal.h"
 
@@ -273,6 +274,7 @@ Result<std::unique_ptr<Connection>> open_foreign_sqlite(const fs::path& file) {
 }
 
 Result<std::unique_ptr<Connection>> open_sqlite(const SqliteOptions& options) {
+  use_sparing_page_cache();
   std::string file = options.file.string();
   sqlite3* handle = nullptr;
   int code = sqlite3_open_v2(
