@@ -1,13 +1,15 @@
 #include <gtest/gtest.h>
+#include <sqlite3.h>
 #include <sys/mount.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include <random>
+#include <vector>
 
 #include "base/files.h"
 #include "db/location.h"
 #include "db/sqlite.h"
+#include "db/sqlite_pages.h"
 #include "test_database.h"
 
 namespace tidemill::db {
@@ -328,36 +330,39 @@ TEST_F(SqliteTest, a_log_in_use_has_space_ahead_and_loses_nothing_when_its_write
   EXPECT_EQ(check.text(0), "ok");
 }
 
-// Entries into the middle of an index, growth that is taken back, and a file that becomes shorter, against
-// what another connection reads.
-TEST_F(SqliteTest, pages_behind_the_files_end_are_forgotten) {
-  auto db = opened();
-  ASSERT_TRUE(db->execute("CREATE TABLE random (key TEXT PRIMARY KEY, round INTEGER) WITHOUT ROWID"));
-  std::mt19937_64 random(7);
-  int64_t kept = 0;
-  for (int round = 0; round < 40; ++round) {
-    auto transaction = Transaction::begin(*db, TransactionMode::kWrite).value();
-    for (int i = 0; i < 500; ++i)
-      ASSERT_TRUE(db->run("INSERT INTO random VALUES (?, ?)",
-                          fmt::format("{:016x}{:016x}", random(), random()), int64_t{round}));
-    if (round % 3 == 1) continue;  // taken back
-    ASSERT_TRUE(transaction.commit());
-    kept += 500;
-    if (round % 10 != 9) continue;
-    ASSERT_TRUE(db->run("DELETE FROM random WHERE round % 2 = 0"));
-    kept = kept - db->changes().value();
-    ASSERT_TRUE(db->execute("VACUUM"));
-  }
-  auto other = opened();
-  for (Connection* connection : {db.get(), other.get()}) {
-    Statement all = connection->prepare("SELECT count(*), count(DISTINCT key) FROM random").value();
-    ASSERT_TRUE(all.step().value());
-    EXPECT_EQ(all.integer(0), kept);
-    EXPECT_EQ(all.integer(1), kept);
-    Statement check = connection->prepare("PRAGMA integrity_check").value();
-    ASSERT_TRUE(check.step().value());
-    EXPECT_EQ(check.text(0), "ok");
-  }
+TEST(SqlitePages, only_pages_behind_the_files_end_are_forgotten) {
+  sqlite3_shutdown();  // what is configured can be asked for only then
+  use_sparing_page_cache();
+  sqlite3_pcache_methods2 pages{};
+  ASSERT_EQ(sqlite3_config(SQLITE_CONFIG_GETPCACHE2, &pages), SQLITE_OK);
+  ASSERT_EQ(sqlite3_initialize(), SQLITE_OK);
+  sqlite3_pcache* cache = pages.xCreate(4096, 100, 1);
+  pages.xCachesize(cache, 1000);
+  constexpr unsigned kFar = 262'145;
+  std::vector<sqlite3_pcache_page*> page(11);
+  for (unsigned number = 1; number <= 10; ++number) page[number] = pages.xFetch(cache, number, 2);
+  auto is_there = [&](unsigned number) { return pages.xFetch(cache, number, 0) != nullptr; };
+  // Two change places by way of a far one.
+  pages.xRekey(cache, page[3], 3, kFar);
+  pages.xRekey(cache, page[4], 4, 3);
+  pages.xRekey(cache, page[3], kFar, 4);
+  for (unsigned number = 1; number <= 10; ++number) pages.xUnpin(cache, page[number], 0);
+  pages.xTruncate(cache, 11);
+  EXPECT_EQ(pages.xPagecount(cache), 10);
+  EXPECT_EQ(pages.xFetch(cache, 3, 0), page[4]);
+  pages.xTruncate(cache, 8);
+  EXPECT_EQ(pages.xPagecount(cache), 7);
+  EXPECT_FALSE(is_there(8));
+  // One stays far away, and one comes back behind the end.
+  pages.xRekey(cache, pages.xFetch(cache, 7, 0), 7, kFar);
+  pages.xTruncate(cache, 8);
+  EXPECT_FALSE(is_there(kFar));
+  pages.xFetch(cache, 9, 2);
+  pages.xTruncate(cache, 8);
+  EXPECT_FALSE(is_there(9));
+  EXPECT_TRUE(is_there(6));
+  EXPECT_EQ(pages.xPagecount(cache), 6);
+  pages.xDestroy(cache);
 }
 
 TEST_F(SqliteTest, a_read_only_file_system_is_refused_by_name) {
