@@ -192,7 +192,7 @@ class Execution {
   // Whether another run, which has no runner any more, has made what is wanted and was not there to record
   // it: now it is recorded, as that run's result. The key is held.
   Result<bool> harvest(size_t step, const Decision& decision);
-  Result<bool> settle_left(size_t step, const std::string& pipeline_run, const Decision& decision);
+  Result<bool> settle_left(const Ended& ended, const std::string& pipeline_run, const Decision& decision);
   Result<StepRun> run_of(const tracking::StepRecord& record);
   // What an earlier runner has done of the step is of no use. Whether a process has to end first.
   bool put_aside(size_t step, const StepRun& run, const std::string& reason);

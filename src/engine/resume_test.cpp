@@ -244,7 +244,20 @@ TEST_F(Resume, AnotherRunTakesItAlsoOnceTheKilledOneIsMarkedAsFailed) {
   EXPECT_EQ(times("a"), 1);
 }
 
-TEST_F(Resume, AnotherRunDoesNotTakeWhatHasFailedOrLeftTooLittle) {
+TEST_F(Resume, AnotherRunLeavesAFailureToTheRunThatItBelongsTo) {
+  add_counted("a", "touch ../up; until [ -e ../go ]; do sleep 0.01; done; [ -e ../mended ]");
+  add_counted("b", "true");
+  run_and_kill(kTwo, "up");
+  const std::string a = record("a").step_run;
+  write("go", "");
+  ASSERT_TRUE(eventually([&] { return !lives("a"); }));
+  write("mended", "");
+  EXPECT_EQ(run(kTwo)->status, RunStatus::kFinished);
+  EXPECT_EQ(times("a"), 2);
+  EXPECT_TRUE(read_end(process_record(attempts_folder(dir_.path() / "state"), a)));
+}
+
+TEST_F(Resume, AnotherRunDoesNotTakeWhatLeftTooLittle) {
   add_counted("a",
               "touch ../up; until [ -e ../go ]; do sleep 0.01; done; "
               "[ ! -e ../mended ] || echo 1 > $TIDEMILL_OUTPUT_DIR/out");

@@ -195,30 +195,32 @@ Result<> Execution::ended_unattended(const Ended& ended) {
 
 Result<bool> Execution::harvest(size_t index, const Decision& decision) {
   if (decision.left_by.empty() || record_.mirror() != nullptr) return false;
+  // Of an attempt that was recorded to its end, this is no more.
+  const fs::path process = process_record(attempts_folder_, decision.left_by);
+  const Ended ended{.step = index, .end = read_end(process), .at = written_at(process)};
+  if (!ended.end || ended.end->start_errno != 0 || ended.end->stopped != StopCause::kNone ||
+      !ended.end->exit.ok())
+    return false;  // how often it may be tried again is that run's business
   const auto run = store_.run(decision.left_by);
   if (!run || !run->tag(kLogsToTag).empty() || !runner_is_of_this_boot(run->tag(kRunnerTag))) return false;
   const std::string whole = pipeline_run_of(*run);
   if (whole.empty() || whole == record_.run_id() || !locks_->try_lock(whole)) return false;
-  auto made = settle_left(index, whole, decision);
+  auto made = settle_left(ended, whole, decision);
   locks_->unlock(whole);
   return made;
 }
 
-Result<bool> Execution::settle_left(size_t index, const std::string& whole, const Decision& decision) {
+Result<bool> Execution::settle_left(const Ended& ended, const std::string& whole, const Decision& decision) {
   const auto records = TRY(store_.step_records(whole));
   const auto found = std::ranges::find(records, decision.left_by, &StepRecord::step_run);
   if (found == records.end() || !was_running(*found) || found->key != decision.key) return false;
   const StepRecord& record = *found;
-  const fs::path process = process_record(attempts_folder_, record.step_run);
-  Ended ended{.step = index, .end = read_end(process), .at = written_at(process)};
-  if (!ended.end || ended.end->start_errno != 0 || ended.end->stopped != StopCause::kNone ||
-      !ended.end->exit.ok())
-    return false;  // how often it may be tried again is that run's business
   Attempt attempt{.run = TRY(run_of(record)), .decision = {}};
   attempt.run.ended = ended.at;
   TRY(record_.adopt(attempt.run));
   TRY(commit());  // how the run stands now is asked when it is judged
-  Verdict verdict = TRY(judge(ended, attempt, *plan_.steps[index].settings, stop_reason_, false, store_));
+  Verdict verdict =
+      TRY(judge(ended, attempt, *plan_.steps[ended.step].settings, stop_reason_, false, store_));
   const bool made = verdict.state == StepState::kFinished;
   if (made) {
     FileTree tree = TRY(hashes_.tree(attempt.run.artifacts));
