@@ -146,7 +146,11 @@ Result<> GroupCommit::try_commit(std::span<const std::shared_ptr<Request>> group
   // looked good has failed, and with it those after it.
   if (!any_kept && group.size() == 1) return {};
   TRY(observer_.ending(*connection_));
-  TRY(transaction.commit());
+  {
+    std::optional<Wakeful::Wait> wait;
+    if (group.size() > 1) wait.emplace(wakeful_);
+    TRY(transaction.commit());
+  }
   observer_.committed();
   ++commits_;
   requests_ += group.size();

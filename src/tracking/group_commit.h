@@ -20,6 +20,7 @@
 
 #include "base/result.h"
 #include "db/database.h"
+#include "tracking/wakeful.h"
 
 namespace tidemill::tracking {
 
@@ -91,6 +92,7 @@ class GroupCommit {
 
   std::unique_ptr<db::Connection> connection_;
   Observer& observer_;
+  Wakeful wakeful_;
   std::optional<int64_t> data_version_;  // of the last group; only the leader touches it, as the connection
 
   std::mutex mutex_;

@@ -346,6 +346,7 @@ void Store::create_run_later(const CreateRun& create, std::function<void(Result<
   if (auto unique = check_unique_tags(made->tags); !unique)
     return done(tl::unexpected<Error>(std::move(unique).error()));
   auto run = std::make_shared<Run>(std::move(*made));
+  run->info.id = state_->ids.near_last(std::move(run->info.id));
   state_->commits.add(
       [&state = *state_, run](db::Connection& connection) { return insert_run(connection, state, *run); },
       [run, done = std::move(done)](Result<> written) {

@@ -15,6 +15,7 @@
 #include "tracking/key_ids.h"
 #include "tracking/metric_journal.h"
 #include "tracking/metric_writer.h"
+#include "tracking/near_ids.h"
 #include "tracking/store.h"
 
 namespace tidemill::tracking {
@@ -106,6 +107,7 @@ struct Store::State {
   const std::string default_artifact_root, served_folder;
   WriteCache cache;
   GroupCommit commits;
+  NearIds ids;
 
  private:
   template <class T, class Read>

@@ -1,0 +1,50 @@
+// Keeps a processor from going to sleep while something short is waited for. A processor with nothing to do
+// halts after some microseconds, and where it is a virtual machine's it goes back to the host: to have it
+// woken by the disk's answer takes up to a third of a flush. Here a thread turns meanwhile. It is of the
+// class SCHED_IDLE (sched(7)), so it has only the time that nothing else wants, and where the system does not
+// grant that class it does nothing.
+#pragma once
+
+#include <atomic>
+#include <chrono>
+#include <thread>
+
+namespace tidemill::tracking {
+
+class Wakeful {
+ public:
+  Wakeful() = default;
+  Wakeful(const Wakeful&) = delete;
+  Wakeful& operator=(const Wakeful&) = delete;
+  ~Wakeful();
+
+  // One at a time, from any thread; the first one starts the other thread. After one that was long the next
+  // is not accompanied: where a disk takes milliseconds, nothing is won.
+  class Wait {
+   public:
+    explicit Wait(Wakeful& owner) : owner_(owner), start_(Clock::now()) { owner_.begin(); }
+    ~Wait() { owner_.end(Clock::now() - start_); }
+    Wait(const Wait&) = delete;
+    Wait& operator=(const Wait&) = delete;
+
+   private:
+    Wakeful& owner_;
+    std::chrono::steady_clock::time_point start_;
+  };
+
+ private:
+  using Clock = std::chrono::steady_clock;
+
+  void begin();
+  void end(Clock::duration waited);
+  void start();
+  void accompany();
+
+  Clock::duration last_{};
+  std::atomic<int> changes_ = 0;  // of the next
+  std::atomic<bool> waiting_ = false, stopping_ = false;
+  bool started_ = false;
+  std::thread thread_;
+};
+
+}  // namespace tidemill::tracking

@@ -1,0 +1,91 @@
+#include "tracking/wakeful.h"
+
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <functional>
+#include <optional>
+#include <set>
+#include <sstream>
+
+#include "base/files.h"
+
+namespace tidemill::tracking {
+namespace {
+
+constexpr int kIdleClass = 5;  // SCHED_IDLE
+
+std::set<std::string> threads() {
+  std::set<std::string> all;
+  for (const auto& entry : fs::directory_iterator("/proc/self/task")) all.insert(entry.path().filename());
+  return all;
+}
+
+struct ThreadState {
+  char state = '?';
+  int scheduling_class = -1;
+};
+
+// proc(5), /proc/pid/stat: the fields 3 and 41. Nothing when it has ended.
+std::optional<ThreadState> state_of(const std::string& thread) {
+  auto text = read_file("/proc/self/task/" + thread + "/stat");
+  if (!text) return std::nullopt;
+  std::istringstream rest(text->substr(text->rfind(')') + 2));
+  ThreadState found;
+  std::string field;
+  for (int number = 3; number <= 41 && rest >> field; ++number) {
+    if (number == 3) found.state = field[0];
+    if (number == 41) found.scheduling_class = std::stoi(field);
+  }
+  return found;
+}
+
+bool comes_true(const std::function<bool()>& condition) {
+  auto end = std::chrono::steady_clock::now() + std::chrono::seconds(20);
+  while (!condition()) {
+    if (std::chrono::steady_clock::now() > end) return false;
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  }
+  return true;
+}
+
+struct WakefulTest : testing::Test {
+  std::set<std::string> before = threads();
+  std::optional<Wakeful> wakeful{std::in_place};
+
+  std::string its_thread() {
+    for (const std::string& thread : threads())
+      if (!before.contains(thread)) return thread;
+    return "";
+  }
+  bool sleeps() {
+    return comes_true([&] {
+      auto found = state_of(its_thread());
+      return !found || (found->state == 'S' && found->scheduling_class == kIdleClass);
+    });
+  }
+};
+
+TEST_F(WakefulTest, NoThreadIsStartedBeforeTheFirstWait) { EXPECT_EQ(its_thread(), ""); }
+
+TEST_F(WakefulTest, ItsThreadTakesOnlyIdleTimeAndSleepsBetweenWaits) {
+  for (int i = 0; i < 100; ++i) Wakeful::Wait wait(*wakeful);
+  EXPECT_TRUE(sleeps());
+}
+
+TEST_F(WakefulTest, ALongWaitIsNotAccompaniedToItsEnd) {
+  Wakeful::Wait wait(*wakeful);
+  EXPECT_TRUE(sleeps());
+}
+
+TEST_F(WakefulTest, NothingIsLeftOfIt) {
+  for (int i = 0; i < 50; ++i) {
+    wakeful.emplace();
+    Wakeful::Wait wait(*wakeful);
+  }
+  wakeful.reset();
+  EXPECT_EQ(its_thread(), "");
+}
+
+}  // namespace
+}  // namespace tidemill::tracking
