@@ -4,6 +4,7 @@
 #include <sched.h>
 
 #include <system_error>
+#include <thread>
 
 #include "base/log.h"
 
@@ -28,43 +29,41 @@ void pause_processor() {
 }  // namespace
 
 Wakeful::~Wakeful() {
-  if (!thread_.joinable()) return;
-  stopping_ = true;
-  ++changes_;
-  changes_.notify_one();
-  thread_.join();
+  shared_->stopping = true;
+  ++shared_->changes;
+  shared_->changes.notify_one();
 }
 
 void Wakeful::begin() {
   if (last_ > kMost) return;
-  waiting_ = true;
-  ++changes_;
+  shared_->waiting = true;
+  ++shared_->changes;
   if (started_)
-    changes_.notify_one();
+    shared_->changes.notify_one();
   else
     start();
 }
 
 void Wakeful::end(Clock::duration waited) {
   last_ = waited;
-  waiting_ = false;
+  shared_->waiting = false;
 }
 
 void Wakeful::start() {
   started_ = true;
   try {
-    thread_ = std::thread([this] { accompany(); });
+    std::thread([shared = shared_] { accompany(*shared); }).detach();
   } catch (const std::system_error& error) {
     log_debug("no thread to stay awake with: {}", error.what());
   }
 }
 
-void Wakeful::accompany() {
+void Wakeful::accompany(Shared& shared) {
   if (!take_idle_time_only()) return;
-  for (int seen = changes_; !stopping_; seen = changes_) {
+  for (int seen = shared.changes; !shared.stopping; seen = shared.changes) {
     auto end = Clock::now() + kMost;
-    while (waiting_ && Clock::now() < end) pause_processor();
-    changes_.wait(seen);
+    while (shared.waiting && Clock::now() < end) pause_processor();
+    shared.changes.wait(seen);
   }
 }
 

@@ -2,12 +2,12 @@
 // halts after some microseconds, and where it is a virtual machine's it goes back to the host: to have it
 // woken by the disk's answer takes up to a third of a flush. Here a thread turns meanwhile. It is of the
 // class SCHED_IDLE (sched(7)), so it has only the time that nothing else wants, and where the system does not
-// grant that class it does nothing.
+// grant that class it does nothing. Nobody waits for its end either: on a busy machine that takes seconds.
 #pragma once
 
 #include <atomic>
 #include <chrono>
-#include <thread>
+#include <memory>
 
 namespace tidemill::tracking {
 
@@ -35,16 +35,20 @@ class Wakeful {
  private:
   using Clock = std::chrono::steady_clock;
 
+  // With the thread, which may outlive its owner.
+  struct Shared {
+    std::atomic<int> changes = 0;  // of the next
+    std::atomic<bool> waiting = false, stopping = false;
+  };
+
   void begin();
   void end(Clock::duration waited);
   void start();
-  void accompany();
+  static void accompany(Shared& shared);
 
   Clock::duration last_{};
-  std::atomic<int> changes_ = 0;  // of the next
-  std::atomic<bool> waiting_ = false, stopping_ = false;
   bool started_ = false;
-  std::thread thread_;
+  std::shared_ptr<Shared> shared_ = std::make_shared<Shared>();
 };
 
 }  // namespace tidemill::tracking

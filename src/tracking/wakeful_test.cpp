@@ -7,6 +7,8 @@
 #include <optional>
 #include <set>
 #include <sstream>
+#include <thread>
+#include <vector>
 
 #include "base/files.h"
 
@@ -84,7 +86,30 @@ TEST_F(WakefulTest, NothingIsLeftOfIt) {
     Wakeful::Wait wait(*wakeful);
   }
   wakeful.reset();
-  EXPECT_EQ(its_thread(), "");
+  EXPECT_TRUE(comes_true([&] { return its_thread().empty(); }));
+}
+
+TEST_F(WakefulTest, OnABusyMachineItsOwnerEndsAtOnce) {
+  std::atomic<bool> stop = false;
+  std::vector<std::jthread> busy;
+  for (unsigned i = 0; i < 2 * std::thread::hardware_concurrency(); ++i)
+    busy.emplace_back([&stop] {
+      while (!stop) {
+      }
+    });
+  std::chrono::steady_clock::duration spent{};
+  for (int i = 0; i < 10; ++i) {
+    wakeful.emplace();
+    {
+      Wakeful::Wait wait(*wakeful);
+    }
+    std::this_thread::sleep_for(std::chrono::milliseconds(50));
+    auto start = std::chrono::steady_clock::now();
+    wakeful.reset();
+    spent += std::chrono::steady_clock::now() - start;
+  }
+  stop = true;
+  EXPECT_LT(spent, std::chrono::seconds(1));
 }
 
 }  // namespace
