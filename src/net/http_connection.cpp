@@ -14,6 +14,7 @@
 
 #include "base/id.h"
 #include "base/log.h"
+#include "net/answered_here.h"
 #include "net/splice_pipe.h"
 
 namespace tidemill {
@@ -32,9 +33,6 @@ constexpr size_t kKeptBytes = 16 << 10;     // of buffer, while a connection is 
 constexpr uint64_t kLingerBytes = 256u << 20;
 constexpr milliseconds kLingerTime{5000};
 constexpr milliseconds kLingerTimeAtStop{200};
-// A client that sends its next request within this time after an answer is waited for as long, by a thread
-// that stays awake: to sleep and be woken takes half as long, for client and server alike.
-constexpr std::chrono::microseconds kReturnTime{200};
 constexpr size_t kTlsPieceBytes = 128 << 10;
 
 std::string_view http_date() {
@@ -65,8 +63,6 @@ bool comes_soon(int socket) {
 
 bool has_body(int status) { return status >= 200 && status != 204 && status != 304; }
 
-thread_local AnsweredHere* answered_here = nullptr;
-
 uint64_t body_size(const HttpResponse& response) {
   const auto* text = std::get_if<std::string>(&response.body);
   return text ? text->size() : std::get<FileBody>(response.body).size;
@@ -85,35 +81,6 @@ struct Responder {
     if (!answered.exchange(true)) connection->answer(std::move(response));
   }
 };
-
-AnsweredHere::AnsweredHere() { answered_here = this; }
-
-AnsweredHere::~AnsweredHere() { answered_here = nullptr; }
-
-void AnsweredHere::read_on() {
-  answered_here = nullptr;
-  auto returns_at_once = [](const auto& connection) { return connection->returns_at_once(); };
-  auto end = Clock::now() + kReturnTime;
-  do {
-    run_ready();
-  } while (std::any_of(connections_.begin(), connections_.end(), returns_at_once) && Clock::now() < end);
-  for (auto& connection : std::exchange(connections_, {})) connection->listen();
-}
-
-void AnsweredHere::run_ready() {
-  std::vector<pollfd> sockets;
-  for (auto& connection : connections_) sockets.push_back({connection->socket(), POLLIN | POLLRDHUP, 0});
-  if (::poll(sockets.data(), sockets.size(), 0) <= 0) return;
-  std::vector<std::shared_ptr<HttpConnection>> rest;
-  for (size_t i = 0; i < sockets.size(); ++i) {
-    if (sockets[i].revents == 0) {
-      rest.push_back(std::move(connections_[i]));
-    } else {
-      connections_[i]->run();
-    }
-  }
-  connections_ = std::move(rest);
-}
 
 HttpConnection::HttpConnection(std::shared_ptr<ServerShared> shared, Fd socket, std::string peer,
                                std::unique_ptr<TlsSession> tls)
@@ -230,7 +197,7 @@ HttpConnection::Next HttpConnection::receive() {
   if (got == 0) return on_end_of_input();
   // A header has one deadline, from its first byte on; a body may take as long as it makes progress.
   bool begins = idle_.exchange(false);
-  if (begins) returns_at_once_ = Clock::now() < answered_at_ + kReturnTime;
+  if (begins) returns_at_once_ = Clock::now() < answered_at_ + AnsweredHere::kReturnTime;
   if (begins || in_body_) set_deadline(shared_->options.read_timeout);
   pending_.erase(0, consumed_);
   consumed_ = 0;
@@ -420,8 +387,8 @@ void HttpConnection::answer(HttpResponse response) {
   if (next == Next::kClosed) close();
   if (next != Next::kContinue) return;
   bool has_more = consumed_ < pending_.size();
-  if (answered_here && !has_more) {
-    answered_here->connections_.push_back(shared_from_this());
+  if (auto* gathering = AnsweredHere::current(); gathering && !has_more) {
+    gathering->add(shared_from_this());
   } else {
     listen();
   }

@@ -6,7 +6,6 @@
 #include <chrono>
 #include <memory>
 #include <string>
-#include <vector>
 
 #include "net/http_server.h"
 #include "net/request_reader.h"
@@ -35,27 +34,6 @@ struct ServerShared {
       std::this_thread::sleep_for(*rest);
     }
   }
-};
-
-class HttpConnection;
-
-// The connections that this thread answers while it gathers. Their clients' next requests are often there by
-// the time that all are answered, or come at once: who reads them itself wakes no other thread.
-class AnsweredHere {
- public:
-  AnsweredHere();
-  ~AnsweredHere();
-  AnsweredHere(const AnsweredHere&) = delete;
-  AnsweredHere& operator=(const AnsweredHere&) = delete;
-  bool empty() const { return connections_.empty(); }
-  // Ends the gathering and runs those whose next request comes; the others go back to epoll.
-  void read_on();
-
- private:
-  friend class HttpConnection;
-  void run_ready();
-
-  std::vector<std::shared_ptr<HttpConnection>> connections_;
 };
 
 class HttpConnection : public std::enable_shared_from_this<HttpConnection> {

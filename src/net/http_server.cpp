@@ -11,6 +11,7 @@
 #include <cerrno>
 
 #include "base/log.h"
+#include "net/answered_here.h"
 #include "net/http_connection.h"
 
 namespace tidemill {
