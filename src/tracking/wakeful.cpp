@@ -2,6 +2,7 @@
 
 #include <pthread.h>
 #include <sched.h>
+#include <unistd.h>
 
 #include <system_error>
 #include <thread>
@@ -36,6 +37,7 @@ Wakeful::~Wakeful() {
 
 void Wakeful::begin() {
   if (last_ > kMost) return;
+  go_to(sched_getcpu());
   shared_->waiting = true;
   ++shared_->changes;
   if (started_)
@@ -58,8 +60,20 @@ void Wakeful::start() {
   }
 }
 
+// An answer comes soonest where the processor that has asked, and mostly gets the interrupt, is awake; and a
+// thread on the same one need not be woken from afar.
+void Wakeful::go_to(int processor) {
+  pid_t thread = shared_->thread;
+  if (thread == 0 || processor == processor_ || processor < 0 || processor >= CPU_SETSIZE) return;
+  cpu_set_t there;
+  CPU_ZERO(&there);
+  CPU_SET(static_cast<size_t>(processor), &there);
+  if (sched_setaffinity(thread, sizeof there, &there) == 0) processor_ = processor;
+}
+
 void Wakeful::accompany(Shared& shared) {
   if (!take_idle_time_only()) return;
+  shared.thread = gettid();
   for (int seen = shared.changes; !shared.stopping; seen = shared.changes) {
     auto end = Clock::now() + kMost;
     while (shared.waiting && Clock::now() < end) pause_processor();

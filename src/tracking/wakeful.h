@@ -1,9 +1,11 @@
-// Keeps a processor from going to sleep while something short is waited for. A processor with nothing to do
-// halts after some microseconds, and where it is a virtual machine's it goes back to the host: to have it
-// woken by the disk's answer takes up to a third of a flush. Here a thread turns meanwhile. It is of the
-// class SCHED_IDLE (sched(7)), so it has only the time that nothing else wants, and where the system does not
-// grant that class it does nothing. Nobody waits for its end either: on a busy machine that takes seconds.
+// Keeps the processor of whoever waits for something short from going to sleep. A processor with nothing to
+// do halts, and where it is a virtual machine's it goes back to the host: to have it woken by the disk's
+// answer takes up to a third of a flush. Here a thread turns there meanwhile. It is of the class SCHED_IDLE
+// (sched(7)), so it has only the time that nothing else wants, and where the system does not grant that class
+// it does nothing. Nobody waits for its end either: on a busy machine that takes seconds.
 #pragma once
+
+#include <sys/types.h>
 
 #include <atomic>
 #include <chrono>
@@ -18,8 +20,8 @@ class Wakeful {
   Wakeful& operator=(const Wakeful&) = delete;
   ~Wakeful();
 
-  // One at a time, from any thread; the first one starts the other thread. After one that was long the next
-  // is not accompanied: where a disk takes milliseconds, nothing is won.
+  // One at a time, by any thread; the first one starts the other thread. After one that was long the next is
+  // not accompanied: where a disk takes milliseconds, nothing is won.
   class Wait {
    public:
     explicit Wait(Wakeful& owner) : owner_(owner), start_(Clock::now()) { owner_.begin(); }
@@ -37,17 +39,20 @@ class Wakeful {
 
   // With the thread, which may outlive its owner.
   struct Shared {
-    std::atomic<int> changes = 0;  // of the next
+    std::atomic<pid_t> thread = 0;  // 0: none that turns, or not yet
+    std::atomic<int> changes = 0;   // of the next
     std::atomic<bool> waiting = false, stopping = false;
   };
 
   void begin();
   void end(Clock::duration waited);
   void start();
+  void go_to(int processor);
   static void accompany(Shared& shared);
 
   Clock::duration last_{};
   bool started_ = false;
+  int processor_ = -1;  // of the thread
   std::shared_ptr<Shared> shared_ = std::make_shared<Shared>();
 };
 

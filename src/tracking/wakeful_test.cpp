@@ -1,6 +1,7 @@
 #include "tracking/wakeful.h"
 
 #include <gtest/gtest.h>
+#include <sched.h>
 
 #include <filesystem>
 #include <functional>
@@ -73,6 +74,21 @@ TEST_F(WakefulTest, NoThreadIsStartedBeforeTheFirstWait) { EXPECT_EQ(its_thread(
 TEST_F(WakefulTest, ItsThreadTakesOnlyIdleTimeAndSleepsBetweenWaits) {
   for (int i = 0; i < 100; ++i) Wakeful::Wait wait(*wakeful);
   EXPECT_TRUE(sleeps());
+}
+
+TEST_F(WakefulTest, ItsThreadGoesWhereOneWaits) {
+  {
+    Wakeful::Wait first(*wakeful);
+  }
+  ASSERT_TRUE(sleeps());
+  std::string thread = its_thread();
+  if (thread.empty()) GTEST_SKIP() << "no thread of the class SCHED_IDLE may be had here";
+  {
+    Wakeful::Wait second(*wakeful);
+  }
+  cpu_set_t where;
+  ASSERT_EQ(sched_getaffinity(std::stoi(thread), sizeof where, &where), 0);
+  EXPECT_EQ(CPU_COUNT(&where), 1);
 }
 
 TEST_F(WakefulTest, ALongWaitIsNotAccompaniedToItsEnd) {
