@@ -148,7 +148,7 @@ Result<> GroupCommit::try_commit(std::span<const std::shared_ptr<Request>> group
   TRY(observer_.ending(*connection_));
   {
     std::optional<Wakeful::Wait> wait;
-    if (group.size() > 1) wait.emplace(wakeful_);
+    if (group.size() > 1 && flush_ == Flush::kHere) wait.emplace(wakeful_);
     TRY(transaction.commit());
   }
   observer_.committed();

@@ -38,8 +38,11 @@ class GroupCommit {
     virtual void committed() = 0;
   };
 
-  GroupCommit(std::unique_ptr<db::Connection> connection, Observer& observer)
-      : connection_(std::move(connection)), observer_(observer) {}
+  // Whose disk a commit waits for: this process's, or that of a server, which wakes itself.
+  enum class Flush { kHere, kElsewhere };
+
+  GroupCommit(std::unique_ptr<db::Connection> connection, Observer& observer, Flush flush)
+      : connection_(std::move(connection)), observer_(observer), flush_(flush) {}
 
   // When work may return an error that is its caller's fault: before it has written anything, or also later.
   enum class Fails { kBeforeWriting, kAnywhere };
@@ -92,6 +95,7 @@ class GroupCommit {
 
   std::unique_ptr<db::Connection> connection_;
   Observer& observer_;
+  const Flush flush_;
   Wakeful wakeful_;
   std::optional<int64_t> data_version_;  // of the last group; only the leader touches it, as the connection
 

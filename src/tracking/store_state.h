@@ -74,7 +74,9 @@ struct Store::State {
       : location(std::move(where)),
         default_artifact_root(std::move(options.default_artifact_root)),
         served_folder(std::move(options.served_folder)),
-        commits(std::move(write), cache) {}
+        commits(std::move(write), cache,
+                location.kind == db::Location::Kind::kSqlite ? GroupCommit::Flush::kHere
+                                                             : GroupCommit::Flush::kElsewhere) {}
   ~State() {
     if (!cache.journal.empty())
       (void)settle_journal();  // others find it settled; if it fails, they settle it
