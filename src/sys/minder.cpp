@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <sys/prctl.h>
+#include <sys/signalfd.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -18,32 +19,39 @@
 namespace tidemill {
 namespace {
 
-// What its signal handlers reach. Each minder is a process with its own.
-volatile sig_atomic_t minded_group = 0;
-volatile sig_atomic_t stop_cause = 0;
-itimerval grace_time{};
+// How the process is ended before its time. Signals are read where they are waited for, and interrupt
+// nothing.
+class Ending {
+ public:
+  Ending(pid_t group, const itimerval& grace) : group_(group), grace_(grace) {}
 
-void stop_minded(StopCause cause) {
-  if (stop_cause != 0) return;
-  stop_cause = static_cast<sig_atomic_t>(cause);
-  ::kill(-minded_group, SIGTERM);
-  setitimer(ITIMER_REAL, &grace_time, nullptr);
-}
-
-extern "C" void on_minder_signal(int signal) {
-  int saved_errno = errno;
-  if (signal == SIGTERM) {
-    stop_minded(StopCause::kAsked);
-  } else if (signal == SIGALRM && stop_cause == 0) {
-    stop_minded(StopCause::kTimeout);
-  } else {
-    if (stop_cause == 0) stop_cause = static_cast<sig_atomic_t>(StopCause::kAsked);
-    ::kill(-minded_group, SIGKILL);
+  StopCause cause() const { return cause_; }
+  void stop(StopCause cause) {
+    if (cause_ != StopCause::kNone) return;
+    cause_ = cause;
+    ::kill(-group_, SIGTERM);
+    setitimer(ITIMER_REAL, &grace_, nullptr);
   }
-  errno = saved_errno;
-}
+  void on_signal(int signal) {
+    if (signal == SIGTERM) return stop(StopCause::kAsked);
+    if (signal == SIGALRM && cause_ == StopCause::kNone) return stop(StopCause::kTimeout);
+    if (cause_ == StopCause::kNone) cause_ = StopCause::kAsked;
+    ::kill(-group_, SIGKILL);
+  }
 
-constexpr int kHandled[] = {SIGTERM, SIGALRM, SIGUSR1};
+ private:
+  pid_t group_;
+  const itimerval& grace_;
+  StopCause cause_ = StopCause::kNone;
+};
+
+// They are blocked all the time.
+int signals_to_read() {
+  sigset_t set;
+  sigemptyset(&set);
+  for (int signal : {SIGTERM, SIGALRM, SIGUSR1}) sigaddset(&set, signal);
+  return signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+}
 
 void write_fully(int fd, std::string_view bytes) {
   while (!bytes.empty()) {
@@ -131,14 +139,18 @@ class Bound {
 
 constexpr int kBoundMs = 1000;  // between two looks
 
-// Until the process of this pidfd has ended.
-void attend(const MaskedOutput& output, Bound& bound, int process) {
-  pollfd fds[2] = {{output.mask != nullptr ? output.pipe : -1, POLLIN, 0}, {process, POLLIN, 0}};
+// Passes on what the process of this pidfd prints, and what its minder is told, until it has ended.
+void attend(const MaskedOutput& output, Bound& bound, int process, int signals, Ending& ending) {
+  pollfd fds[3] = {
+      {output.mask != nullptr ? output.pipe : -1, POLLIN, 0}, {process, POLLIN, 0}, {signals, POLLIN, 0}};
   int64_t looked = monotonic_us();
-  while (fds[0].fd >= 0 || fds[1].fd >= 0) {
-    const int ready = poll(fds, 2, bound.exists() ? kBoundMs : -1);
+  for (;;) {
+    const int ready = poll(fds, 3, bound.exists() ? kBoundMs : -1);
     if (ready < 0 && errno != EINTR) return;
     if (ready > 0 && fds[1].revents != 0) return;
+    signalfd_siginfo signal{};
+    if (ready > 0 && fds[2].revents != 0 && ::read(signals, &signal, sizeof signal) == sizeof signal)
+      ending.on_signal(static_cast<int>(signal.ssi_signo));
     if (ready > 0 && fds[0].revents != 0 && pass_on_piece(output) == 0) fds[0].fd = -1;
     if (!bound.exists() || monotonic_us() - looked < kBoundMs * 1000) continue;
     bound.keep();
@@ -185,21 +197,6 @@ void end_descendants() {
       at = next + 1;
     }
   }
-}
-
-void catch_minder_signals() {
-  struct sigaction action{};
-  action.sa_handler = on_minder_signal;
-  action.sa_flags = SA_RESTART;
-  sigfillset(&action.sa_mask);
-  for (int signal : kHandled) sigaction(signal, &action, nullptr);
-}
-
-void block(bool blocked) {
-  sigset_t set;
-  sigemptyset(&set);
-  for (int signal : kHandled) sigaddset(&set, signal);
-  sigprocmask(blocked ? SIG_BLOCK : SIG_UNBLOCK, &set, nullptr);
 }
 
 // Returns once the program runs. When it cannot be started, that is written down, and the minder ends.
@@ -274,24 +271,19 @@ void mind(MinderSetup& setup) {
   setsid();
   prctl(PR_SET_CHILD_SUBREAPER, 1);
   if (setup.ends_with_starter) prctl(PR_SET_PDEATHSIG, SIGTERM);
-  catch_minder_signals();
   const int64_t started = monotonic_us();
   const pid_t pid = start_minded(setup);
-  minded_group = pid;
-  grace_time = setup.grace;
+  Ending ending(pid, setup.grace);
   close_all_but(setup.keep_open, setup.keep_count);
   (Line() << "running" << int64_t{getpid()} << int64_t{pid} << "\n").write_to(setup.record);
   setitimer(ITIMER_REAL, &setup.timeout, nullptr);
-  block(false);
-  if (setup.ends_with_starter && getppid() != setup.starter) stop_minded(StopCause::kAsked);
+  if (setup.ends_with_starter && getppid() != setup.starter) ending.stop(StopCause::kAsked);
 
   Bound bound(setup.bounded);
-  if (setup.output.mask != nullptr || bound.exists())
-    attend(setup.output, bound, static_cast<int>(syscall(SYS_pidfd_open, pid, 0)));
+  attend(setup.output, bound, static_cast<int>(syscall(SYS_pidfd_open, pid, 0)), signals_to_read(), ending);
   siginfo_t info{};
   while (waitid(P_PID, static_cast<id_t>(pid), &info, WEXITED | WNOWAIT) < 0 && errno == EINTR) {
   }
-  block(true);
   ::kill(-pid, SIGKILL);  // what it leaves running in its group ends with it
   int status = 0;
   rusage usage{};
@@ -300,7 +292,7 @@ void mind(MinderSetup& setup) {
   kill_group(setup.group);
   end_descendants();
   const int64_t out_of_memory = close_group(setup.group);
-  if (setup.clean_up.program != nullptr && (stop_cause != 0 || WIFSIGNALED(status)))
+  if (setup.clean_up.program != nullptr && (ending.cause() != StopCause::kNone || WIFSIGNALED(status)))
     run_briefly(setup.clean_up, kCleaningSeconds);
   if (setup.output.mask != nullptr) {
     while (pass_on_piece(setup.output) > 0) {
@@ -308,9 +300,9 @@ void mind(MinderSetup& setup) {
     write_fully(setup.output.file, setup.output.mask->finish());
   }
   bound.keep();
-  (Line() << "ended" << int64_t{status} << int64_t{stop_cause} << microseconds(usage.ru_utime)
-          << microseconds(usage.ru_stime) << int64_t{usage.ru_maxrss} << monotonic_us() - started
-          << out_of_memory << "\n")
+  (Line() << "ended" << int64_t{status} << static_cast<int64_t>(ending.cause())
+          << microseconds(usage.ru_utime) << microseconds(usage.ru_stime) << int64_t{usage.ru_maxrss}
+          << monotonic_us() - started << out_of_memory << "\n")
       .write_to(setup.record);
   _exit(0);
 }
