@@ -47,8 +47,12 @@ bool runner_is_alive(std::string_view runner) {
 }
 
 std::string user_name() {
-  if (const passwd* entry = getpwuid(getuid())) return entry->pw_name;
-  return std::to_string(getuid());
+  // Several threads ask, and getpwuid answers all in the same memory.
+  static const std::string name = [] {
+    const passwd* entry = getpwuid(getuid());
+    return entry != nullptr ? entry->pw_name : std::to_string(getuid());
+  }();
+  return name;
 }
 
 std::vector<tracking::KeyValue> source_tags(const fs::path& folder, const Options& options) {
