@@ -2,7 +2,6 @@
 // what dd takes to copy the file and flush it, in turns: speed and the most memory that the server took. On
 // the disk of the current folder, and in memory (/dev/shm), where the server's own limit shows. Client and
 // server share this machine's processors.
-//   artifact_bench [MEGABYTES] [--alone]
 #include <fcntl.h>
 #include <unistd.h>
 
@@ -10,6 +9,7 @@
 #include <cstdlib>
 #include <thread>
 
+#include "arguments.h"
 #include "base/id.h"
 #include "base/time.h"
 #include "measure.h"
@@ -119,9 +119,19 @@ void run(const fs::path& place, uint64_t megabytes, bool alone) {
 }  // namespace tidemill::bench
 
 int main(int argc, char** argv) {
-  bool alone = argc > 1 && std::string_view(argv[argc - 1]) == "--alone";
-  long megabytes = argc > 1 && argv[1][0] != '-' ? std::atol(argv[1]) : 1000;
-  for (const tidemill::fs::path& place : {tidemill::fs::current_path(), tidemill::fs::path("/dev/shm")})
-    tidemill::bench::run(place, static_cast<uint64_t>(std::max(megabytes, 1L)), alone);
+  using namespace tidemill;
+  uint64_t megabytes = 1000;
+  bool alone = false;
+  bench::read_arguments(
+      argc, argv,
+      {.measures =
+           "How fast one large artifact goes through the tracking server's proxy, up and down, and the most\n"
+           "memory that the server takes meanwhile, beside MLflow's own server and dd. First on the disk of\n"
+           "the current folder, then in memory (/dev/shm).",
+       .arguments = {{"MEGABYTES", &megabytes, "Size of the artifact", 1},
+                     {"--alone", &alone, "Leave MLflow out"}},
+       .examples = {"artifact_bench 250", "artifact_bench 1000 --alone"}});
+  for (const fs::path& place : {fs::current_path(), fs::path("/dev/shm")})
+    bench::run(place, megabytes, alone);
   return 0;
 }

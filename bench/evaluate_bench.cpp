@@ -1,18 +1,14 @@
 // The evaluation step as a whole, from the start of cifar10-evaluate to its end, container included, beside
-// ONNX Runtime in this process on two threads over the same test images. The two take turns.
-//
-//   evaluate_bench [--rounds N] [--limit N] [--runtime auto|podman|docker|process] [--model FILE] [--data
-//   DIR]
-//
-// Without --model a VGG11 with random weights is served, without --data the images are made up. ONNX
-// Runtime's time holds normalising and running the images, but neither loading the model nor reading the
-// files. Both must give the same answers.
+// ONNX Runtime in this process on two threads over the same test images. The two take turns. ONNX Runtime's
+// time holds normalising and running the images, but neither loading the model nor reading the files. Both
+// must give the same answers.
 #include <sys/resource.h>
 
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 
+#include "arguments.h"
 #include "base/files.h"
 #include "base/json.h"
 #include "base/time.h"
@@ -31,7 +27,7 @@ struct Options {
   int rounds = 3;
   size_t limit = 0;
   std::string runtime = "auto";
-  fs::path model, data;
+  std::string model, data;  // paths; "" for made-up ones
 };
 
 // Processor time of this process so far, without its children's.
@@ -116,14 +112,18 @@ void compare(const Options& options) {
 }  // namespace tidemill::bench
 
 int main(int argc, char** argv) {
-  tidemill::bench::Options options;
-  for (int i = 1; i + 1 < argc; i += 2) {
-    const std::string_view argument = argv[i];
-    if (argument == "--rounds") options.rounds = std::max(1, std::atoi(argv[i + 1]));
-    if (argument == "--limit") options.limit = static_cast<size_t>(std::max(0, std::atoi(argv[i + 1])));
-    if (argument == "--runtime") options.runtime = argv[i + 1];
-    if (argument == "--model") options.model = argv[i + 1];
-    if (argument == "--data") options.data = argv[i + 1];
-  }
-  tidemill::bench::compare(options);
+  using namespace tidemill::bench;
+  Options options;
+  read_arguments(
+      argc, argv,
+      {.measures = "The evaluation step from the start of cifar10-evaluate to its end, container included,\n"
+                   "beside ONNX Runtime in this process on two threads, in turns.",
+       .arguments =
+           {{"--rounds N", &options.rounds, "Turns", 1},
+            {"--limit N", &options.limit, "Only the first N test images; 0: all"},
+            {"--runtime NAME", &options.runtime, "What runs it", 0, {"auto", "podman", "docker", "process"}},
+            {"--model FILE", &options.model, "ONNX file (default: a VGG11 with random weights)"},
+            {"--data FOLDER", &options.data, "The prepared data set (default: made-up images)"}},
+       .examples = {"evaluate_bench --rounds 2", "evaluate_bench --limit 1000 --runtime process"}});
+  compare(options);
 }

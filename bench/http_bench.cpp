@@ -1,11 +1,8 @@
 // tracking_bench: what a tracking server costs: time to start, memory, requests and points a second, beside
 // MLflow's own server and FastTrackML.
-//   tracking_bench [seconds per measurement, default 3] [--alone] [--store URI] [--only log-metric]
-//   tracking_bench --soak SECONDS [--store URI]   Tidemill alone, with 100 clients: does its memory grow?
 // All three run as their users start them, on SQLite in the current folder's file system, and answer a write
 // when its data is on disk (FastTrackML and MLflow: SQLite's own commits). The rivals come from
-// scripts/python-tools; what is not there is left out, --alone leaves both out. --store measures Tidemill on
-// another store, postgresql://user@host/database for example.
+// scripts/python-tools; what is not there is left out.
 // Two roofs are printed: what the disk and the load generator themselves allow.
 #include <fcntl.h>
 #include <unistd.h>
@@ -15,6 +12,7 @@
 #include <cstdlib>
 #include <thread>
 
+#include "arguments.h"
 #include "base/json.h"
 #include "base/time.h"
 #include "http_load.h"
@@ -347,24 +345,25 @@ Result<> compare(const Settings& settings) {
 }  // namespace tidemill::bench
 
 int main(int argc, char** argv) {
-  tidemill::bench::Settings settings;
+  using namespace tidemill::bench;
+  Settings settings;
   bool soaks = false;
-  for (int i = 1; i < argc; ++i) {
-    std::string_view word = argv[i];
-    if (word == "--alone") {
-      settings.alone = true;
-    } else if (word == "--soak") {
-      soaks = true;
-    } else if (word == "--store" && i + 1 < argc) {
-      settings.store = argv[++i];
-    } else if (word == "--only" && i + 1 < argc) {
-      settings.only = argv[++i];
-    } else {
-      settings.seconds = std::max(0.1, std::atof(argv[i]));
-    }
-  }
-  auto done =
-      soaks ? tidemill::bench::soak(settings.seconds, settings.store) : tidemill::bench::compare(settings);
+  const std::vector<std::string> calls = {"health", "log-metric", "runs/create", "log-batch"};
+  read_arguments(
+      argc, argv,
+      {.measures =
+           "What a tracking server costs: time to start, memory, requests and points a second. Tidemill,\n"
+           "FastTrackML and MLflow's own server, one after another, each on SQLite in the current folder.",
+       .arguments = {{"SECONDS", &settings.seconds, "Length of each measurement, or of --soak", 0.1},
+                     {"--alone", &settings.alone, "Leave FastTrackML and MLflow out"},
+                     {"--store URI", &settings.store,
+                      "Tidemill's store; {folder} stands for a new folder, removed at the end"},
+                     {"--only CALL", &settings.only, "Measure this call alone", 0, calls},
+                     {"--soak", &soaks,
+                      "Keep 100 clients of Tidemill at work instead: does its memory grow?"}},
+       .examples = {"tracking_bench 3", "tracking_bench 3 --alone --store postgresql://user@host/database",
+                    "tracking_bench 600 --soak"}});
+  auto done = soaks ? soak(settings.seconds, settings.store) : compare(settings);
   if (!done) {
     std::fprintf(stderr, "%s\n", done.error().message.c_str());
     return 1;

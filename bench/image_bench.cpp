@@ -2,16 +2,14 @@
 // changed), and the size unpacked; beside `podman build` of a Containerfile that copies the same files. The
 // ways take turns, so that other load hits all alike.
 //
-//   image_bench [--rounds N] [--no-rival] [--levels]
-//
 // Each build is a whole run of its program: cifar10-build with a layer cache of its own, podman with a store
 // of its own. cifar10-build writes an archive that can be carried elsewhere; podman needs `podman save` for
-// that, so it is shown without and with it. Figures are medians. --levels instead shows what compressing ONNX
-// Runtime costs at each level of gzip.
+// that, so it is shown without and with it. Figures are medians.
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 
+#include "arguments.h"
 #include "base/files.h"
 #include "base/json.h"
 #include "base/text.h"
@@ -177,16 +175,20 @@ void compare(int rounds, bool with_rival) {
 }  // namespace tidemill::bench
 
 int main(int argc, char** argv) {
+  using namespace tidemill::bench;
   int rounds = 5;
-  bool levels = false, with_rival = true;
-  for (int i = 1; i < argc; ++i) {
-    const std::string_view argument = argv[i];
-    if (argument == "--rounds" && i + 1 < argc) rounds = std::max(1, std::atoi(argv[++i]));
-    if (argument == "--levels") levels = true;
-    if (argument == "--no-rival") with_rival = false;
-  }
+  bool levels = false, without_rival = false;
+  read_arguments(
+      argc, argv,
+      {.measures =
+           "Container images of the model server: the time of the first build and of one after another\n"
+           "training, and the size, beside podman.",
+       .arguments = {{"--rounds N", &rounds, "Turns", 1},
+                     {"--no-rival", &without_rival, "Leave podman out"},
+                     {"--levels", &levels, "Instead: what each level of gzip costs for ONNX Runtime"}},
+       .examples = {"image_bench --rounds 3", "image_bench --levels"}});
   if (levels)
-    tidemill::bench::show_levels(rounds);
+    show_levels(rounds);
   else
-    tidemill::bench::compare(rounds, with_rival);
+    compare(rounds, !without_rival);
 }

@@ -3,12 +3,12 @@
 // how fast the files of a project are hashed. "Nothing changed" is what a whole `tidemill run` takes, its
 // record durable in the store; the first such run is told apart, as it reads once more what was written just
 // before the last one ended.
-//   pipeline_bench [STEPS] [SMALL_FILES] [LARGE_MEGABYTES]      (default 10000 60000 2048)
 #include <fcntl.h>
 
 #include <cstdio>
 #include <cstdlib>
 
+#include "arguments.h"
 #include "base/files.h"
 #include "base/time.h"
 #include "engine/file_tree.h"
@@ -168,10 +168,19 @@ void measure_hashing(const fs::path& folder, int small_files, int large_megabyte
 
 int main(int argc, char** argv) {
   using namespace tidemill::bench;
-  auto argument = [&](int at, int otherwise) { return argc > at ? std::atoi(argv[at]) : otherwise; };
+  int steps = 10'000, small_files = 60'000, large_megabytes = 2048;
+  read_arguments(
+      argc, argv,
+      {.measures =
+           "What `tidemill run` takes beyond the work of its steps, beside ninja, and how fast the files\n"
+           "of a project are hashed.",
+       .arguments = {{"STEPS", &steps, "Independent steps of the large pipeline; 0 leaves it out"},
+                     {"SMALL_FILES", &small_files, "Files of 2.5 kB to hash; 0 leaves hashing out"},
+                     {"LARGE_MEGABYTES", &large_megabytes, "Size of two large files together, in MiB"}},
+       .examples = {"pipeline_bench", "pipeline_bench 1000 0"}});
   tidemill::TempDir folder = must(tidemill::TempDir::create());
   measure_few(folder.path());
-  if (int steps = argument(1, 10000); steps > 0) measure_many(folder.path(), steps);
-  if (int files = argument(2, 60000); files > 0) measure_hashing(folder.path(), files, argument(3, 2048));
+  if (steps > 0) measure_many(folder.path(), steps);
+  if (small_files > 0) measure_hashing(folder.path(), small_files, large_megabytes);
   return 0;
 }

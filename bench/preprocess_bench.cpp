@@ -1,15 +1,16 @@
-// preprocess_bench [RUNS]: 60 000 PNGs from the downloaded archive: cifar10-preprocess, and the same as a
+// preprocess_bench: 60 000 PNGs from the downloaded archive: cifar10-preprocess, and the same as a
 // step of the pipeline (`tidemill run --step preprocess` from its start to its end: every file hashed and
 // recorded), beside a Pillow script, on the same disk in the same run. Everything is deleted at the end only:
 // some file systems make new files slowly for minutes after many were deleted.
 #include <cstdlib>
 
+#include "arguments.h"
 #include "base/text.h"
 #include "base/time.h"
 #include "sys/process.h"
 #include "sys/terminal.h"
 
-namespace tidemill {
+namespace tidemill::bench {
 namespace {
 
 constexpr std::chrono::minutes kLimit{10};
@@ -29,7 +30,7 @@ std::string environment(const char* name, const std::string& fallback) {
 
 std::string row_rate(double seconds) { return human_count(static_cast<uint64_t>(60'000 / seconds)); }
 
-Result<> bench(int runs) {
+Result<> compare(int runs) {
   TempDir folder = TRY(TempDir::create(environment("BENCH_DIR", "/tmp"), "preprocess-bench-"));
   const fs::path programs = fs::path(TIDEMILL_BINARY_DIR) / "bin";
   std::vector<double> program, step;
@@ -64,10 +65,19 @@ Result<> bench(int runs) {
 }
 
 }  // namespace
-}  // namespace tidemill
+}  // namespace tidemill::bench
 
 int main(int argc, char** argv) {
-  auto done = tidemill::bench(argc > 1 ? std::max(1, std::atoi(argv[1])) : 3);
+  int runs = 3;
+  tidemill::bench::read_arguments(
+      argc, argv,
+      {.measures =
+           "Writing the 60 000 PNGs of CIFAR-10 from the downloaded archive: cifar10-preprocess alone\n"
+           "and as a step of its pipeline, beside a Pillow script (of TIDEMILL_PYTHON). In a new folder\n"
+           "in BENCH_DIR (default: /tmp).",
+       .arguments = {{"RUNS", &runs, "Runs of each way of Tidemill's; the script runs once", 1}},
+       .examples = {"preprocess_bench 3", "BENCH_DIR=/dev/shm preprocess_bench"}});
+  auto done = tidemill::bench::compare(runs);
   if (done) return 0;
   fmt::print(stderr, "preprocess_bench: {}\n", done.error().message);
   return 1;

@@ -1,16 +1,15 @@
 // search_bench: how long one client waits for searches and histories, beside MLflow's own server.
-//   search_bench [runs of the large experiment, default 100000 [points of a metric in each, default 0]]
-//   [--alone]
 // Both run as their users start them, on SQLite. A small experiment has 1000 runs with ten metrics,
 // parameters and tags each; the large one and the metric of a million points are in Tidemill's store alone:
 // MLflow would need hours to take them. Times are medians of interleaved requests over one connection, from
-// sending to the last byte. The rival comes from scripts/python-tools; --alone leaves it out.
+// sending to the last byte. The rival comes from scripts/python-tools.
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
 #include <random>
 #include <thread>
 
+#include "arguments.h"
 #include "base/json.h"
 #include "base/text.h"
 #include "base/time.h"
@@ -301,10 +300,17 @@ Result<> run(int large_runs, int64_t points, bool alone) {
 }  // namespace tidemill::bench
 
 int main(int argc, char** argv) {
-  bool alone = argc > 1 && std::string_view(argv[argc - 1]) == "--alone";
-  int runs = argc > 1 && argv[1][0] != '-' ? std::atoi(argv[1]) : 100'000;
-  int64_t points = argc > 2 && argv[2][0] != '-' ? std::atoll(argv[2]) : 0;
-  auto done = tidemill::bench::run(runs, points, alone);
+  using namespace tidemill::bench;
+  int runs = 100'000, points = 0;
+  bool alone = false;
+  read_arguments(
+      argc, argv,
+      {.measures = "How long one client waits for searches and histories, beside MLflow's own server.",
+       .arguments = {{"RUNS", &runs, "Runs of the large experiment, which is in Tidemill's store alone"},
+                     {"POINTS", &points, "Points of one more metric in each of these runs"},
+                     {"--alone", &alone, "Leave MLflow out"}},
+       .examples = {"search_bench", "search_bench 100000 3000 --alone"}});
+  auto done = run(runs, points, alone);
   if (!done) fmt::print(stderr, "search_bench: {}\n", done.error().message);
   return done ? 0 : 1;
 }

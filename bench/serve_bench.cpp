@@ -3,12 +3,10 @@
 // a process whose callback service answers the same messages with a fixed result, which is what the library
 // and its client cost without any model. The ways take turns, so that other load hits all alike.
 //
-//   serve_bench [--requests N] [--rounds N] [--tiny]
-//
 // One connection is measured with gRPC's C++ client, and with a client that costs next to nothing: what is
 // left then is the server's. Prints medians over all requests of a way, the time a request spends beyond ONNX
 // Runtime's own beside what the empty server takes, and the ratio of the times for N requests with two
-// callers. --tiny takes a model of a few microseconds, which leaves the overhead alone.
+// callers.
 #include <grpcpp/grpcpp.h>
 
 #include <cstdio>
@@ -16,6 +14,7 @@
 #include <random>
 #include <regex>
 
+#include "arguments.h"
 #include "base/files.h"
 #include "base/time.h"
 #include "lean_grpc.h"
@@ -268,17 +267,22 @@ void report(std::array<Way, kWays>& ways, int requests) {
 
 int main(int argc, char** argv) {
   int requests = 10'000, rounds = 10;
-  std::string (*model)() = vgg11;
-  for (int i = 1; i < argc; ++i) {
-    const std::string_view argument = argv[i];
-    if (argument == "--requests" && i + 1 < argc) requests = std::max(1, std::atoi(argv[++i]));
-    if (argument == "--rounds" && i + 1 < argc) rounds = std::max(1, std::atoi(argv[++i]));
-    if (argument == "--tiny") model = tiny;
-    if (argument == "--empty-server") return serve_empty();
-  }
+  bool is_tiny = false, is_empty_server = false;
+  bench::read_arguments(
+      argc, argv,
+      {.measures =
+           "What the model server costs: single images through gRPC Predict, beside ONNX Runtime in this\n"
+           "process and an empty C++ gRPC server, in turns.",
+       .arguments = {{"--requests N", &requests, "Requests of each way, in all rounds together", 1},
+                     {"--rounds N", &rounds, "Turns", 1},
+                     {"--tiny", &is_tiny,
+                      "A model of a few microseconds instead of VGG11: the overhead alone"},
+                     {"--empty-server", &is_empty_server, "Only be the empty server, on a free port"}},
+       .examples = {"serve_bench --tiny", "serve_bench --requests 1000 --rounds 5"}});
+  if (is_empty_server) return serve_empty();
   TempDir dir = must(TempDir::create());
   const fs::path path = dir.path() / "model.onnx";
-  if (auto written = write_file_atomic(path, model(), Durable::no); !written) return 1;
+  if (auto written = write_file_atomic(path, is_tiny ? tiny() : vgg11(), Durable::no); !written) return 1;
   Server server = start({TIDEMILL_SERVE, "--model_path", path.string(), "--address=127.0.0.1",
                          "--http_port=0", "--grpc_port=0"},
                         dir.path() / "log");

@@ -1,16 +1,16 @@
 // How long a user waits for `tidemill --version` and `tidemill runs list`, beside `mlflow --version`, in
 // turns.
-//   startup_bench [TIDEMILL] [MLFLOW]
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 
+#include "arguments.h"
 #include "base/files.h"
 #include "base/time.h"
 #include "sys/process.h"
 #include "tracking/store.h"
 
-namespace tidemill {
+namespace tidemill::bench {
 namespace {
 
 using Command = std::vector<std::string>;
@@ -46,7 +46,7 @@ Result<> fill_store(const fs::path& file) {
   return {};
 }
 
-int bench(const std::string& tidemill, const std::string& mlflow) {
+int compare(const std::string& tidemill, const std::string& mlflow) {
   TempDir dir = TempDir::create().value();
   std::string store = (dir.path() / "tidemill.db").string();
   if (auto filled = fill_store(store); !filled) {
@@ -77,12 +77,18 @@ int bench(const std::string& tidemill, const std::string& mlflow) {
 }
 
 }  // namespace
-}  // namespace tidemill
+}  // namespace tidemill::bench
 
 int main(int argc, char** argv) {
   const char* home = std::getenv("HOME");
-  std::string tidemill = argc > 1 ? argv[1] : TIDEMILL;
-  std::string mlflow =
-      argc > 2 ? argv[2] : std::string(home ? home : "") + "/.cache/tidemill/venv/bin/mlflow";
-  return tidemill::bench(tidemill, mlflow);
+  std::string tidemill = TIDEMILL;
+  std::string mlflow = std::string(home ? home : "") + "/.cache/tidemill/venv/bin/mlflow";
+  tidemill::bench::read_arguments(
+      argc, argv,
+      {.measures = "How long a user waits for `tidemill --version` and `tidemill runs list`, beside\n"
+                   "`mlflow --version`.",
+       .arguments = {{"TIDEMILL", &tidemill, "The program"},
+                     {"MLFLOW", &mlflow, "The rival, left out if it is not there"}},
+       .examples = {"startup_bench", "startup_bench ~/bin/tidemill /usr/bin/mlflow"}});
+  return tidemill::bench::compare(tidemill, mlflow);
 }

@@ -1,6 +1,5 @@
 // How fast the tracking store takes points and answers searches, beside a plain table with a row for every
 // point and a commit for every batch, on the same disk.
-//   store_bench [folder] [points per thread]
 #include <sqlite3.h>
 
 #include <cmath>
@@ -8,6 +7,7 @@
 #include <random>
 #include <thread>
 
+#include "arguments.h"
 #include "base/files.h"
 #include "base/time.h"
 #include "tracking/store.h"
@@ -215,8 +215,19 @@ void bench_search(const fs::path& file) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  TempDir folder = need(TempDir::create(argc > 1 ? fs::path(argv[1]) : fs::path()));
-  size_t per_thread = argc > 2 ? std::strtoul(argv[2], nullptr, 10) / kBatch * kBatch : 500'000;
+  std::string parent;
+  size_t per_thread = 500'000;
+  bench::read_arguments(
+      argc, argv,
+      {.measures =
+           "How fast the tracking store takes points and answers searches, and what a point takes on disk,\n"
+           "beside a plain table with a row for every point.",
+       .arguments = {{"FOLDER", &parent, "Whose disk is measured (default: the folder for temporary files)"},
+                     {"POINTS", &per_thread, fmt::format("Points of each of the {} threads", kThreads),
+                      kBatch}},
+       .examples = {"store_bench", "store_bench . 200000"}});
+  per_thread -= per_thread % kBatch;
+  TempDir folder = need(TempDir::create(parent));
   std::vector<std::vector<std::vector<Metric>>> work;
   for (unsigned t = 0; t < kThreads; ++t) work.push_back(batches(per_thread, t));
   double points = static_cast<double>(per_thread) * kThreads;

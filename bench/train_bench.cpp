@@ -1,10 +1,8 @@
 // train_bench: training steps a second, beside PyTorch's in turns in the same minutes.
-//   train_bench [--model vgg11] [--batch 32,128] [--rounds 8] [--pieces] [--no-rival]
 // Figures are images a second from the median step. A step in which the threads of the process waited for a
 // processor longer than 1 % of the time is left out where enough others remain; the share kept is printed.
 // Tidemill's step includes preparing the batch from bytes, PyTorch's does not. PyTorch is that of
-// TIDEMILL_PYTHON
-// (~/.cache/tidemill/venv/bin/python).
+// TIDEMILL_PYTHON (~/.cache/tidemill/venv/bin/python).
 #include <sys/stat.h>
 
 #include <algorithm>
@@ -17,12 +15,13 @@
 #include <fcntl.h>
 #include <poll.h>
 
+#include "arguments.h"
 #include "base/files.h"
 #include "base/text.h"
 #include "nn/trainer.h"
 #include "sys/process.h"
 
-namespace tidemill {
+namespace tidemill::bench {
 namespace {
 
 using Clock = std::chrono::steady_clock;
@@ -32,10 +31,10 @@ struct Sample {
 };
 
 struct Options {
-  nn::ModelType model = nn::ModelType::kVgg11;
+  std::string model = "vgg11";
   std::vector<int> batches = {32, 128};
   int rounds = 8;
-  bool pieces = false, rival = true;
+  bool pieces = false, without_rival = false;
 };
 
 // Time that this process's threads were ready to run but had no processor.
@@ -193,11 +192,11 @@ void print(Row& row, int batch) {
              row.images_per_second, figure.median * 1e3, figure.kept, figure.all);
 }
 
-Result<> bench(const Options& options, int batch, std::optional<Rival>& rival) {
+Result<> compare(const Options& options, int batch, std::optional<Rival>& rival) {
   constexpr int kStepsPerTurn = 6;
-  const std::string_view model = nn::to_string(options.model);
-  Own best = TRY(Own::create(options.model, nn::Precision::kAuto, batch));
-  Own exact = TRY(Own::create(options.model, nn::Precision::kF32, batch));
+  const nn::ModelType model = TRY(nn::parse_model_type(options.model));
+  Own best = TRY(Own::create(model, nn::Precision::kAuto, batch));
+  Own exact = TRY(Own::create(model, nn::Precision::kF32, batch));
   Row rows[] = {{"Tidemill, precision auto"},
                 {"Tidemill, f32"},
                 {"PyTorch as shipped (f32)"},
@@ -206,10 +205,10 @@ Result<> bench(const Options& options, int batch, std::optional<Rival>& rival) {
     best.run(kStepsPerTurn, rows[0].samples);
     exact.run(kStepsPerTurn, rows[1].samples);
     if (!rival) continue;
-    TRY(rival->run(model, "shipped", batch, kStepsPerTurn, rows[2].samples));
-    TRY(rival->run(model, "tuned", batch, kStepsPerTurn, rows[3].samples));
+    TRY(rival->run(options.model, "shipped", batch, kStepsPerTurn, rows[2].samples));
+    TRY(rival->run(options.model, "tuned", batch, kStepsPerTurn, rows[3].samples));
   }
-  fmt::print("{} batch {}\n", model, batch);
+  fmt::print("{} batch {}\n", options.model, batch);
   for (Row& row : rows)
     if (!row.samples.empty()) print(row, batch);
   if (rival)
@@ -221,60 +220,38 @@ Result<> bench(const Options& options, int batch, std::optional<Rival>& rival) {
   return {};
 }
 
-Result<Options> parse(std::span<char*> args) {
-  Options options;
-  for (size_t i = 1; i < args.size(); ++i) {
-    const std::string_view key = args[i];
-    if (key == "--pieces") {
-      options.pieces = true;
-      continue;
-    }
-    if (key == "--no-rival") {
-      options.rival = false;
-      continue;
-    }
-    if (++i == args.size()) return fail(Code::kInvalid, "{} needs a value", key);
-    const std::string_view value = args[i];
-    if (key == "--model") {
-      options.model = TRY(nn::parse_model_type(value));
-    } else if (key == "--rounds") {
-      options.rounds = std::atoi(value.data());
-    } else if (key == "--batch") {
-      options.batches.clear();
-      for (const char* p = value.data(); *p; p += *p == ',') {
-        char* end = nullptr;
-        options.batches.push_back(static_cast<int>(std::strtol(p, &end, 10)));
-        if (end == p) return fail(Code::kInvalid, "--batch takes numbers with commas between them");
-        p = end;
-      }
-    } else {
-      return fail(Code::kInvalid, "unknown option {}", key);
-    }
-  }
-  if (options.rounds < 1) return fail(Code::kInvalid, "--rounds must be at least 1");
-  return options;
-}
-
-Result<> run(std::span<char*> args) {
-  const Options options = TRY(parse(args));
+Result<> run(const Options& options) {
   std::optional<Rival> rival;
-  if (options.rival) {
+  if (!options.without_rival) {
     Result<Rival> started = Rival::start();
     if (started)
       rival.emplace(std::move(*started));
     else
       fmt::print("Tidemill alone: {}\n", started.error().message);
   }
-  for (int batch : options.batches) TRY(bench(options, batch, rival));
+  for (int batch : options.batches) TRY(compare(options, batch, rival));
   return {};
 }
 
 }  // namespace
-}  // namespace tidemill
+}  // namespace tidemill::bench
 
 int main(int argc, char** argv) {
-  const tidemill::Result<> result = tidemill::run({argv, static_cast<size_t>(argc)});
+  using namespace tidemill;
+  bench::Options options;
+  bench::read_arguments(
+      argc, argv,
+      {.measures = "Training steps a second, beside PyTorch's (of TIDEMILL_PYTHON), in turns.",
+       .arguments = {{"--model TYPE", &options.model, "The net", 0, {"simple", "vgg11", "vgg16"}},
+                     {"--batch N", &options.batches,
+                      "Images of a step; several are measured one after another", 1},
+                     {"--rounds N", &options.rounds, "Turns of six steps", 1},
+                     {"--pieces", &options.pieces, "Print what the parts of Tidemill's step take"},
+                     {"--no-rival", &options.without_rival, "Leave PyTorch out"}},
+       .examples = {"train_bench --batch 32,128 --rounds 2",
+                    "train_bench --model simple --no-rival --pieces"}});
+  const Result<> result = bench::run(options);
   if (result) return 0;
   fmt::print(stderr, "train_bench: {}\n", result.error().message);
-  return tidemill::exit_code(result.error().code);
+  return exit_code(result.error().code);
 }

@@ -74,7 +74,7 @@ std::string describe(const CLI::App& command, const CLI::Error& error, int argc,
 int report_usage(const CLI::App& app, const CLI::Error& error, int argc, char** argv) {
   if (error.get_exit_code() == 0) return app.exit(error);
   const CLI::App* command = deepest(&app);
-  fmt::print(stderr, "tidemill: {}\nSee: {} --help\n", describe(*command, error, argc, argv),
+  fmt::print(stderr, "{}: {}\nSee: {} --help\n", app.get_name(), describe(*command, error, argc, argv),
              full_name(command));
   return 2;
 }
