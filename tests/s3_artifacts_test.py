@@ -245,9 +245,18 @@ class S3Artifacts(unittest.TestCase):
         done = subprocess.run([TIDEMILL, "gc", "--run-ids", run.run_id, "--artifacts-destination", "s3://bucket/a prefix"],
                               capture_output=True, text=True, env=self.environment | {"MLFLOW_S3_ENDPOINT_URL": "http://127.0.0.1:9"})
         self.assertEqual(done.returncode, 1)
-        self.assertIn(run.run_id, done.stderr)
+        self.assertIn("http://127.0.0.1:9", done.stderr)
         self.assertEqual(self.client.get_run(run.run_id).info.lifecycle_stage, "deleted")
         self.assertIn(self.key_of(run, "1.txt"), self.keys())
+
+    def test_in_a_bucket_that_is_not_there_nothing_is_collected(self):
+        run = self.run_with("kept by a typing error")
+        self.client.delete_run(run.run_id)
+        done = subprocess.run([TIDEMILL, "gc", "--run-ids", run.run_id, "--artifacts-destination", "s3://bukcet/a prefix"],
+                              capture_output=True, text=True, env=self.environment)
+        self.assertEqual(done.returncode, 2)
+        self.assertIn("s3://bukcet/a prefix", done.stderr)
+        self.assertEqual(self.client.get_run(run.run_id).info.lifecycle_stage, "deleted")
 
     def test_an_import_brings_artifacts_into_the_bucket(self):
         other = {"TIDEMILL_STORE": str(self.folder / "other.db")}

@@ -640,5 +640,18 @@ TEST_F(Cli, CollectsWhatWasDeletedWithItsFiles) {
   EXPECT_EQ(in_store({"runs", "show", kept}).exit.status, 0);
 }
 
+TEST_F(Cli, CollectsNothingWhereTheFilesCannotBe) {
+  const std::string run =
+      std::string(trim(in_store({"runs", "create", "--experiment-name", "served"}).output));
+  in_store({"runs", "delete", run});
+  Captured refused = in_store({"gc"});
+  EXPECT_EQ(refused.exit.status, 2);
+  EXPECT_THAT(refused.errors, HasSubstr(path("mlartifacts").string()));
+  EXPECT_EQ(in_store({"runs", "show", run}).exit.status, 0);
+  ASSERT_TRUE(make_dirs(path("elsewhere")));
+  EXPECT_EQ(in_store({"gc", "--artifacts-destination", path("elsewhere").string()}).output,
+            fmt::format("run {} removed\n", run));
+}
+
 }  // namespace
 }  // namespace tidemill

@@ -1,4 +1,6 @@
 // tidemill gc: what was deleted goes for good, files first.
+#include <algorithm>
+
 #include "artifacts/folder_repository.h"
 #include "base/json.h"
 #include "base/text.h"
@@ -66,6 +68,28 @@ class FileRemover {
   std::map<std::string, std::unique_ptr<artifacts::ArtifactRepository>> buckets_;
 };
 
+// What is looked for in a wrong place counts as removed, and nothing would know of its files any more.
+Result<> check_destination(const std::string& destination, const Garbage& garbage) {
+  auto lies_there = [](const Garbage::Item& item) {
+    return artifacts::proxied_path(item.artifact_uri).has_value();
+  };
+  if (std::ranges::none_of(garbage.runs, lies_there) && std::ranges::none_of(garbage.models, lies_there))
+    return {};
+  std::error_code error;
+  if (auto folder = artifacts::local_folder(destination)) {
+    if (fs::is_directory(*folder, error)) return {};
+  } else {
+    auto listed = TRY(artifacts::open_repository(destination))->list("");
+    if (listed) return {};
+    if (listed.error().code != Code::kNotFound) return tl::unexpected<Error>(std::move(listed).error());
+  }
+  return fail(
+      Code::kInvalid,
+      "artifacts are at mlflow-artifacts:/, and there is no {}: name what the server has behind it with "
+      "--artifacts-destination",
+      destination);
+}
+
 template <class Erase>
 Result<> collect(const Context& context, const Options& options, FileRemover& files, std::string_view kind,
                  const std::vector<Garbage::Item>& items, Erase erase) {
@@ -103,6 +127,7 @@ Result<int> collect_garbage(const Context& context, Options options) {
     for (std::string& id : *selection.run_ids) id = TRY(full_run_id(store, id));
   tracking::GarbageCollection collection(store);
   Garbage garbage = TRY(collection.find(selection));
+  TRY(check_destination(options.destination, garbage));
   TRY(collect(context, options, files, "run", garbage.runs,
               [&](const std::string& id) { return collection.erase_run(id); }));
   TRY(collect(context, options, files, "model", garbage.models,
