@@ -111,7 +111,7 @@ Result<Store> Store::open(StoreOptions options) {
   if (location.kind == db::Location::Kind::kSqlite)
     location.file = fs::absolute(location.file).lexically_normal();
   std::string& root = options.default_artifact_root;
-  if (root.empty()) root = (location.folder() / "artifacts").string();
+  root = root.empty() ? (location.folder() / "artifacts").string() : absolute_location(root);
   while (root.size() > 1 && root.ends_with('/')) root.pop_back();
   // Why it cannot be made is told by who opens it.
   if (location.kind == db::Location::Kind::kSqlite) (void)create_file_atomic(location.file, empty_store());

@@ -134,7 +134,8 @@ Result<std::string> Store::create_experiment(std::string_view name, std::string_
   int64_t id = 0;
   TRY(state_->commits.run([&](db::Connection& connection) -> Result<> {
     TRY(check_name_free(connection, name));
-    id = TRY(insert_experiment(connection, name, artifact_location, state_->default_artifact_root));
+    id = TRY(insert_experiment(connection, name, absolute_location(artifact_location),
+                               state_->default_artifact_root));
     for (const auto& [key, value] : tags) TRY(put_tag(connection, id, key, value));
     state_->cache.changes.experiment(id);
     return {};

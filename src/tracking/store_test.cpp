@@ -50,6 +50,14 @@ TEST_F(StoreTest, a_new_store_has_the_default_experiment) {
   EXPECT_EQ(experiment.lifecycle, Lifecycle::kActive);
 }
 
+TEST_F(StoreTest, a_relative_artifact_location_goes_on_from_the_current_folder) {
+  std::string id = store.create_experiment("e", "./some/place", {}).value();
+  EXPECT_EQ(store.experiment(id)->artifact_location, fs::current_path() / "some/place");
+  auto other =
+      Store::open({.uri = test::new_database(folder.path() / "other.db"), .default_artifact_root = "root"});
+  EXPECT_EQ(other->experiment("0")->artifact_location, fs::current_path() / "root/0");
+}
+
 TEST_F(StoreTest, an_experiment_comes_back_with_its_tags) {
   std::string id = store.create_experiment("e", "", {{"k", "v"}}).value();
   EXPECT_EQ(id, "1");

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <unordered_set>
 
+#include "base/files.h"
 #include "base/json.h"
 #include "base/text.h"
 #include "tracking/store.h"
@@ -254,6 +255,12 @@ Result<> check_artifact_location(std::string_view location) {
         "Invalid artifact path length. The length of the artifact path cannot be greater than {} characters.",
         kMaxArtifactLocationChars);
   return {};
+}
+
+std::string absolute_location(std::string_view location) {
+  bool has_scheme = location.substr(0, location.find('/')).find(':') != std::string_view::npos;
+  if (location.empty() || has_scheme) return std::string(location);
+  return fs::absolute(location).lexically_normal();
 }
 
 Result<int64_t> parse_experiment_id(std::string_view id) {

@@ -51,6 +51,8 @@ Result<> check_model_tag(std::string_view key, std::string_view value);
 Result<> check_run_id(std::string_view run_id);
 Result<> check_experiment_name(std::string_view name);
 Result<> check_artifact_location(std::string_view location);
+// A relative path goes on from the current folder, since clients have others; whatever else stays.
+std::string absolute_location(std::string_view location);
 // member: what the request calls the name.
 Result<> check_model_name(std::string_view name, std::string_view member = "name");
 Result<> check_alias(std::string_view alias);

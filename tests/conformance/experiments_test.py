@@ -24,6 +24,10 @@ class Life(ConformanceTest):
         self.ok("POST", "experiments/delete-experiment-tag", {"experiment_id": made, "key": "b"})
         self.assertEqual(self.client.get_experiment(made).tags, {"a": "3"})
 
+    def test_a_relative_place_goes_on_from_the_servers_folder(self):
+        made = self.client.create_experiment(self.new_name(), "some/place")
+        self.assertRegex(self.client.get_experiment(made).artifact_location, "^/.+/some/place$")
+
     def test_deleted_with_its_runs_and_restored(self):
         name = self.new_name()
         experiment = self.client.create_experiment(name)
