@@ -23,6 +23,8 @@ constexpr size_t kMostWaitingBytes = 4 << 20;
 constexpr std::string_view kSpaces = " \t\r\n\v\f";
 
 uint64_t lines_in(const fs::path& file) {
+  std::error_code error;
+  if (!fs::is_regular_file(file, error)) return 0;
   std::ifstream in(file);
   return static_cast<uint64_t>(std::count(std::istreambuf_iterator<char>(in), {}, '\n'));
 }
@@ -83,9 +85,10 @@ MlrunsSink::Outcome MlrunsSink::outcome(bool was_there) const {
 
 Result<> MlrunsSink::write(const fs::path& file, std::string_view bytes) {
   if (auto there = read_file(file); there && *there == bytes) return {};
-  changed_ = true;
   TRY(make_dirs(file.parent_path()));
-  return write_file_atomic(file, bytes, Durable::no);
+  TRY(write_file_atomic(file, bytes, Durable::no));
+  changed_ = true;
+  return {};
 }
 
 Result<> MlrunsSink::put_values(const fs::path& folder, const std::vector<KeyValue>& values, Report& report) {
@@ -226,22 +229,27 @@ Result<> MlrunsSink::close_metric(Report& report) {
   Open done = std::exchange(open_, {});
   if (done.key.empty()) return {};
   open_.folder = done.folder;
-  auto place = path_inside(done.folder / "metrics", done.key);
-  if (!place) {
-    report.problem("metric " + done.key + " of run " + done.run_id, place.error());
-    return {};
-  }
-  const uint64_t before = std::min(lines_in(*place), done.points);
-  report.points += done.points - before;
-  if (!done.part) return write(*place, done.text);
-  changed_ = changed_ || before < done.points;  // histories only grow
-  {
+  auto kept = keep_metric(done, report);
+  if (kept || !concerns_one_thing(kept.error())) return kept;
+  if (done.part) TRY(tidemill::remove_all(*done.part));
+  report.problem(fmt::format("metric {} of run {}", done.key, done.run_id), kept.error());
+  return {};
+}
+
+Result<> MlrunsSink::keep_metric(const Open& done, Report& report) {
+  fs::path place = TRY(path_inside(done.folder / "metrics", done.key));
+  const uint64_t before = std::min(lines_in(place), done.points);
+  if (!done.part) {
+    TRY(write(place, done.text));
+  } else {
     Fd fd = TRY(open_file(*done.part, O_WRONLY | O_APPEND));
     TRY(write_all(fd, done.text));
+    TRY(make_dirs(place.parent_path()));
+    if (::rename(done.part->c_str(), place.c_str()) != 0)
+      return tl::unexpected<Error>(errno_error(place.string(), errno));
+    changed_ = changed_ || before < done.points;  // histories only grow
   }
-  TRY(make_dirs(place->parent_path()));
-  if (::rename(done.part->c_str(), place->c_str()) != 0)
-    return tl::unexpected<Error>(errno_error(place->string(), errno));
+  report.points += done.points - before;
   return {};
 }
 

@@ -26,6 +26,15 @@ class MlrunsSink final : public Sink {
   Result<> flush(Report& report) override;
 
  private:
+  // The metric that is being written: its points come in pieces.
+  struct Open {
+    std::string run_id, key;
+    fs::path folder;  // of the run
+    std::string text;
+    uint64_t points = 0;
+    std::optional<fs::path> part;  // where the text so far was written, when it became long
+  };
+
   MlrunsSink(fs::path root, CopyFiles copy_files) : root_(std::move(root)), copy_files_(copy_files) {}
 
   using Outcome = tracking::Transferred::Outcome;
@@ -34,6 +43,7 @@ class MlrunsSink final : public Sink {
   Outcome outcome(bool was_there) const;
   Result<> write(const fs::path& file, std::string_view bytes);
   Result<> close_metric(Report& report);
+  Result<> keep_metric(const Open& done, Report& report);
   Result<> put_datasets(const fs::path& experiment, const fs::path& folder, const tracking::Run& run);
   Result<> put_values(const fs::path& folder, const std::vector<tracking::KeyValue>& values, Report& report);
   Result<> put_model_metrics(const fs::path& folder, const tracking::LoggedModel& model, Report& report);
@@ -48,14 +58,6 @@ class MlrunsSink final : public Sink {
   Moves moves_;
   bool changed_ = false;  // whether anything of the thing that was begun last differs from what was there
   std::optional<bool> run_was_there_;  // of the run whose points come: it is counted behind them
-  // The metric that is being written: its points come in pieces.
-  struct Open {
-    std::string run_id, key;
-    fs::path folder;  // of the run
-    std::string text;
-    uint64_t points = 0;
-    std::optional<fs::path> part;  // where the text so far was written, when it became long
-  };
   Open open_;
 };
 

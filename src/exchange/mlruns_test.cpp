@@ -212,6 +212,34 @@ TEST_F(Mlruns, a_second_export_tells_what_was_there) {
   EXPECT_EQ(third.points, 1u);
 }
 
+TEST_F(Mlruns, what_cannot_be_a_file_is_left_out_alone) {
+  auto store = open();
+  std::string run = store.create_run({}).value().info.id;
+  std::string next = store.create_run({}).value().info.id;
+  std::vector<tracking::Metric> long_metric;
+  for (int64_t step = 0; step < 1000; ++step)
+    long_metric.push_back({"b", 1.0 / 3, 1795560353323 + step, step});
+  ASSERT_TRUE(store.log_batch(run, {.metrics = {{"m", 1, 1, 0}, {"m/x", 1, 1, 0}, {"b/x", 1, 1, 0}},
+                                    .params = {{"p", "1"}, {"p/x", "2"}},
+                                    .tags = {}}));
+  for (int i = 0; i < 130; ++i) {
+    for (auto& metric : long_metric) metric.step += 1000, metric.timestamp += 1000;
+    ASSERT_TRUE(store.log_batch(run, {.metrics = long_metric, .params = {}, .tags = {}}));
+  }
+  ASSERT_TRUE(store.log_batch(next, {.metrics = {{"m", 1, 1, 0}}, .params = {}, .tags = {}}));
+  for (bool again : {false, true}) {
+    StoreSource source(store, dir_.path());
+    auto sink = MlrunsSink::open(dir_.path() / "out", CopyFiles::no).value();
+    Report report;
+    EXPECT_TRUE(copy(source, sink, {}, report));
+    EXPECT_THAT(reasons(report),
+                testing::UnorderedElementsAre(HasSubstr("params/p/x: "), HasSubstr(" of run " + run + ": "),
+                                              HasSubstr(" of run " + run + ": ")));
+    EXPECT_EQ(again ? report.runs.same : report.runs.added, 2u);
+    EXPECT_EQ(report.points > 0, !again);
+  }
+}
+
 TEST_F(Mlruns, ids_that_are_taken_give_way_and_names_join) {
   auto store = open();
   ASSERT_EQ(store.create_experiment("ours").value(), "1");

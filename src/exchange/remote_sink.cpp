@@ -105,12 +105,31 @@ Result<> RemoteSink::put_run(tracking::TransferredRun transferred, const Files& 
     else
       lost_children_.emplace_back(pushed.id, value);
   }
-  TRY(push_batch(api_, pushed.id, {.metrics = {}, .params = run.params, .tags = run.tags}));
+  TRY(push_pairs(run, pushed, report));
   TRY(log_lineage(run, pushed));
   TRY(put_files(files, run.info.artifact_uri, pushed.artifact_uri, report));
   end_ = Json{{"run_id", pushed.id}, {"status", tracking::to_string(run.info.status)}};
   if (run.info.end_time) (*end_)["end_time"] = *run.info.end_time;
   report.runs.add(outcome(pushed.is_new));
+  return {};
+}
+
+// What the server refuses shall not cost the run the rest: a tag's name that it takes from runs/create alone,
+// a value that is too long for it.
+Result<> RemoteSink::push_pairs(const tracking::Run& run, const Pushed& pushed, Report& report) {
+  auto whole = push_batch(api_, pushed.id, {.metrics = {}, .params = run.params, .tags = run.tags});
+  if (whole || !concerns_one_thing(whole.error())) return whole;
+  auto push_alone = [&](std::string_view kind, const KeyValue& pair,
+                        const tracking::Batch& batch) -> Result<> {
+    auto alone = push_batch(api_, pushed.id, batch);
+    if (alone || !concerns_one_thing(alone.error())) return alone;
+    report.problem(fmt::format("{} {} of run {}", kind, pair.first, run.info.id), alone.error());
+    return {};
+  };
+  for (const KeyValue& param : run.params)
+    TRY(push_alone("parameter", param, {.metrics = {}, .params = {param}, .tags = {}}));
+  for (const KeyValue& tag : run.tags)
+    TRY(push_alone("tag", tag, {.metrics = {}, .params = {}, .tags = {tag}}));
   return {};
 }
 

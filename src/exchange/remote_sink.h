@@ -46,6 +46,7 @@ class RemoteSink final : public Sink {
   Result<> put_deleted_experiment(const tracking::Experiment& experiment, Report& report);
   // Nothing when it is deleted on both sides.
   Result<std::optional<Pushed>> find_or_create_run(const tracking::Run& run, const std::string& experiment);
+  Result<> push_pairs(const tracking::Run& run, const Pushed& pushed, Report& report);
   Result<> log_lineage(const tracking::Run& run, const Pushed& pushed);
   Result<> end_run();  // gives the run that is being pushed its status
   Result<Json> same_there(const std::string& call, const MlflowApi::Query& query, std::string_view name);

@@ -203,6 +203,17 @@ class FromServer(ExchangeTest):
             self.assertEqual(report["problems"], [])
             self.assertEqual(len(compare.everything(there)["runs"]), before)
 
+    def test_a_tag_that_the_server_refuses_is_left_out_alone(self):
+        folder, other = self.new_folder(), self.new_folder()
+        run = tidemill("runs", "create", "--experiment-name", "e", "-t", "it's=1", "-t", "good=2",
+                       folder=folder).stdout.strip()
+        with served(other) as there:
+            for _ in range(2):
+                report = json.loads(tidemill("export", there, "--json", folder=folder, status=1).stdout)
+                self.assertEqual([problem["where"] for problem in report["problems"]], [f"tag it's of run {run}"])
+            pushed, = mlflow.MlflowClient(there).search_runs(["1"])
+        self.assertEqual((pushed.data.tags["good"], pushed.info.status), ("2", "FINISHED"))
+
     def test_a_server_that_is_not_there(self):
         error = tidemill("import", "http://127.0.0.1:9", folder=self.new_folder(), status=1).stderr
         self.assertIn("http://127.0.0.1:9: ", error)
