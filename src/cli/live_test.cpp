@@ -2,10 +2,13 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 #include "base/text.h"
 #include "cli/cli_fixture.h"
 #include "sys/terminal.h"
 #include "sys/terminal_fixture.h"
+#include "tracking/store.h"
 
 namespace tidemill {
 namespace {
@@ -16,11 +19,11 @@ using testing::StartsWith;
 
 class Live : public Cli {
  protected:
-  std::unique_ptr<OnTerminal> on_terminal(std::vector<std::string> words,
-                                          unsigned short columns = 120) const {
+  std::unique_ptr<OnTerminal> on_terminal(std::vector<std::string> words, unsigned short columns = 120,
+                                          unsigned short rows = 24) const {
     words.insert(words.begin(), kProgram);
     words.insert(words.end(), {"--store", store()});
-    return std::make_unique<OnTerminal>(columns, 24, [&words] {
+    return std::make_unique<OnTerminal>(columns, rows, [&words] {
       std::vector<char*> argv;
       for (auto& word : words) argv.push_back(word.data());
       argv.push_back(nullptr);
@@ -129,6 +132,24 @@ TEST_F(Live, OfManyStepsOnlyFailuresGetALine) {
   EXPECT_THAT(above, HasSubstr("✗ score[n=17]"));
   EXPECT_THAT(above, HasSubstr("59 done, 1 failed|"));
   EXPECT_THAT(above, Not(HasSubstr("✓")));
+}
+
+TEST_F(Live, AMetricIsWatchedOnASmallTerminal) {
+  auto recorded = tracking::Store::open({.uri = store(), .default_artifact_root = "/"}).value();
+  tracking::CreateRun create;
+  create.name = std::string(200, 'n');
+  const std::string id = recorded.create_run(create).value().info.id;
+  ASSERT_TRUE(recorded.log_metric(id, {"loss", 0.5, 1, 0}));
+  auto terminal = on_terminal({"runs", "watch", id, "loss"}, 60, 10);
+  EXPECT_TRUE(terminal->read_until(shows("0.5")));
+  ASSERT_TRUE(recorded.log_metric(id, {"loss", 0.25, 2, 1}));
+  ASSERT_TRUE(recorded.update_run(
+      {.run_id = id, .status = tracking::RunStatus::kFinished, .end_time = 5, .name = {}}));
+  const std::string after = screen(terminal->read_all(), 60);
+  EXPECT_EQ(terminal->status(), 0);
+  EXPECT_THAT(after, StartsWith(std::string(59, 'n') + "…|"));
+  EXPECT_THAT(after, HasSubstr("0.25"));
+  EXPECT_LT(std::count(after.begin(), after.end(), '|'), 11);  // the last of them for the cursor
 }
 
 TEST_F(Live, ARunIsFollowedFromAnotherTerminal) {

@@ -1,11 +1,13 @@
 // tidemill runs watch: a metric of a run, as it comes.
 #include <unistd.h>
 
+#include <algorithm>
 #include <thread>
 
 #include "cli/format.h"
 #include "cli/run_facts.h"
 #include "cli/run_id.h"
+#include "sys/live_lines.h"
 #include "sys/plot.h"
 #include "sys/signals.h"
 #include "sys/terminal.h"
@@ -61,19 +63,20 @@ class Screen {
     shown_ = points.size();
     std::vector<std::pair<double, double>> curve;
     for (const auto& point : points) curve.emplace_back(static_cast<double>(point.step), point.value);
-    std::string out = lines_ > 0 ? fmt::format("\x1b[{}A\x1b[J", lines_) : "";
-    std::vector<std::string> lines = plot(curve, terminal_width(STDOUT_FILENO), 16);
-    lines.insert(lines.begin(), fmt::format("{}  {}  {} at step {}, {} {}", found.run.info.name,
-                                            styled(found.key, Style::kBold, use_colour(STDOUT_FILENO)),
-                                            number(points.back().value), points.back().step, points.size(),
-                                            points.size() == 1 ? "point" : "points"));
-    for (const auto& line : lines) out += line + "\n";
-    lines_ = lines.size();
-    return print(out);
+    const std::string title =
+        fmt::format("{}  {}  {} at step {}, {} {}", found.run.info.name,
+                    styled(found.key, Style::kBold, use_colour(STDOUT_FILENO)), number(points.back().value),
+                    points.back().step, points.size(), points.size() == 1 ? "point" : "points");
+    const int width = terminal_width(STDOUT_FILENO);
+    std::vector<std::string> lines = plot(curve, width, std::min(16, terminal_height(STDOUT_FILENO) - 2));
+    lines.insert(lines.begin(), cut_to_width(title, width));
+    live_.draw("", lines);
+    return {};
   }
 
   bool json_, terminal_;
-  size_t shown_ = 0, lines_ = 0;
+  size_t shown_ = 0;
+  LiveLines live_{STDOUT_FILENO};
 };
 
 Result<int> watch(const Context& context, const WatchOptions& options) {
