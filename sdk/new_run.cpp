@@ -9,8 +9,10 @@
 namespace tidemill::sdk {
 namespace {
 
+// As MLflow's clients: who logs in there, else who is logged in here.
 std::string user_name() {
-  if (std::string name = first_of(env("LOGNAME"), env("USER")); !name.empty()) return name;
+  const std::string here = first_of(env("LOGNAME"), env("USER"));
+  if (std::string name = first_of(env("MLFLOW_TRACKING_USERNAME"), here); !name.empty()) return name;
   char buffer[1024];
   passwd entry{}, *found = nullptr;
   getpwuid_r(getuid(), &entry, buffer, sizeof buffer, &found);

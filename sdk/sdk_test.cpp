@@ -288,6 +288,15 @@ TEST_F(SdkTest, ANestedRunNamesItsParent) {
   EXPECT_THAT(created_tags_, ::testing::Contains(Json{{"key", "mlflow.parentRunId"}, {"value", "r0"}}));
 }
 
+TEST_F(SdkTest, ARunIsOfWhoLogsIn) {
+  ::setenv("MLFLOW_TRACKING_USERNAME", "ada", 1);
+  auto run = sdk::Run::start({.tracking_uri = server_->url(), .spool_dir = spool_});
+  ::unsetenv("MLFLOW_TRACKING_USERNAME");
+  ASSERT_TRUE(run) << run.error();
+  ASSERT_TRUE(run->end());
+  EXPECT_THAT(created_tags_, ::testing::Contains(Json{{"key", "mlflow.user"}, {"value", "ada"}}));
+}
+
 TEST_F(SdkTest, TheMachinesMetricsGoOnWhereAJoinedRunHasThem) {
   ::setenv("MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL", "0.01", 1);
   auto run = sdk::Run::start(
