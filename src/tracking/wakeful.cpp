@@ -67,7 +67,7 @@ Wakeful::~Wakeful() {
 }
 
 void Wakeful::begin() {
-  if (last_ > kMost) return;
+  if (last_ > kMost || alone_ > Clock::duration{}) return;
   go_to(sched_getcpu());
   shared_->waiting = true;
   ++shared_->changes;
@@ -79,6 +79,7 @@ void Wakeful::begin() {
 
 void Wakeful::end(Clock::duration waited) {
   last_ = waited;
+  alone_ -= std::min(waited, alone_);
   shared_->waiting = false;
 }
 
