@@ -29,17 +29,11 @@ Result<std::optional<int64_t>> find_own_role(db::Connection& connection, int64_t
 
 Result<int64_t> insert_role(db::Connection& connection, std::string_view name,
                             const std::optional<std::string>& description) {
-  db::Statement insert =
-      TRY(connection.prepare("INSERT INTO roles (name, description) VALUES (?, ?) RETURNING id"));
-  TRY(insert.bind(name, description).step());
-  return insert.integer(0);
+  return connection.insert("INSERT INTO roles (name, description) VALUES (?, ?)", name, description);
 }
 
 Result<int64_t> insert_member(db::Connection& connection, int64_t role, int64_t user) {
-  db::Statement insert =
-      TRY(connection.prepare("INSERT INTO role_members (role, member) VALUES (?, ?) RETURNING id"));
-  TRY(insert.bind(role, user).step());
-  return insert.integer(0);
+  return connection.insert("INSERT INTO role_members (role, member) VALUES (?, ?)", role, user);
 }
 
 Result<int64_t> own_role(db::Connection& connection, int64_t user) {
@@ -65,10 +59,8 @@ Result<std::optional<Grant>> find_own_grant(db::Connection& connection, std::str
 
 Result<int64_t> insert_grant(db::Connection& connection, int64_t role, const Thing& thing,
                              Permission permission) {
-  db::Statement insert = TRY(connection.prepare(
-      "INSERT INTO role_grants (role, kind, pattern, permission) VALUES (?, ?, ?, ?) RETURNING id"));
-  TRY(insert.bind(role, static_cast<int>(thing.kind), thing.pattern, static_cast<int>(permission)).step());
-  return insert.integer(0);
+  return connection.insert("INSERT INTO role_grants (role, kind, pattern, permission) VALUES (?, ?, ?, ?)",
+                           role, static_cast<int>(thing.kind), thing.pattern, static_cast<int>(permission));
 }
 
 Result<std::vector<Grant>> grants_of(db::Connection& connection, int64_t role,

@@ -52,10 +52,8 @@ Result<User> Users::create(std::string_view name, std::string_view password, Adm
   User user{.id = 0, .name = std::string(name), .is_admin = admin == Admin::kYes};
   TRY(change(store_, [&](db::Connection& connection) -> Result<> {
     if (find_user(connection, name)) return fail(Code::kConflict, "User (username={}) already exists.", name);
-    db::Statement insert = TRY(connection.prepare(
-        "INSERT INTO users (name, password, admin, created) VALUES (?, ?, ?, ?) RETURNING id"));
-    TRY(insert.bind(name, hash, user.is_admin, now_ms()).step());
-    user.id = insert.integer(0);
+    user.id = TRY(connection.insert("INSERT INTO users (name, password, admin, created) VALUES (?, ?, ?, ?)",
+                                    name, hash, user.is_admin, now_ms()));
     return {};
   }));
   return user;

@@ -144,6 +144,18 @@ class Connection {
     Statement statement = TRY(prepare(sql));
     return statement.bind(values...).run();
   }
+  // The same for an INSERT of one row into a table whose key is `id`, which it returns. (SQLite fills a table
+  // of its own for each RETURNING: that takes as long as the insertion itself.)
+  template <class... Values>
+  Result<int64_t> insert(std::string_view sql, const Values&... values) {
+    Statement statement = TRY(prepare_insert(sql));
+    statement.bind(values...);
+    return run_insert(statement);
+  }
+
+ private:
+  virtual Result<Statement> prepare_insert(std::string_view sql) = 0;
+  virtual Result<int64_t> run_insert(Statement& statement) = 0;
 };
 
 // Rolls back unless committed.

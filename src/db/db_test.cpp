@@ -116,6 +116,20 @@ TEST_F(DbTest, a_savepoint_fails_alone) {
   EXPECT_EQ(count(*db), 2);
 }
 
+TEST_F(DbTest, an_insertion_returns_its_rows_id) {
+  auto db = opened();
+  int64_t first = db->insert("INSERT INTO t(name, size) VALUES (?, ?)", "a", 1.5).value();
+  int64_t second = db->insert("INSERT INTO t(name, size) VALUES (?, ?)", "b", nullptr).value();
+  EXPECT_NE(first, second);
+  for (auto [id, name] : {std::pair(first, "a"), std::pair(second, "b")}) {
+    Statement row = db->prepare("SELECT name FROM t WHERE id = ?").value();
+    ASSERT_TRUE(row.bind(id).step().value());
+    EXPECT_EQ(row.text(0), name);
+  }
+  ASSERT_TRUE(db->execute("CREATE UNIQUE INDEX names ON t (name)"));
+  EXPECT_EQ(db->insert("INSERT INTO t(name, size) VALUES (?, ?)", "b", 1.5).error().code, Code::kConflict);
+}
+
 TEST_F(DbTest, constraint_violations_are_conflicts) {
   auto db = opened();
   ASSERT_TRUE(db->run("INSERT INTO t(id) VALUES (1)"));

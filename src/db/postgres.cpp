@@ -91,6 +91,14 @@ class PostgresConnection final : public Connection {
     return Statement(std::make_unique<PostgresCursor>(*this, found->second).release());
   }
 
+  Result<Statement> prepare_insert(std::string_view sql) override {
+    return prepare(fmt::format("{} RETURNING id", sql));
+  }
+  Result<int64_t> run_insert(Statement& statement) override {
+    if (!TRY(statement.step())) return fail(Code::kInternal, "{}: an INSERT has returned no id", name_);
+    return statement.integer(0);
+  }
+
   Result<> execute(const std::string& script) override {
     TRY(check_usable());
     Result<> done = session_->execute(to_postgres(script));

@@ -167,6 +167,12 @@ class SqliteConnection final : public Connection {
     return Statement(raw);
   }
 
+  Result<Statement> prepare_insert(std::string_view sql) override { return prepare(sql); }
+  Result<int64_t> run_insert(Statement& statement) override {
+    TRY(statement.run());
+    return sqlite3_last_insert_rowid(handle_);
+  }
+
   Result<> execute(const std::string& script) override {
     int code = sqlite3_exec(handle_, script.c_str(), nullptr, nullptr, nullptr);
     if (code != SQLITE_OK) return tl::unexpected<Error>(error_of(handle_, file_, code));

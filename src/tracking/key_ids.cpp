@@ -14,11 +14,7 @@ Result<std::optional<int64_t>> find_key(db::Connection& connection, std::string_
 Result<int64_t> KeyIds::id(db::Connection& connection, std::string_view name) {
   if (auto found = ids_.find(name); found != ids_.end()) return found->second;
   std::optional<int64_t> id = TRY(find_key(connection, name));
-  if (!id) {
-    db::Statement insert = TRY(connection.prepare("INSERT INTO keys (name) VALUES (?) RETURNING id"));
-    TRY(insert.bind(name).step());
-    id = insert.integer(0);
-  }
+  if (!id) id = TRY(connection.insert("INSERT INTO keys (name) VALUES (?)", name));
   if (ids_.size() >= kMaxCachedKeys) ids_.clear();
   ids_.emplace(name, *id);
   return *id;

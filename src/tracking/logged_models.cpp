@@ -127,14 +127,11 @@ Result<> insert_model(db::Connection& connection, const Store::State& state, Log
   if (static_cast<Lifecycle>(parent.integer(1)) != Lifecycle::kActive)
     return tl::unexpected<Error>(not_active("experiment", model.experiment_id));
   model.artifact_uri = fmt::format("{}/models/{}/artifacts", state.place_of(parent.text(0)), model.id);
-  db::Statement insert = TRY(connection.prepare(
+  int64_t row = TRY(connection.insert(
       "INSERT INTO logged_models (model_id, experiment, lifecycle, status, created, updated, name, "
-      "model_type, source_run, artifact_uri) VALUES (?, ?, 0, ?, ?, ?, ?, ?, ?, ?) RETURNING id"));
-  TRY(insert
-          .bind(model.id, experiment, static_cast<int>(model.status), model.created, model.updated,
-                model.name, model.model_type, model.source_run_id, model.artifact_uri)
-          .step());
-  int64_t row = insert.integer(0);
+      "model_type, source_run, artifact_uri) VALUES (?, ?, 0, ?, ?, ?, ?, ?, ?, ?)",
+      model.id, experiment, static_cast<int>(model.status), model.created, model.updated, model.name,
+      model.model_type, model.source_run_id, model.artifact_uri));
   TRY(put_params(connection, row, model.id, model.params));
   return put_tags(connection, row, model.tags);
 }

@@ -60,10 +60,8 @@ Result<> MetricWriter::add(db::Connection& connection, Id id, Series& series, co
 }
 
 Result<> MetricWriter::store_full_chunk(db::Connection& connection, Id id, const Chunk& chunk) {
-  db::Statement insert =
-      TRY(connection.prepare("INSERT INTO metric_chunks (run, key, data) VALUES (?, ?, ?) RETURNING id"));
-  db::Blob data{chunk.bytes()};
-  TRY(insert.bind(id.run, id.key, data).step());
+  int64_t row = TRY(connection.insert("INSERT INTO metric_chunks (run, key, data) VALUES (?, ?, ?)", id.run,
+                                      id.key, db::Blob{chunk.bytes()}));
   std::vector<Point> points;
   TRY(decode_chunk(chunk.bytes(), points));
   int64_t part = 0;
@@ -79,7 +77,7 @@ Result<> MetricWriter::store_full_chunk(db::Connection& connection, Id id, const
         ++part;
     }
   }
-  append_summary(summarize(insert.integer(0), points), summaries);
+  append_summary(summarize(row, points), summaries);
   return connection.run(
       "INSERT INTO metric_summaries (run, key, part, data) VALUES (?, ?, ?, ?) "
       "ON CONFLICT (run, key, part) DO UPDATE SET data = excluded.data",
@@ -92,9 +90,7 @@ Result<> MetricWriter::store(db::Connection& connection, Id id, Series& series) 
   if (series.tail) {
     TRY(connection.run("UPDATE metric_tails SET data = ? WHERE id = ?", data, *series.tail));
   } else {
-    db::Statement insert = TRY(connection.prepare("INSERT INTO metric_tails (data) VALUES (?) RETURNING id"));
-    TRY(insert.bind(data).step());
-    series.tail = insert.integer(0);
+    series.tail = TRY(connection.insert("INSERT INTO metric_tails (data) VALUES (?)", data));
   }
   const Point& latest = series.latest;
   bool nan = std::isnan(latest.value);

@@ -27,19 +27,12 @@ Result<int64_t> insert_version(db::Connection& connection, const CreateVersion& 
   int64_t now = now_ms();
   int64_t number = TRY(take_number(connection, create.name, now));
   int64_t model = TRY(find_model(connection, create.name));
-  int64_t id = 0;
-  {
-    db::Statement insert =
-        TRY(connection.prepare("INSERT INTO model_versions (model, version, stage, description, source, "
-                               "storage_location, run_id, run_link, model_id, created, updated) "
-                               "VALUES (?, ?, 0, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING id"));
-    TRY(insert
-            .bind(model, number, create.description, create.source,
-                  create.storage_location.empty() ? create.source : create.storage_location, create.run_id,
-                  create.run_link, create.model_id, now, now)
-            .step());
-    id = insert.integer(0);
-  }
+  int64_t id = TRY(connection.insert(
+      "INSERT INTO model_versions (model, version, stage, description, source, storage_location, run_id, "
+      "run_link, model_id, created, updated) VALUES (?, ?, 0, ?, ?, ?, ?, ?, ?, ?, ?)",
+      model, number, create.description, create.source,
+      create.storage_location.empty() ? create.source : create.storage_location, create.run_id,
+      create.run_link, create.model_id, now, now));
   for (const auto& [key, value] : create.tags) TRY(put_tag(connection, id, key, value));
   if (!create.model_id.empty()) TRY(add_model_version(connection, create.model_id, create.name, number));
   return number;

@@ -137,14 +137,11 @@ Result<> insert_run(db::Connection& connection, Store::State& state, Run& run) {
     return tl::unexpected<Error>(not_active("experiment", run.info.experiment_id));
   if (run.info.artifact_uri.empty())
     run.info.artifact_uri = fmt::format("{}/{}/artifacts", state.place_of(parent.text(0)), run.info.id);
-  db::Statement insert = TRY(
-      connection.prepare("INSERT INTO runs (uuid, experiment, lifecycle, status, start_time, end_time, name, "
-                         "user_id, artifact_uri) VALUES (?, ?, 0, ?, ?, ?, ?, ?, ?) RETURNING id"));
-  TRY(insert
-          .bind(run.info.id, experiment, static_cast<int>(run.info.status), run.info.start_time,
-                run.info.end_time, run.info.name, run.info.user, run.info.artifact_uri)
-          .step());
-  int64_t row = insert.integer(0);
+  int64_t row = TRY(
+      connection.insert("INSERT INTO runs (uuid, experiment, lifecycle, status, start_time, end_time, name, "
+                        "user_id, artifact_uri) VALUES (?, ?, 0, ?, ?, ?, ?, ?, ?)",
+                        run.info.id, experiment, static_cast<int>(run.info.status), run.info.start_time,
+                        run.info.end_time, run.info.name, run.info.user, run.info.artifact_uri));
   for (const auto& [key, value] : run.tags)
     TRY(
         connection.run("INSERT INTO tags (run, key, value) VALUES (?, ?, ?) "

@@ -164,15 +164,12 @@ class RunWriter {
 
  private:
   Result<int64_t> insert(const RunInfo& info, std::optional<int64_t> deleted_time) {
-    db::Statement insert = TRY(connection_.prepare(
+    return connection_.insert(
         "INSERT INTO runs (uuid, experiment, lifecycle, status, start_time, end_time, name, user_id, "
-        "artifact_uri, deleted_time) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING id"));
-    TRY(insert
-            .bind(info.id, TRY(parse_experiment_id(info.experiment_id)), static_cast<int>(info.lifecycle),
-                  static_cast<int>(info.status), info.start_time, info.end_time, info.name, info.user,
-                  info.artifact_uri, deleted_time)
-            .step());
-    return insert.integer(0);
+        "artifact_uri, deleted_time) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        info.id, TRY(parse_experiment_id(info.experiment_id)), static_cast<int>(info.lifecycle),
+        static_cast<int>(info.status), info.start_time, info.end_time, info.name, info.user,
+        info.artifact_uri, deleted_time);
   }
 
   Result<> update(int64_t row, const RunInfo& info, std::optional<int64_t> deleted_time) {

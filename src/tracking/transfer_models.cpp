@@ -33,14 +33,12 @@ Result<Written> write_logged_model(db::Connection& connection, const LoggedModel
   db::Statement old = TRY(connection.prepare(
       "SELECT id, lifecycle, status, updated, name, artifact_uri FROM logged_models WHERE model_id = ?"));
   if (!TRY(old.bind(model.id).step())) {
-    db::Statement insert = TRY(connection.prepare(
+    int64_t row = TRY(connection.insert(
         "INSERT INTO logged_models (model_id, experiment, lifecycle, status, created, updated, name, "
-        "model_type, source_run, artifact_uri) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING id"));
-    TRY(insert
-            .bind(model.id, experiment, lifecycle, status, model.created, model.updated, model.name,
-                  model.model_type, model.source_run_id, model.artifact_uri)
-            .step());
-    return Written{insert.integer(0), true, true};
+        "model_type, source_run, artifact_uri) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        model.id, experiment, lifecycle, status, model.created, model.updated, model.name, model.model_type,
+        model.source_run_id, model.artifact_uri));
+    return Written{row, true, true};
   }
   std::string uri = location == Location::kReplace ? model.artifact_uri : std::string(old.text(5));
   Written written{.row = old.integer(0)};
@@ -90,11 +88,11 @@ Result<Written> write_model(db::Connection& connection, const RegisteredModel& m
   db::Statement old = TRY(connection.prepare(
       "SELECT id, description, updated, last_version FROM registered_models WHERE name = ?"));
   if (!TRY(old.bind(model.name).step())) {
-    db::Statement insert = TRY(connection.prepare(
-        "INSERT INTO registered_models (name, description, created, updated, last_version) "
-        "VALUES (?, ?, ?, ?, ?) RETURNING id"));
-    TRY(insert.bind(model.name, model.description, model.created, model.updated, last_version).step());
-    return Written{insert.integer(0), true, true};
+    int64_t row = TRY(
+        connection.insert("INSERT INTO registered_models (name, description, created, updated, last_version) "
+                          "VALUES (?, ?, ?, ?, ?)",
+                          model.name, model.description, model.created, model.updated, last_version));
+    return Written{row, true, true};
   }
   Written written{.row = old.integer(0)};
   int64_t updated = std::max(old.integer(2), model.updated);
@@ -118,14 +116,12 @@ Result<std::optional<Written>> write_version(db::Connection& connection, int64_t
       TRY(connection.prepare("SELECT id, source, created, stage, description, updated, storage_location FROM "
                              "model_versions WHERE model = ? AND version = ?"));
   if (!TRY(old.bind(model, version.version).step())) {
-    db::Statement insert = TRY(connection.prepare(
+    int64_t row = TRY(connection.insert(
         "INSERT INTO model_versions (model, version, stage, description, source, storage_location, run_id, "
-        "run_link, model_id, created, updated) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING id"));
-    TRY(insert
-            .bind(model, version.version, stage, version.description, version.source, storage, version.run_id,
-                  version.run_link, version.model_id, version.created, version.updated)
-            .step());
-    return Written{insert.integer(0), true, true};
+        "run_link, model_id, created, updated) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        model, version.version, stage, version.description, version.source, storage, version.run_id,
+        version.run_link, version.model_id, version.created, version.updated));
+    return Written{row, true, true};
   }
   if (old.text(1) != version.source && old.integer(2) != version.created) return std::nullopt;
   Written written{.row = old.integer(0)};
