@@ -8,8 +8,8 @@
 namespace tidemill::db {
 namespace {
 
-constexpr int kCheckpointFrames =
-    2000;  // 8 MB: what is written again and again stays in the processor's cache
+// 8 MB, for what is written again and again to stay in the processor's cache.
+constexpr int kCheckpointFrames = 2000;
 constexpr int64_t kFrameBytes = 24 + 4096;
 constexpr int64_t kAhead = 256 << 10;  // a shorter log belongs to a program that writes little
 constexpr int64_t kStep = 1 << 20;

@@ -9,9 +9,8 @@ constexpr int kMostAlike = 64;
 // Half of a short id; enough to spread millions of runs over all pages.
 constexpr size_t kDigits = 4;
 
-std::string NearIds::near_last(std::string id) {
+std::string NearIds::near_last(std::string id, Clock::time_point now) {
   std::lock_guard lock(mutex_);
-  auto now = Clock::now();
   if (left_ == 0 || now - last_ > kAtOnce) {
     beginning_ = id.substr(0, kDigits);
     left_ = kMostAlike;

@@ -10,13 +10,13 @@ namespace tidemill::tracking {
 
 class NearIds {
  public:
-  // A random id, of new_run_id(), with its first digits replaced by those of the ids just before. From any
-  // thread.
-  std::string near_last(std::string id);
-
- private:
   using Clock = std::chrono::steady_clock;
 
+  // A random id, of new_run_id(), with its first digits replaced by those of the ids just before. From any
+  // thread.
+  std::string near_last(std::string id, Clock::time_point now = Clock::now());
+
+ private:
   std::mutex mutex_;
   std::string beginning_;
   int left_ = 0;  // that may still begin so
