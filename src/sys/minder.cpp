@@ -144,7 +144,7 @@ void attend(const MaskedOutput& output, Bound& bound, int process, int signals, 
   pollfd fds[3] = {
       {output.mask != nullptr ? output.pipe : -1, POLLIN, 0}, {process, POLLIN, 0}, {signals, POLLIN, 0}};
   int64_t looked = monotonic_us();
-  for (;;) {
+  while (fds[0].fd >= 0 || fds[1].fd >= 0) {
     const int ready = poll(fds, 3, bound.exists() ? kBoundMs : -1);
     if (ready < 0 && errno != EINTR) return;
     if (ready > 0 && fds[1].revents != 0) return;
