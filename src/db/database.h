@@ -144,8 +144,8 @@ class Connection {
     Statement statement = TRY(prepare(sql));
     return statement.bind(values...).run();
   }
-  // The same for an INSERT of one row into a table whose key is `id`, which it returns. (For RETURNING, SQLite
-  // makes a temporary table each time.)
+  // The same for an INSERT of one row into a table whose key is `id`, which it returns. (For RETURNING,
+  // SQLite makes a temporary table each time.)
   template <class... Values>
   Result<int64_t> insert(std::string_view sql, const Values&... values) {
     Statement statement = TRY(prepare_insert(sql));
