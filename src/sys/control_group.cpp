@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cctype>
 #include <vector>
 
 #include "base/text.h"
@@ -55,6 +56,20 @@ Result<> set_limits(const fs::path& group, const GroupLimits& limits) {
   return {};
 }
 
+// A quota of version 2 is "max" or "50000 100000", one of version 1 -1 or 50000: microseconds.
+bool has_quota(const fs::path& file) {
+  auto text = read_file(file);
+  return text && !text->empty() && std::isdigit(static_cast<unsigned char>(text->front())) != 0;
+}
+
+bool any_has_quota(fs::path group, const fs::path& mount, std::string_view file) {
+  while (!has_quota(group / file)) {
+    if (group == mount || !group.has_relative_path()) return false;
+    group = group.parent_path();
+  }
+  return true;
+}
+
 }  // namespace
 
 Result<fs::path> make_control_group(const std::string& name, const GroupLimits& limits) {
@@ -85,6 +100,22 @@ Result<fs::path> make_control_group(const std::string& name, const GroupLimits& 
   }
   return fail(Code::kUnavailable, "{} may have no groups of ours with limits for {}", own.string(),
               join(controllers, " and "));
+}
+
+bool is_rationed() { return is_rationed(read_file("/proc/self/cgroup").value_or(""), kMount); }
+
+bool is_rationed(std::string_view own_groups, const fs::path& mount) {
+  for (std::string_view line : split(own_groups, '\n')) {  // "0::/a/b" or "3:cpu,cpuacct:/a/b"
+    size_t first = line.find(':'), second = line.find(':', first + 1);
+    if (second == std::string_view::npos) continue;
+    std::string_view kinds = line.substr(first + 1, second - first - 1), group = line.substr(second + 1);
+    group.remove_prefix(std::min(group.size(), group.find_first_not_of('/')));
+    if (kinds.empty() && any_has_quota(mount / group, mount, "cpu.max")) return true;
+    for (std::string_view kind : split(kinds, ','))
+      if (kind == "cpu" && any_has_quota(mount / kinds / group, mount / kinds, "cpu.cfs_quota_us"))
+        return true;
+  }
+  return false;
 }
 
 void remove_control_group(const fs::path& group) { ::rmdir(group.c_str()); }

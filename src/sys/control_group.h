@@ -23,6 +23,13 @@ Result<fs::path> make_control_group(const std::string& name, const GroupLimits& 
 Result<fs::path> make_control_group(const std::string& name, const GroupLimits& limits,
                                     std::string_view own_groups, const fs::path& mount);
 
+// Whether this process has a quota of processor time, of its group or of one above.
+bool is_rationed();
+
+// The same for the groups, of version 1 or 2, that a text as that of /proc/self/cgroup names, mounted at
+// `mount`.
+bool is_rationed(std::string_view own_groups, const fs::path& mount);
+
 // Removes it. Nothing may run in it any more.
 void remove_control_group(const fs::path& group);
 

@@ -20,7 +20,7 @@
 
 #include "base/result.h"
 #include "db/database.h"
-#include "tracking/wakeful.h"
+#include "sys/wakeful.h"
 
 namespace tidemill::tracking {
 

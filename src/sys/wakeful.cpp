@@ -1,18 +1,17 @@
-#include "tracking/wakeful.h"
+#include "sys/wakeful.h"
 
 #include <pthread.h>
 #include <sched.h>
 #include <unistd.h>
 
 #include <algorithm>
-#include <cctype>
 #include <system_error>
 #include <thread>
 
 #include "base/log.h"
-#include "base/text.h"
+#include "sys/control_group.h"
 
-namespace tidemill::tracking {
+namespace tidemill {
 namespace {
 
 constexpr std::chrono::microseconds kMost{500};
@@ -20,20 +19,6 @@ constexpr std::chrono::microseconds kMost{500};
 bool take_idle_time_only() {
   sched_param none{};
   return pthread_setschedparam(pthread_self(), SCHED_IDLE, &none) == 0;
-}
-
-// A quota of version 2 is "max" or "50000 100000", one of version 1 -1 or 50000: microseconds.
-bool has_quota(const fs::path& file) {
-  auto text = read_file(file);
-  return text && !text->empty() && std::isdigit(static_cast<unsigned char>(text->front())) != 0;
-}
-
-bool any_has_quota(fs::path group, const fs::path& mount, std::string_view file) {
-  while (!has_quota(group / file)) {
-    if (group == mount || !group.has_relative_path()) return false;
-    group = group.parent_path();
-  }
-  return true;
 }
 
 void pause_processor() {
@@ -45,20 +30,6 @@ void pause_processor() {
 }
 
 }  // namespace
-
-bool is_rationed(std::string_view own_groups, const fs::path& mount) {
-  for (std::string_view line : split(own_groups, '\n')) {  // "0::/a/b" or "3:cpu,cpuacct:/a/b"
-    size_t first = line.find(':'), second = line.find(':', first + 1);
-    if (second == std::string_view::npos) continue;
-    std::string_view kinds = line.substr(first + 1, second - first - 1), group = line.substr(second + 1);
-    group.remove_prefix(std::min(group.size(), group.find_first_not_of('/')));
-    if (kinds.empty() && any_has_quota(mount / group, mount, "cpu.max")) return true;
-    for (std::string_view kind : split(kinds, ','))
-      if (kind == "cpu" && any_has_quota(mount / kinds / group, mount / kinds, "cpu.cfs_quota_us"))
-        return true;
-  }
-  return false;
-}
 
 Wakeful::~Wakeful() {
   // It ends sooner where it may run on any processor that is idle.
@@ -108,9 +79,7 @@ void Wakeful::go_to(int processor) {
 }
 
 void Wakeful::accompany(Shared& shared) {
-  auto own_groups = read_file("/proc/self/cgroup");
-  if (own_groups && is_rationed(*own_groups, "/sys/fs/cgroup")) return;
-  if (!take_idle_time_only()) return;
+  if (is_rationed() || !take_idle_time_only()) return;
   shared.thread = gettid();
   for (int seen = shared.changes; !shared.stopping; seen = shared.changes) {
     auto end = Clock::now() + kMost;
@@ -119,4 +88,4 @@ void Wakeful::accompany(Shared& shared) {
   }
 }
 
-}  // namespace tidemill::tracking
+}  // namespace tidemill

@@ -1,4 +1,4 @@
-#include "tracking/wakeful.h"
+#include "sys/wakeful.h"
 
 #include <gtest/gtest.h>
 #include <sched.h>
@@ -13,7 +13,7 @@
 
 #include "base/files.h"
 
-namespace tidemill::tracking {
+namespace tidemill {
 namespace {
 
 constexpr int kIdleClass = 5;  // SCHED_IDLE
@@ -150,45 +150,5 @@ TEST_F(WakefulTest, OnABusyMachineItsOwnerEndsAtOnce) {
   EXPECT_LT(spent, std::chrono::seconds(1));
 }
 
-struct RationTest : testing::Test {
-  TempDir mount = TempDir::create().value();
-
-  void write(const std::string& file, std::string_view quota) {
-    fs::create_directories((mount.path() / file).parent_path());
-    ASSERT_TRUE(write_file_atomic(mount.path() / file, quota, Durable::no));
-  }
-  bool rationed(std::string_view own_groups) { return is_rationed(own_groups, mount.path()); }
-};
-
-TEST_F(RationTest, AQuotaOfTheGroupOrOfOneAboveCounts) {
-  write("outer/cpu.max", "50000 100000\n");
-  write("outer/inner/cpu.max", "max 100000\n");
-  write("beside/cpu.max", "max 100000\n");
-  EXPECT_TRUE(rationed("0::/outer\n"));
-  EXPECT_TRUE(rationed("0::/outer/inner\n"));
-  EXPECT_FALSE(rationed("0::/beside\n"));
-  EXPECT_FALSE(rationed("0::/beside/gone\n"));
-  EXPECT_FALSE(rationed("0::/\n"));
-}
-
-// In a container its own group is the uppermost that it sees.
-TEST_F(RationTest, AContainersQuotaIsAtTheMount) {
-  write("cpu.max", "200000 100000\n");
-  EXPECT_TRUE(rationed("0::/\n"));
-  EXPECT_TRUE(rationed("0::/../elsewhere\n"));
-}
-
-TEST_F(RationTest, VersionOneHasAFolderForEachKind) {
-  write("cpu,cpuacct/limited/cpu.cfs_quota_us", "50000\n");
-  write("cpu,cpuacct/free/cpu.cfs_quota_us", "-1\n");
-  EXPECT_TRUE(rationed("4:memory:/limited\n3:cpu,cpuacct:/limited\n0::/\n"));
-  EXPECT_FALSE(rationed("4:memory:/limited\n3:cpu,cpuacct:/free\n0::/\n"));
-}
-
-TEST_F(RationTest, WhatIsNoListOfGroupsIsNoLimit) {
-  for (std::string_view text : {"", "\n", ":", "0:", "a:b", "0::", "::::"})
-    EXPECT_FALSE(rationed(text)) << text;
-}
-
 }  // namespace
-}  // namespace tidemill::tracking
+}  // namespace tidemill

@@ -11,11 +11,8 @@
 #include <atomic>
 #include <chrono>
 #include <memory>
-#include <string_view>
 
-#include "base/files.h"
-
-namespace tidemill::tracking {
+namespace tidemill {
 
 class Wakeful {
  public:
@@ -61,8 +58,4 @@ class Wakeful {
   std::shared_ptr<Shared> shared_ = std::make_shared<Shared>();
 };
 
-// Whether a control group (cgroups(7), version 1 or 2) has a quota of processor time: one of those that a
-// text as that of /proc/self/cgroup names, in the groups mounted at `mount`, or one above.
-bool is_rationed(std::string_view own_groups, const fs::path& mount);
-
-}  // namespace tidemill::tracking
+}  // namespace tidemill
